@@ -1,0 +1,69 @@
+"""Every error that Consort raises on purpose, and the exit code that each one becomes.
+
+    ConsortError
+    ├── InputError        2    the command, study, data or store URI is wrong; a retry cannot help
+    ├── MemberFailed      3    this member cannot be trained (its loss became NaN); a retry cannot help
+    ├── IncompleteRun     4    the run ended and something is missing; what finished is kept and reported
+    ├── IntegrityError    5    a stored file is not what its sha256 says
+    ├── MissingKey        2    the store has no such object
+    ├── Busy            175    somebody else holds this member's lock; try again later
+    ├── StoreUnavailable 175   the store did not answer within its deadline, or the disk is full; try again
+    └── Terminated      143    SIGTERM arrived; the state was saved
+
+Codes of 128 and above mean "a retry can help", as the Training Operator's restart policy `ExitCode` reads them.
+Exit code 1 is a defect of Consort itself.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ConsortError(Exception):
+    """An error with a message for the user: the rule, the values, the remedy."""
+
+    exit_code = 1
+
+
+class InputError(ConsortError):
+    exit_code = 2
+
+
+class MemberFailed(ConsortError):
+    exit_code = 3
+
+
+class IncompleteRun(ConsortError):
+    exit_code = 4
+
+
+class IntegrityError(ConsortError):
+    exit_code = 5
+
+
+class MissingKey(InputError):
+    """The store has no object under this key."""
+
+
+class Busy(ConsortError):
+    exit_code = 175
+
+
+class StoreUnavailable(ConsortError):
+    exit_code = 175
+
+
+class Terminated(ConsortError):
+    exit_code = 143
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:
+    """An InputError for a name that nothing answers to, listing the nearest known names (or all of a few)."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    if near:
+        hint = f"did you mean {', '.join(near)}?"
+    elif len(known) <= 12:
+        hint = f"known: {', '.join(known)}."
+    else:
+        hint = f"there are {len(known)} known names, for example {', '.join(known[:4])}."
+    return InputError(f"unknown {kind} '{name}': {hint}{' ' + remedy if remedy else ''}")

@@ -1,0 +1,226 @@
+"""The study file: one TOML file, one question. Read, checked and expanded into members here."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from consort.errors import InputError, unknown_name
+from consort.recipes import PositiveInt, Recipe, named_recipe
+from consort.records import canonical_json, sha256
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
+Seeds = int | list[int]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TestSet(_Table):
+    """A further test set, such as a shifted one: every member predicts it, and it gets rows of its own."""
+
+    name: Name
+    source: str
+    """A folder or zip with `test/<class>/*`, its classes a subset of the data's."""
+
+
+class Data(_Table):
+    source: str
+    """digits, cifar10, cifar100, or the path of an image folder or zip (relative to the study file)."""
+    train_images: PositiveInt | None = None
+    """Train on this many images only, drawn by `split_seed`; the rest is left out."""
+    val_images: PositiveInt | None = None
+    """Images kept for validation; by default a tenth of the training images."""
+    split_seed: int = 0
+    image_size: Annotated[int, Field(ge=8, le=224)] | None = None
+    """Resize to this side while decoding; by default images keep their size where they all share one."""
+    skip_unreadable: bool = False
+    """Leave unreadable images out and count them, instead of stopping at the first."""
+    also: tuple[TestSet, ...] = ()
+
+
+class Architecture(_Table):
+    """A row of [architectures]: `"wrn-16-1" = 4`, `= [0, 1]`, or a table with these keys."""
+
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    recipe: dict[str, Any] = {}
+    """Values that differ from the study's recipe for this architecture."""
+    weights: str | None = None
+    """Import instead of training: a safetensors file, or the name of torchvision weights such as IMAGENET1K_V1."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, int | list):
+            value = {"seeds": value}
+        if isinstance(value, dict) and isinstance(value.get("seeds"), int):
+            count = value["seeds"]
+            if count < 1:
+                raise ValueError(f"an architecture needs at least 1 seed, got {count}")
+            value = {**value, "seeds": list(range(count))}
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Architecture":
+        repeated = sorted({s for s in self.seeds if self.seeds.count(s) > 1})
+        if repeated:
+            raise ValueError(f"seeds must differ, {repeated} stand more than once: two members of one seed are one "
+                             "member")
+        if not self.seeds:
+            raise ValueError("an architecture needs at least 1 seed, got an empty list")
+        if self.weights and len(self.seeds) > 1:
+            raise ValueError(f"imported weights are one member, got {len(self.seeds)} seeds")
+        return self
+
+
+class Evaluate(_Table):
+    combine: tuple[Literal["geometric", "arithmetic"], ...] = ("geometric", "arithmetic")
+    """How members' predictions become one; the first is the one that the answer is about."""
+    mixed_members: Annotated[int, Field(ge=1, le=6)] = 3
+    """Mixed ensembles have at most this many members."""
+    max_subsets: PositiveInt = 2000
+    """Subsets of seeds averaged per ensemble; above this number, a fixed random sample."""
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+    @field_validator("combine")
+    @classmethod
+    def _not_empty(cls, value: tuple) -> tuple:
+        if not value or len(set(value)) != len(value):
+            raise ValueError(f"combine names one or both of geometric and arithmetic, once each, got {list(value)}")
+        return value
+
+
+class Latency(_Table):
+    batch_size: PositiveInt = 1
+    threads: PositiveInt = 1
+    repeats: Annotated[int, Field(ge=3)] = 50
+
+
+class Run(_Table):
+    """How to execute on one machine; nothing here changes what a member is."""
+
+    workers: PositiveInt | None = None
+    """Members trained side by side; by default one per core, or `members_per_gpu` per GPU."""
+    members_per_gpu: PositiveInt = 1
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+    checkpoint_steps: PositiveInt | None = None
+
+
+class Study(_Table):
+    name: Name
+    question: str = ""
+    """What this study asks, in words; it heads the report."""
+    data: Data
+    recipe: Recipe
+    architectures: dict[str, Architecture]
+    evaluate: Evaluate = Evaluate()
+    latency: Latency = Latency()
+    run: Run = Run()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_recipe(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("recipe", {}), dict):
+            overrides = dict(values.get("recipe", {}))
+            base = named_recipe(overrides.pop("name", "fast"))
+            values = {**values, "recipe": {**base, **overrides}}
+        return values
+
+    @field_validator("architectures")
+    @classmethod
+    def _some_architecture(cls, value: dict) -> dict:
+        if not value:
+            raise ValueError('a study needs at least one architecture, for example "wrn-16-1" = 4')
+        return value
+
+    @model_validator(mode="after")
+    def _recipes_of_architectures(self) -> "Study":
+        for architecture in self.architectures:
+            self.recipe_of(architecture)
+        return self
+
+    def recipe_of(self, architecture: str) -> Recipe:
+        """The study's recipe with this architecture's own values in place."""
+        overrides = self.architectures[architecture].recipe
+        return Recipe.model_validate({**self.recipe.model_dump(), **overrides}) if overrides else self.recipe
+
+
+@dataclass(frozen=True)
+class MemberSpec:
+    """What a member is: one trained network = architecture + data + recipe + seed."""
+
+    architecture: str
+    data: str
+    """Fingerprint of the prepared data."""
+    recipe: Recipe
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """`<architecture>-s<seed>-<hash>`, a DNS label of at most 48 characters."""
+        identity = {"architecture": self.architecture, "data": self.data, "recipe": self.recipe.identity(),
+                    "seed": self.seed}
+        digest = sha256(canonical_json(identity).encode())[:10]
+        slug = re.sub(r"[^a-z0-9]+", "-", self.architecture.lower()).strip("-")[:28].strip("-")
+        return f"{slug}-s{self.seed}-{digest}"
+
+    def to_dict(self) -> dict:
+        return {"architecture": self.architecture, "data": self.data, "recipe": self.recipe.model_dump(mode="json"),
+                "seed": self.seed}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "MemberSpec":
+        return cls(values["architecture"], values["data"], Recipe.model_validate(values["recipe"]), values["seed"])
+
+
+def load_study(path: Path) -> Study:
+    """Read a study file. Raises InputError naming the file, the key, the rule and the value."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as e:
+        raise InputError(f"the study file {path} cannot be read: {e}. `consort init` writes one to start from.") from e
+    return parse_study(text, str(path))
+
+
+def parse_study(text: str, where: str) -> Study:
+    """Parse the text of a study file; `where` names it in errors."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise InputError(f"{where} is not valid TOML: {e}.") from e
+    try:
+        return Study.model_validate(values)
+    except ValidationError as e:
+        raise InputError("\n".join(f"{where}: {_explain(error)}" for error in e.errors())) from e
+
+
+def _explain(error: Any) -> str:
+    loc = [str(part) for part in error["loc"]]
+    key = f"[{loc[0]}] {'.'.join(loc[1:])}" if len(loc) > 1 else loc[0] if loc else "the study"
+    if error["type"] == "extra_forbidden":
+        table = ".".join(loc[:-1])
+        return str(unknown_name("key", loc[-1], _keys_of(loc[:-1]), f"(in [{table}])" if table else "(top level)"))
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return f"{key} is missing."
+    value = error.get("input")
+    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}."
+
+
+def _keys_of(loc: list[str]) -> set[str]:
+    """The keys that a table of the study file may have."""
+    tables: dict[str, type[BaseModel]] = {"data": Data, "recipe": Recipe, "evaluate": Evaluate, "latency": Latency,
+                                          "run": Run}
+    if not loc:
+        return set(Study.model_fields)
+    if loc[0] == "architectures":
+        return set(Architecture.model_fields)
+    if loc[:2] == ["data", "also"]:
+        return set(TestSet.model_fields)
+    return set(tables[loc[0]].model_fields) | ({"name"} if loc[0] == "recipe" else set())
