@@ -1,0 +1,76 @@
+"""Every key of the store in one place; no other module joins strings into keys."""
+
+MEMBERS = "members"
+STUDIES = "studies"
+DATA = "data"
+
+
+def member_file(member_id: str, name: str) -> str:
+    return f"{MEMBERS}/{member_id}/{name}"
+
+
+def member_folder(member_id: str) -> str:
+    return f"{MEMBERS}/{member_id}"
+
+
+def member_record(member_id: str) -> str:
+    """Written last: its presence means that the member is done."""
+    return member_file(member_id, "member.json")
+
+
+def member_spec(member_id: str) -> str:
+    """Written by the plan: architecture, data, recipe and seed; a step needs no more than the id and the store."""
+    return member_file(member_id, "spec.json")
+
+
+def member_failure(member_id: str) -> str:
+    """Why a member cannot be trained; a retry would end the same way."""
+    return member_file(member_id, "failed.json")
+
+
+def member_lock(member_id: str) -> str:
+    return f"locks/{member_id}"
+
+
+def resume_folder(member_id: str) -> str:
+    return member_file(member_id, "resume")
+
+
+def resume_pointer(member_id: str) -> str:
+    return member_file(member_id, "resume/newest.json")
+
+
+def checkpoint_file(member_id: str, step: int, name: str) -> str:
+    return member_file(member_id, f"resume/{step:08d}/{name}")
+
+
+def extra_logits(member_id: str, fingerprint: str) -> str:
+    """Logits on a further test set."""
+    return member_file(member_id, f"logits-{fingerprint}.npy")
+
+
+def extra_logits_record(member_id: str, fingerprint: str) -> str:
+    """Written last: the sha256 of the logits on a further test set."""
+    return member_file(member_id, f"logits-{fingerprint}.json")
+
+
+def data_file(fingerprint: str, name: str) -> str:
+    return f"{DATA}/{fingerprint}/{name}"
+
+
+def data_manifest(fingerprint: str) -> str:
+    """Written last: its presence means that the prepared data is whole."""
+    return data_file(fingerprint, "manifest.json")
+
+
+def source_index(source_key: str) -> str:
+    """Which prepared data a source file or folder became, so that it is not decoded again."""
+    return f"{DATA}/sources/{source_key}.json"
+
+
+def latency_record(hardware_id: str, name: str) -> str:
+    return f"latency/{hardware_id}/{name}.json"
+
+
+def study_file(study: str, run: str, name: str) -> str:
+    return f"{STUDIES}/{study}/{run}/{name}"

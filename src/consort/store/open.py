@@ -1,0 +1,30 @@
+"""From a URI to a store."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from consort.errors import InputError
+from consort.store.base import Store
+from consort.store.folder import FolderStore
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """How to reach the S3 server; the command line reads it from the environment, never from arguments."""
+
+    endpoint: str | None = field(default=None, repr=False)  # people write credentials into addresses
+    """URL of the server, such as http://minio:9000."""
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    region: str | None = None
+
+
+def open_store(uri: str, access: S3Access | None = None) -> Store:
+    """Open the store at a folder's path or `s3://bucket/prefix`."""
+    if uri.startswith("s3://"):
+        from consort.store.s3 import S3Store  # minio is imported only where it is used
+
+        return S3Store(uri, access or S3Access())
+    if "://" in uri and not uri.startswith("file://"):
+        raise InputError(f"a store is a folder or s3://bucket/prefix, got {uri!r}.")
+    return FolderStore(Path(uri.removeprefix("file://")).expanduser())
