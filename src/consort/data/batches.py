@@ -1,0 +1,164 @@
+"""Batches for training and for prediction, from arrays in memory or from images that are decoded on the way."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from consort.data.augment import cut_out, draw, gather, normalise
+from consort.data.decode import decode
+from consort.data.image_folder import ImageFolder
+from consort.data.prepared import Prepared
+from consort.errors import InputError
+from consort.recipes import Recipe
+
+EVAL_CROP = 0.875
+"""Streamed images are resized so that the network sees the central 87.5 %, as torchvision's weights expect."""
+_ORDER, _DRAW = 0, 1
+"""Streams of random numbers: the order of an epoch, and the draws of a step."""
+
+
+def random_stream(seed: int, stream: int, position: int) -> np.random.Generator:
+    """The random numbers of one place in a training: no state has to be saved to resume there."""
+    return np.random.default_rng([seed, stream, position])
+
+
+class TrainingBatches:
+    """The training images of one member, batch by batch; a step's batch depends on (seed, step) alone."""
+
+    def __init__(self, data: Prepared, recipe: Recipe, seed: int, input_size: int | None, device: torch.device,
+                 rank: int = 0, processes: int = 1) -> None:
+        count = data.counts["train"]
+        if recipe.batch_size > count:
+            raise InputError(f"batch_size must not exceed the number of training images, got {recipe.batch_size} and "
+                             f"{count}. Set [recipe] batch_size.")
+        if recipe.batch_size % processes:
+            raise InputError(f"batch_size must be a multiple of the number of processes, got {recipe.batch_size} and "
+                             f"{processes}.")
+        self.data, self.recipe, self.seed, self.device = data, recipe, seed, device
+        self.rank, self.processes, self.input_size = rank, processes, input_size
+        self.steps_per_epoch = count // recipe.batch_size
+        self.labels = torch.from_numpy(data.labels("train"))
+        self.streamed = data.manifest.layout == "files"
+        self.images = None if self.streamed else _tensor(data, "train")
+
+    def from_step(self, first: int, last: int, workers: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """(float32 [n, 3, H, W] normalised and augmented, int64 [n]) for the steps first..last-1."""
+        if not self.streamed:
+            for step in range(first, last):
+                yield self._from_arrays(step)
+            return
+        assert self.input_size is not None
+        dataset = _CroppedImages(self.data, self.input_size, self.recipe.crop_scale)
+        plan = [self._streamed_items(step) for step in range(first, last)]
+        loader: Any = DataLoader(dataset, batch_sampler=plan, num_workers=workers, collate_fn=_stack)
+        for step, (images, labels) in zip(range(first, last), loader, strict=True):
+            mirrored = self._random(step).random(self.recipe.batch_size) < (0.5 if self.recipe.flip else 0.0)
+            flip = torch.from_numpy(mirrored[self.rank::self.processes])
+            images[flip] = images[flip].flip(2)
+            yield self._normalised(images), labels.to(self.device)
+
+    def _from_arrays(self, step: int) -> tuple[Tensor, Tensor]:
+        assert self.images is not None
+        index = torch.from_numpy(self._indices(step))
+        height, width = self.images.shape[1:3]
+        draws = draw(self.recipe.batch_size, (height, width), self.recipe.crop_padding, self.recipe.flip,
+                     self._random(step)).part(self.rank, self.processes)
+        x = self._normalised(gather(self.images, index, draws))
+        if self.recipe.cutout:
+            cut_out(x, draws, self.recipe.cutout)
+        return x, self.labels[index].to(self.device)
+
+    def _indices(self, step: int) -> np.ndarray:
+        """This process's share of the images of a step; the last, incomplete batch of an epoch is left out."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        if getattr(self, "_epoch", None) != epoch:
+            self._epoch = epoch
+            self._order = random_stream(self.seed, _ORDER, epoch).permutation(len(self.labels))
+        start = batch * self.recipe.batch_size
+        return self._order[start:start + self.recipe.batch_size][self.rank::self.processes]
+
+    def _streamed_items(self, step: int) -> list[tuple[int, int]]:
+        """(image, seed of its crop) for the data loader's workers."""
+        crops = self._random(step).integers(0, 2**31, self.recipe.batch_size)[self.rank::self.processes]
+        return list(zip(self._indices(step).tolist(), crops.tolist(), strict=True))
+
+    def _random(self, step: int) -> np.random.Generator:
+        return random_stream(self.seed, _DRAW, step)
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return normalise(images, self.data.manifest.mean, self.data.manifest.std, self.device)
+
+
+def prediction_batches(data: Prepared, split: str, input_size: int | None, device: torch.device,
+                       batch_size: int = 250, workers: int = 0) -> Iterator[Tensor]:
+    """float32 [n, 3, H, W] over a whole split in its fixed order, normalised, not augmented."""
+    mean, std = data.manifest.mean, data.manifest.std
+    if data.manifest.layout == "arrays":
+        for images in _tensor(data, split).split(batch_size):
+            yield normalise(images, mean, std, device)
+        return
+    assert input_size is not None
+    loader: Any = DataLoader(_CentredImages(data, split, input_size), batch_size=batch_size, num_workers=workers,
+                             collate_fn=_stack)
+    for images, _ in loader:
+        yield normalise(images, mean, std, device)
+
+
+def _tensor(data: Prepared, split: str) -> Tensor:
+    """uint8 [N, H, W, 3] on the mapped file; the pages are shared by all members on a machine."""
+    mapped = data.images(split)
+    return torch.from_numpy(np.asarray(mapped))
+
+
+def _stack(items: list[tuple[np.ndarray, int]]) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(np.stack([i[0] for i in items])), torch.tensor([i[1] for i in items])
+
+
+class _CroppedImages(Dataset):
+    """Random resized crops (Szegedy et al. 2015) of streamed training images, each from the seed it is asked with."""
+
+    def __init__(self, data: Prepared, size: int, smallest: float) -> None:
+        self.folder, self.paths = ImageFolder(data.image_root), data.paths("train")
+        self.labels, self.size, self.smallest = data.labels("train"), size, smallest
+
+    def __getitem__(self, item: tuple[int, int]) -> tuple[np.ndarray, int]:
+        index, seed = item
+        with Image.open(io.BytesIO(self.folder.read(self.paths[index])), formats=("JPEG", "PNG")) as image:
+            box = self._box(image.width, image.height, np.random.default_rng(seed))
+            cropped = image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR, box=box)
+        return np.asarray(cropped), int(self.labels[index])
+
+    def _box(self, width: int, height: int, random: np.random.Generator) -> tuple[float, float, float, float]:
+        """A box of `smallest`..1 of the area and an aspect of 3/4..4/3; the centre where ten draws do not fit."""
+        for _ in range(10):
+            area = width * height * random.uniform(self.smallest, 1.0)
+            aspect = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
+            w, h = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
+            if 0 < w <= width and 0 < h <= height:
+                left, top = random.integers(0, width - w + 1), random.integers(0, height - h + 1)
+                return left, top, left + w, top + h
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        return left, top, left + side, top + side
+
+
+class _CentredImages(Dataset):
+    """The central part of streamed images, for prediction."""
+
+    def __init__(self, data: Prepared, split: str, size: int) -> None:
+        self.folder, self.paths = ImageFolder(data.image_root), data.paths(split)
+        self.labels, self.size = data.labels(split), size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        image = decode(self.folder.read(self.paths[index]), round(self.size / EVAL_CROP))
+        start = (image.shape[0] - self.size) // 2
+        return image[start:start + self.size, start:start + self.size], int(self.labels[index])
