@@ -1,0 +1,89 @@
+"""What machine this is: read from the system, for records and for choosing the precision. No torch here."""
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from consort.records import canonical_json, sha256
+
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""x86 and Arm names, in /proc/cpuinfo, of instructions that multiply bfloat16."""
+
+
+def cpu_flags() -> frozenset[str]:
+    """The processor's feature flags; empty where the system does not list them."""
+    return frozenset(_cpuinfo("flags").split() or _cpuinfo("Features").split())
+
+
+def native_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware."""
+    return bool(_BFLOAT16_FLAGS & cpu_flags())
+
+
+def cores() -> int:
+    """The processor cores that this process may use: its affinity, and the container's CPU quota where there is one."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(allowed, int(quota) // int(period))) if quota != "max" else allowed
+    except (OSError, ValueError):
+        return allowed
+
+
+def gpus() -> list[str]:
+    """Names of the GPUs for CUDA_VISIBLE_DEVICES, without asking CUDA."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name and name != "-1"]
+    try:
+        return [str(i) for i in range(len(list(Path("/proc/driver/nvidia/gpus").iterdir())))]
+    except OSError:
+        return []
+
+
+def describe(gpu: str | None = None) -> dict:
+    """The hardware, for records."""
+    flags = cpu_flags()
+    return {"cpu": _cpuinfo("model name") or platform.processor() or platform.machine(),
+            "cores": cores(),
+            "instructions": sorted(flags & {"avx2", "avx512f", "asimd", *_BFLOAT16_FLAGS}),
+            "memory_gib": _memory_gib(), "gpu": gpu, "system": f"{platform.system()} {platform.machine()}"}
+
+
+def hardware_id(hardware: dict) -> str:
+    """Short name of hardware on which the same measurement means the same: processor, instructions and GPU."""
+    key = {name: hardware.get(name) for name in ("cpu", "instructions", "gpu", "system")}
+    return sha256(canonical_json(key).encode())[:10]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides results."""
+    found = {"python": platform.python_version(), "platform": sys.platform}
+    for package in ("consort", "torch", "torchvision", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpuinfo(field: str) -> str:
+    """The first value of a field of /proc/cpuinfo, or an empty text."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                name, _, value = line.partition(":")
+                if name.strip() == field:
+                    return value.strip()
+    except OSError:
+        pass
+    return ""
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError, AttributeError):
+        return None

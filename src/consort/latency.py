@@ -1,0 +1,57 @@
+"""How long one forward pass takes: measured, with its spread, cached in the store per hardware."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+
+from consort import compute, hardware
+from consort.models import build
+from consort.records import LatencyRecord, from_json, to_json
+from consort.store import Store, keys
+
+WARM_UP = 10
+
+
+def measure(architecture: str, input_size: tuple[int, int], classes: int, batch_size: int = 1, threads: int = 1,
+            repeats: int = 50, precision: str = "auto") -> LatencyRecord:
+    """Median and spread, in wall-clock milliseconds, of `repeats` forward passes of one batch after a warm-up."""
+    place = compute.choose(precision)
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    network = place.place(build(architecture, classes)).eval()
+    x = torch.randn(batch_size, 3, *input_size).to(place.device, memory_format=torch.channels_last)
+    times = []
+    with torch.inference_mode(), place.autocast():
+        for index in range(WARM_UP + repeats):
+            started = time.perf_counter()
+            network(x)
+            if place.device.type == "cuda":
+                torch.cuda.synchronize()
+            if index >= WARM_UP:
+                times.append((time.perf_counter() - started) * 1000)
+    described = hardware.describe(place.gpu)
+    p10, median, p90 = (round(float(q), 4) for q in np.percentile(times, [10, 50, 90]))
+    return LatencyRecord(
+        architecture=architecture, input=f"{input_size[0]}x{input_size[1]}", classes=classes, batch_size=batch_size,
+        threads=threads, device=place.device.type, precision=place.precision, repeats=repeats, median_ms=median,
+        p10_ms=p10, p90_ms=p90, hardware=described, hardware_id=hardware.hardware_id(described),
+        versions=hardware.versions(), measured_at=datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def measured(store: Store, architecture: str, input_size: tuple[int, int], classes: int, batch_size: int, threads: int,
+             repeats: int, precision: str = "auto", again: bool = False) -> LatencyRecord:
+    """The latency on this hardware from the store, or measured now and stored."""
+    place = compute.choose(precision)
+    here = hardware.hardware_id(hardware.describe(place.gpu))
+    slug = re.sub(r"[^a-z0-9_.]+", "-", architecture.lower())
+    name = (f"{slug}-{input_size[0]}x{input_size[1]}-c{classes}-b{batch_size}-t{threads}-{place.device.type}-"
+            f"{place.precision}")
+    key = keys.latency_record(here, name)
+    if not again and store.exists(key):
+        return from_json(LatencyRecord, store.read(key), key)
+    record = measure(architecture, input_size, classes, batch_size, threads, repeats, precision)
+    store.write(key, to_json(record))
+    return record

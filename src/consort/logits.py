@@ -1,0 +1,39 @@
+"""From a network and prepared images to logits."""
+
+import io
+
+import numpy as np
+import torch
+from torch import nn
+
+from consort.compute import Compute
+from consort.data.batches import prediction_batches
+from consort.data.prepared import Prepared
+
+
+def predict_logits(network: nn.Module, data: Prepared, split: str, input_size: int | None, compute: Compute,
+                   workers: int = 0) -> np.ndarray:
+    """float32 [N, classes] for a split, in the data's fixed order. The network is left in evaluation mode."""
+    network.eval()
+    parts = []
+    with torch.inference_mode(), compute.autocast():
+        for x in prediction_batches(data, split, input_size, compute.device, workers=workers):
+            parts.append(network(x).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The share of rows whose largest logit is the label's."""
+    return float((logits.argmax(axis=1) == labels).mean())
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """The array as the bytes of an .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def npy_array(data: bytes) -> np.ndarray:
+    """The array in the bytes of an .npy file."""
+    return np.load(io.BytesIO(data), allow_pickle=False)

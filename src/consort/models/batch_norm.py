@@ -1,0 +1,48 @@
+"""Batch normalisation over the global batch of a data-parallel training, on CPU and GPU."""
+
+import torch
+import torch.distributed.nn
+from torch import Tensor, nn
+
+
+class GlobalBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm2d whose statistics in training are those of all processes' images together.
+
+    torch's SyncBatchNorm does the same on GPUs only; this one reduces sums through a differentiable all-reduce, so
+    that two processes with half the batch each give one process's result up to rounding.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        values = x.float()
+        count = x.new_tensor([x.numel() / x.shape[1]], dtype=torch.float32)
+        sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count])
+        sums = torch.distributed.nn.all_reduce(sums)
+        total, squares, n = sums.split([x.shape[1], x.shape[1], 1])
+        mean = total / n
+        variance = (squares / n - mean.square()).clamp(min=0)
+        self._update_running(mean.detach(), (variance * n / (n - 1)).detach())
+        scale = torch.rsqrt(variance + self.eps)
+        shift = -mean * scale
+        if self.weight is not None:
+            scale, shift = scale * self.weight, shift * self.weight + self.bias
+        shape = (1, -1, 1, 1)
+        return (values * scale.view(shape) + shift.view(shape)).to(x.dtype)
+
+    @torch.no_grad()
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance, momentum)
+
+
+def share_statistics(network: nn.Module) -> nn.Module:
+    """Make every BatchNorm2d of the network normalise over the global batch, in place; names of weights stay."""
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = GlobalBatchNorm2d
+    return network
