@@ -1,0 +1,5 @@
+"""The report step: from summary.json to a page, a Markdown table and a picture. Neither torch nor logits are needed."""
+
+from consort.report.write import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,98 @@
+"""accuracy-macs.png: the paper's plot, one line per architecture and a point per number of members.
+
+Form: Kondratyuk et al. 2020, the figure of accuracy against FLOPs; the intervals and the front are ours.
+"""
+
+import io
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
+
+from consort.report.select import lines, main_rows
+from consort.report.units import tick
+
+# Okabe and Ito's colours that stand out on white, told apart with any colour vision; page.css has the same.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#56b4e9", "#555555")
+MARKERS = ("o", "s", "^", "D", "v", "P", "h")
+FRONT = "#f3d98b"
+
+
+def style_of(index: int) -> tuple[str, str]:
+    """Colour and marker of an architecture by its place in the order of cost; 49 pairs before one repeats."""
+    return COLORS[index % 7], MARKERS[(index + index // 7) % 7]
+
+
+def accuracy_macs_png(summary: dict) -> bytes:
+    """The picture as PNG, 1680 x 1050 pixels, on white."""
+    rows = main_rows(summary)
+    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 11, "text.parse_math": False}):
+        figure = Figure(figsize=(8.4, 5.25), dpi=200, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        _draw_front(axes, rows)
+        _draw_mixed(axes, rows)
+        for index, (name, line) in enumerate(lines(rows).items()):
+            _draw_line(axes, name, line, *style_of(index))
+        _dress(axes, summary)
+        data = io.BytesIO()
+        figure.savefig(data, format="png", metadata={"Software": None})
+    return data.getvalue()
+
+
+def _draw_front(axes: Axes, rows: list[dict]) -> None:
+    front = [row for row in rows if row["pareto_macs"]]
+    if front:
+        axes.plot(_x(front), _y(front), color=FRONT, linewidth=9, solid_capstyle="round", solid_joinstyle="round",
+                  zorder=1, label="Pareto front (by validation)")
+
+
+def _draw_mixed(axes: Axes, rows: list[dict]) -> None:
+    mixed = [row for row in rows if row["kind"] == "mixed"]
+    if mixed:
+        axes.plot(_x(mixed), _y(mixed), linestyle="none", marker="o", markersize=3.5, markerfacecolor="white",
+                  markeredgecolor="#999999", markeredgewidth=0.8, zorder=2, label="mixed ensembles")
+
+
+def _draw_line(axes: Axes, name: str, line: list[dict], color: str, marker: str) -> None:
+    for row in line:
+        if row["accuracy_low"] is not None and row["accuracy_high"] is not None:
+            axes.plot([row["macs"]] * 2, [100 * row["accuracy_low"], 100 * row["accuracy_high"]], color=color,
+                      linewidth=1.2, alpha=0.45, zorder=3)
+    axes.plot(_x(line), _y(line), color=color, marker=marker, markersize=7, linewidth=1.8, markeredgecolor="white",
+              markeredgewidth=0.8, zorder=4, label=name)
+    for row in line:
+        if row["num_members"] in (1, 2, 3, 4, 6, 8, 12, 16):
+            axes.annotate(str(row["num_members"]), (row["macs"], 100 * row["accuracy_mean"]), xytext=(-4, 6),
+                          textcoords="offset points", ha="right", fontsize=8.5, color=color, zorder=5)
+
+
+def _dress(axes: Axes, summary: dict) -> None:
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    locator: Locator = LogLocator(subs=(1.0, 2.0, 5.0)) if high > 4 * low else MaxNLocator(5, steps=[1, 2, 5, 10])
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("MACs for one image (log scale)")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title(f"{summary['study']}: accuracy against MACs, numbers count the members", loc="left", fontsize=12)
+    axes.grid(color="#e4e4e4", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        title = f"bars: {100 * summary['confidence']:g} % interval over {summary['test_images']} test images"
+        legend = axes.legend(loc="best", framealpha=0.9, edgecolor="none", title=title, fontsize=10)
+        legend.get_title().set_fontsize(8.5)
+
+
+def _x(rows: list[dict]) -> list[Any]:
+    return [row["macs"] for row in rows]
+
+
+def _y(rows: list[dict]) -> list[float]:
+    return [100 * row["accuracy_mean"] for row in rows]

@@ -1,0 +1,78 @@
+"""table.md: the answers and the rows that carry them, for a README or a pull request."""
+
+import html
+
+from consort.report.select import main_rows
+from consort.report.units import UNKNOWN, decimal, interval, milliseconds, percent, points, scaled
+
+COLUMNS = ("Ensemble", "MACs", "Latency, parallel", "Latency, serial", "Training MACs", "Subsets", "Test accuracy",
+           "NLL", "Best single that costs no less", "Gain, points")
+
+
+def table_markdown(summary: dict) -> str:
+    """Headline, the other budgets, singles with uniform ensembles and the Pareto front, fair pairs.
+
+    Rows: the first combine method on the test split; other rows are in results.csv.
+    """
+    confidence = f"{100 * summary['confidence']:g} %"
+    rows = [row for row in main_rows(summary) if row["kind"] != "mixed" or row["pareto_macs"]]
+    parts = [
+        f"# {_cell(summary['question'] or summary['study'])}",
+        f"**{_cell(summary['answer'])}**",
+        "\n".join(f"- {_cell(answer['text'])}" for answer in summary["answers"][1:]),
+        _table(COLUMNS, [_row(row) for row in rows]),
+        f"{_cell(summary['combine'].capitalize())} mean of the members' predictions. Accuracy and NLL: mean over the "
+        f"subsets of seeds on {summary['test_images']} test images, with the {confidence} bootstrap interval over "
+        f"those images. An asterisk marks the Pareto front in accuracy and MACs, chosen on {summary['val_images']} "
+        "validation images. A gain whose interval contains 0 is not resolved by this test set.",
+        _fair_pairs(summary["fair_pairs"]),
+        _missing(summary["missing"]),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _row(row: dict) -> list[str]:
+    return [
+        row["ensemble"] + (" *" if row["pareto_macs"] else ""),
+        scaled(row["macs"]),
+        milliseconds(row["latency_parallel_ms"]),
+        milliseconds(row["latency_serial_ms"]),
+        scaled(row["train_macs"]),
+        str(row["num_subsets"]),
+        f"{percent(row['accuracy_mean'])} {interval(row['accuracy_low'], row['accuracy_high'])}",
+        decimal(row["nll_mean"]),
+        row["versus_macs"] or UNKNOWN,
+        f"{points(row['gain_macs'])} {interval(row['gain_macs_low'], row['gain_macs_high'], signed=True)}",
+    ]
+
+
+def _fair_pairs(pairs: list[dict]) -> str:
+    if not pairs:
+        return ""
+    header = ("Three of width k", "MACs", "Accuracy", "One of width 2k", "MACs", "Accuracy", "Combined by",
+              "Gain, points")
+    rows = [[pair["ensemble"], scaled(pair["macs"]), percent(pair["accuracy"]),
+             pair["versus"], scaled(pair["versus_macs"]), percent(pair["versus_accuracy"]), pair["combine"],
+             f"{points(pair['gain'])} {interval(pair['low'], pair['high'], signed=True)}"] for pair in pairs]
+    return "## Fair pairs\n\n" + _table(header, rows)
+
+
+def _missing(missing: dict[str, str]) -> str:
+    if not missing:
+        return ""
+    lines = [f"- {_cell(name)}: {_cell(why)}" for name, why in sorted(missing.items())]
+    return "## Missing members\n\n" + "\n".join(lines)
+
+
+def _table(header: tuple[str, ...], rows: list[list[str]]) -> str:
+    head = [_line(header), "|" + " --- |" * len(header)]
+    return "\n".join([*head, *(_line(row) for row in rows)])
+
+
+def _line(cells: list[str] | tuple[str, ...]) -> str:
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    """One line of Markdown that cannot end its cell or start a tag."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

@@ -1,0 +1,71 @@
+"""Numbers of the summary as text for a reader. Fractions become percent; what is unknown becomes a dash."""
+
+from typing import Any
+
+UNKNOWN = "–"
+
+
+def percent(fraction: float | None) -> str:
+    return UNKNOWN if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def points(difference: float | None) -> str:
+    """A difference of two fractions, in percentage points with its sign."""
+    return UNKNOWN if difference is None else f"{100 * difference:+.2f}"
+
+
+def interval(low: float | None, high: float | None, signed: bool = False) -> str:
+    """`[91.10, 92.30]` in percent or percentage points; empty where there is none."""
+    if low is None or high is None:
+        return ""
+    sign = "+" if signed else ""
+    return f"[{100 * low:{sign}.2f}, {100 * high:{sign}.2f}]"
+
+
+def scaled(count: float | None) -> str:
+    """Three significant digits with k, M, G, T, P or E: 26800000 is `26.8 M`."""
+    if count is None:
+        return UNKNOWN
+    for power, prefix in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if abs(count) >= 0.9995 * 10**power:
+            value = count / 10**power
+            digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+            return f"{value:.{digits}f} {prefix}"
+    return f"{count:g}"
+
+
+def milliseconds(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def decimal(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def tick(count: float) -> str:
+    """A round number on an axis: `50 M` where `scaled` says `50.0 M`."""
+    return scaled(count).replace(".00 ", " ").replace(".0 ", " ")
+
+
+def unbroken(sentence: str) -> str:
+    """The same words with no line break inside `3 x wrn-16-1` or before a percent sign."""
+    return sentence.replace(" x ", "\u00a0x\u00a0").replace(" %", "\u00a0%")
+
+
+def plain(value: Any) -> str:
+    """Any scalar of the context, readable."""
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}".replace(",", "\u202f")
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,41 @@
+"""Reads one object of the store, writes three beside it."""
+
+import json
+
+from consort.errors import IntegrityError, MissingKey
+from consort.report.page import page_html
+from consort.report.plot import accuracy_macs_png
+from consort.report.table import table_markdown
+from consort.store import Store
+from consort.store.keys import study_file
+
+
+def write_report(store: Store, study_name: str, run: str) -> list[str]:
+    """Write report.html, table.md and accuracy-macs.png of a run that was evaluated; returns their keys.
+
+    The same summary gives the same bytes. Raises MissingKey where the run has no summary yet, IntegrityError where
+    the summary cannot be read.
+    """
+    summary = _read_summary(store, study_file(study_name, run, "summary.json"))
+    picture = accuracy_macs_png(summary)
+    files = {
+        "report.html": page_html(summary, picture).encode(),
+        "table.md": table_markdown(summary).encode(),
+        "accuracy-macs.png": picture,
+    }
+    keys = {name: study_file(study_name, run, name) for name in files}
+    for name, data in files.items():
+        store.write(keys[name], data)
+    return list(keys.values())
+
+
+def _read_summary(store: Store, key: str) -> dict:
+    if not store.exists(key):
+        raise MissingKey(f"a report needs a summary, and {store.uri} has no {key}. `consort evaluate` writes it.")
+    try:
+        summary = json.loads(store.read(key))
+    except ValueError as e:
+        raise IntegrityError(f"{key} is not readable JSON: {e}. `consort evaluate` writes it anew.") from e
+    if not isinstance(summary, dict) or "rows" not in summary:
+        raise IntegrityError(f"{key} is not a summary: it has no rows. `consort evaluate` writes it anew.")
+    return summary

@@ -1,0 +1,216 @@
+"""The report in a real browser: Debian's chromium, headless."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chromium import PROGRAM, Browser
+from consort.report.page import page_html
+from report_summary import SUMMARY, hostile, with_latency
+
+pytestmark = pytest.mark.browser
+
+PLOTS = ("plot-macs", "plot-latency-parallel", "plot-latency-serial", "plot-train-macs", "plot-diversity")
+FIRST_COLUMN = "[...document.querySelectorAll('#table tbody td:first-child')].map(cell => cell.textContent)"
+TOOLTIP = "document.getElementById('tooltip').hidden ? null : document.getElementById('tooltip').innerText"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if not PROGRAM.exists():
+        reason = f"no {PROGRAM}: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_report(browser: Browser, tmp_path: Path):
+    """Open a summary's page; afterwards nothing may have gone wrong in it."""
+    browser.events.clear()
+    browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
+    file = tmp_path / "report.html"
+    url = file.as_uri()
+
+    def open_(summary: dict, width: int = 1280, **media: str) -> Browser:
+        file.write_text(page_html(summary, picture=b""), encoding="utf-8")
+        browser.open(url, width, **media)
+        return browser
+
+    yield open_
+    assert browser.evaluate("1 + 1") == 2
+    wrong = [event for event in browser.events
+             if event[0] in ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")]
+    assert wrong == []
+    requests = [event["request"]["url"] for method, event in browser.events if method == "Network.requestWillBeSent"]
+    assert url in requests  # the listener works
+    assert [request for request in requests if request != url and not request.startswith("data:")] == []
+
+
+def centre(browser: Browser, selector: str) -> tuple[float, float]:
+    """Scroll an element to the middle of the window; where its centre is then."""
+    return tuple(browser.evaluate(
+        f"(async () => {{ const element = document.querySelector({json.dumps(selector)});"
+        " element.scrollIntoView({block: 'center', behavior: 'instant'});"
+        " await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));"
+        " const box = element.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"))
+
+
+def points_of(browser: Browser, plot: str) -> int:
+    return browser.evaluate(f"document.querySelectorAll('#{plot} .point').length")
+
+
+def point(label: str) -> str:
+    return f'#plot-macs .point[aria-label^="{label};"]'
+
+
+def test_every_plot_has_its_points(open_report):
+    browser = open_report(with_latency(SUMMARY))
+    assert {plot: points_of(browser, plot) for plot in PLOTS} == dict.fromkeys(PLOTS[:4], 5) | {"plot-diversity": 1}
+    assert browser.evaluate("document.querySelectorAll('#plot-macs .line').length") == 2
+    assert browser.evaluate("document.querySelectorAll('#plot-macs .plot .front').length") == 1
+    assert browser.evaluate("document.querySelectorAll('#plot-macs .bar:not(.own)').length") == 4
+    assert browser.evaluate("document.querySelectorAll('#reliability .point').length") == 3
+
+
+def test_plots_without_data_are_left_out_with_a_sentence(open_report):
+    browser = open_report(SUMMARY)
+    assert points_of(browser, "plot-latency-serial") == 0
+    text = browser.evaluate("document.querySelector('#plot-latency-serial .plot').innerText")
+    assert text == "The latency of these ensembles is not known, so this plot is left out."
+    assert points_of(browser, "plot-macs") == 5
+
+
+def test_hovering_a_point_says_what_it_is(open_report):
+    browser = open_report(with_latency(SUMMARY))
+    x, y = centre(browser, point("3 x wrn-10-1"))
+    assert browser.evaluate(TOOLTIP) is None
+    browser.mouse("mouseMoved", x + 3, y + 2)
+    text = browser.evaluate(TOOLTIP).replace("\u00a0", " ")
+    assert text.splitlines() == [
+        "3 x wrn-10-1", "accuracy 95.10 % [93.90, 96.20]", "mean of 1 subset of seeds",
+        "2.70 M MACs, 27.0 k parameters",
+        "latency 1.5 ms parallel, 4.5 ms serial", "7.29 G MACs to train",
+        "+1.31 points [+0.52, +2.13] against 1 x wrn-10-2, which costs no less"]
+    browser.mouse("mouseMoved", 5, 5)
+    assert browser.evaluate(TOOLTIP) is None
+
+
+def test_tapping_a_point_on_a_phone_says_what_it_is(open_report):
+    browser = open_report(SUMMARY, width=360)
+    x, y = centre(browser, point("1 x wrn-10-1 + 1 x wrn-10-2"))
+    browser.tap(x + 6, y + 6)
+    text = browser.evaluate(TOOLTIP)
+    assert "mean of 3 sampled subsets of seeds, sd 1.10" in text
+    assert "latency unknown" in text
+    left, right = browser.evaluate("(({left, right}) => [left, right])(tooltip.getBoundingClientRect())")
+    assert 0 <= left < right <= 360
+    browser.tap(*centre(browser, "h1"))
+    assert browser.evaluate(TOOLTIP) is None
+
+
+def test_points_answer_to_the_keyboard(open_report):
+    browser = open_report(SUMMARY)
+    browser.evaluate("document.getElementById('mixed').focus()")
+    browser.key("Tab")
+    assert browser.evaluate(TOOLTIP).startswith("1 x wrn-10-1\n")
+    browser.key("ArrowRight")
+    assert browser.evaluate(TOOLTIP).startswith("2 x wrn-10-1\n")
+    browser.key("Escape")
+    assert browser.evaluate(TOOLTIP) is None
+
+
+def test_a_click_on_a_heading_sorts_and_a_second_turns_round(open_report):
+    browser = open_report(SUMMARY)
+    by_macs = ["1 x wrn-10-1", "2 x wrn-10-1", "3 x wrn-10-1", "1 x wrn-10-2", "1 x wrn-10-1 + 1 x wrn-10-2"]
+    assert browser.evaluate(FIRST_COLUMN) == by_macs
+    for expected in ([by_macs[i] for i in (2, 4, 1, 3, 0)], [by_macs[i] for i in (0, 3, 1, 4, 2)]):
+        x, y = centre(browser, "#table th[title=accuracy_mean] button")
+        browser.mouse("mousePressed", x, y)
+        browser.mouse("mouseReleased", x, y)
+        assert browser.evaluate(FIRST_COLUMN) == expected
+    assert browser.evaluate("document.querySelector('th[title=accuracy_mean]').ariaSort") == "ascending"
+
+
+def test_unknown_values_sort_last_both_ways(open_report):
+    browser = open_report(SUMMARY)
+    for _ in range(2):
+        browser.evaluate("document.querySelector('th[title=gain_macs] button').click()")
+        assert set(browser.evaluate(FIRST_COLUMN)[:2]) == {"2 x wrn-10-1", "3 x wrn-10-1"}
+
+
+def choose(browser: Browser, control: str, value: str) -> None:
+    browser.evaluate(f"(() => {{ const select = document.getElementById('{control}'); select.value = '{value}';"
+                     " select.dispatchEvent(new Event('change', {bubbles: true})); })()")
+
+
+def test_combine_method_and_test_set_filter_plots_and_table(open_report):
+    browser = open_report(SUMMARY)
+    choose(browser, "combine", "arithmetic")
+    assert browser.evaluate(FIRST_COLUMN) == ["1 x wrn-10-1", "3 x wrn-10-1"]
+    assert points_of(browser, "plot-macs") == 2
+    choose(browser, "combine", "geometric")
+    choose(browser, "test-set", "noisy")
+    assert browser.evaluate(FIRST_COLUMN) == ["1 x wrn-10-1", "1 x wrn-10-2"]
+    choose(browser, "combine", "arithmetic")
+    assert points_of(browser, "plot-macs") == 0
+    assert browser.evaluate("document.getElementById('row-count').textContent") == (
+        "0 ensembles, arithmetic mean, test set noisy")
+
+
+def test_all_columns_and_search(open_report):
+    browser = open_report(SUMMARY)
+    headings = "[...document.querySelectorAll('#table th')].map(cell => cell.title)"
+    chosen = browser.evaluate(headings)
+    browser.evaluate("document.getElementById('all-columns').click()")
+    assert browser.evaluate(headings)[:len(chosen)] == chosen
+    assert set(browser.evaluate(headings)) == set(SUMMARY["rows"][0]) - {"combine", "test_set"}
+    browser.evaluate("(() => { const find = document.getElementById('find'); find.value = '3 X';"
+                     " find.dispatchEvent(new Event('input')); })()")
+    assert browser.evaluate(FIRST_COLUMN) == ["3 x wrn-10-1"]
+
+
+@pytest.mark.parametrize("media", [{}, {"prefers_color_scheme": "dark"}])
+def test_a_phone_never_scrolls_sideways_and_its_letters_stay_legible(open_report, media):
+    browser = open_report(with_latency(SUMMARY), width=360, **media)
+    browser.evaluate("document.getElementById('all-columns').click()")
+    assert browser.evaluate("document.documentElement.scrollWidth") == 360
+    assert browser.evaluate("document.querySelector('#table').parentElement.scrollWidth") > 360
+    zoom = "svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width"
+    zooms = browser.evaluate(f"[...document.querySelectorAll('.plot svg')].map({zoom})")
+    assert len(zooms) == 6
+    assert all(0.95 < ratio < 1.05 for ratio in zooms)
+    dark = browser.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    assert dark == bool(media)
+
+
+def test_plots_follow_the_width_of_the_window(open_report):
+    browser = open_report(SUMMARY)
+    browser.call("Emulation.setDeviceMetricsOverride", width=500, height=900, deviceScaleFactor=1, mobile=False)
+    browser.evaluate("new Promise(done => setTimeout(done, 200))")
+    assert browser.evaluate("document.querySelector('#plot-macs .plot svg').viewBox.baseVal.width") < 500
+
+
+def test_hostile_texts_do_not_become_elements(open_report):
+    browser = open_report(hostile())
+    assert browser.evaluate("document.getElementById('broken-out')") is None
+    assert points_of(browser, "plot-macs") == 5
+
+
+@pytest.mark.parametrize("change", [
+    {"rows": []}, {"rows": SUMMARY["rows"][3:4]},
+    {"answers": [], "fair_pairs": [], "reliability": {}, "diversity": [], "members": [], "missing": {}, "context": {}}])
+def test_studies_with_little_in_them_open_too(open_report, change):
+    browser = open_report(SUMMARY | change)
+    assert browser.evaluate("document.querySelector('.answer').innerText").startswith("Under 3.2")
+
+
+def test_it_prints(open_report):
+    browser = open_report(with_latency(SUMMARY), prefers_color_scheme="dark")
+    assert browser.pdf().startswith(b"%PDF")
+    assert browser.evaluate("document.querySelector('#plot-macs .plot svg').viewBox.baseVal.width") > 700

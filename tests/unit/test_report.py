@@ -1,0 +1,192 @@
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from consort.errors import IntegrityError, MissingKey
+from consort.report import units, write_report
+from consort.report.page import embedded_data, page_html
+from consort.report.plot import COLORS, accuracy_macs_png, style_of
+from consort.report.table import table_markdown
+from consort.store.folder import FolderStore
+from report_summary import GAIN, HOSTILE, SMALLER, SUMMARY, TEXT, hostile, with_latency
+
+PICTURE = b"\x89PNG"
+
+
+class Page(HTMLParser):
+    """The start tags of a page, its visible text, and its embedded data."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self.data = ""
+        self._hidden = False
+        self._inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = dict(attrs).get("id", "") if tag in ("script", "style") else self._inside
+        self._hidden = tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.text += data
+        elif self._inside == "data":
+            self.data += data
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    store = FolderStore(tmp_path)
+    store.write("studies/digits/r1/summary.json", json.dumps(SUMMARY).encode())
+    return store
+
+
+def test_three_files_are_written_and_named(store):
+    keys = write_report(store, "digits", "r1")
+    assert keys == [f"studies/digits/r1/{name}" for name in ("report.html", "table.md", "accuracy-macs.png")]
+    page, table, picture = (store.read(key) for key in keys)
+    assert page.startswith(b"<!doctype html>")
+    assert len(page) < 2_000_000
+    assert table.startswith(b"# One network or three?\n")
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_same_summary_gives_same_bytes(store):
+    first = [store.read(key) for key in write_report(store, "digits", "r1")]
+    assert [store.read(key) for key in write_report(store, "digits", "r1")] == first
+
+
+def test_a_run_without_a_summary_is_named(store):
+    with pytest.raises(MissingKey, match=r"studies/digits/r2/summary\.json.*consort evaluate"):
+        write_report(store, "digits", "r2")
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"{}"])
+def test_a_broken_summary_is_an_integrity_error(store, content):
+    store.write("studies/digits/r1/summary.json", content)
+    with pytest.raises(IntegrityError, match=r"summary\.json"):
+        write_report(store, "digits", "r1")
+
+
+def test_page_says_answer_missing_members_and_provenance():
+    text = Page(page_html(SUMMARY, PICTURE)).text.replace("\u00a0", " ")
+    for expected in (SUMMARY["question"], TEXT, SMALLER, "1 planned member is missing", "its loss became NaN",
+                     "wrn-10-1: 3 seeds, wrn-10-2: 1 seed.", "95 % paired-bootstrap", 'name = "digits"', "5f1e0c2d",
+                     "some processor", "No latency was measured in this run."):
+        assert expected in text
+
+
+def test_page_refers_to_nothing_outside_itself():
+    html = page_html(SUMMARY, PICTURE)
+    for tag, attributes in Page(html).tags:
+        for name in ("src", "href", "action", "data", "srcset"):
+            assert attributes.get(name, "data:").startswith("data:"), (tag, attributes)
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_hostile_texts_stay_texts():
+    page = Page(page_html(hostile(), PICTURE))
+    assert "broken-out" not in [attributes.get("id") for _, attributes in page.tags]
+    assert page.text.count(HOSTILE) == 10  # title, heading, answer, missing (2), class, study text, context (3)
+    assert HOSTILE in json.loads(page.data)["reliability"]
+
+
+def test_embedded_rows_are_the_summary_rounded_and_not_a_number_is_unknown():
+    summary = copy.deepcopy(SUMMARY)
+    summary["rows"][0] |= {"accuracy_mean": 0.123456789, "nll_mean": float("nan")}
+    data = embedded_data(summary)
+    rows = [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
+    changed = next(row for row in rows if row["accuracy_mean"] == 0.123457)
+    assert changed["nll_mean"] is None
+    assert sorted(row["ensemble"] for row in rows) == sorted(row["ensemble"] for row in SUMMARY["rows"])
+    assert data["architectures"] == ["wrn-10-1", "wrn-10-2"]
+
+
+def test_a_huge_study_keeps_the_page_small_and_drops_the_worst_mixed_ensembles():
+    summary = copy.deepcopy(SUMMARY)
+    mixed = summary["rows"][4]
+    summary["rows"] += [mixed | {"ensemble": f"{i} x wrn-10-1 + 1 x wrn-10-2", "chosen_members": "m" * 300,
+                                 "val_accuracy_mean": 0.5 + i * 1e-5} for i in range(3000)]
+    summary["rows"][5:5] = summary["rows"][-1000:]
+    html = page_html(summary, PICTURE)
+    assert len(html.encode()) < 2_000_000
+    kept = embedded_data(summary)
+    place = kept["columns"].index("ensemble")
+    names = {row[place] for row in kept["rows"]}
+    assert {"1 x wrn-10-1", "2 x wrn-10-1", "3 x wrn-10-1", "1 x wrn-10-2"} <= names
+    assert "2999 x wrn-10-1 + 1 x wrn-10-2" in names
+    assert "0 x wrn-10-1 + 1 x wrn-10-2" not in names
+    assert "more mixed ensembles, those that do worst on validation" in html
+
+
+def test_table_has_the_rows_that_carry_the_answer():
+    table = table_markdown(with_latency(SUMMARY))
+    assert f"**{TEXT}**" in table
+    assert f"- {SMALLER}" in table
+    assert ("| 3 x wrn-10-1 * | 2.70 M | 1.5 ms | 4.5 ms | 7.29 G | 1 | 95.10 % [93.90, 96.20] | 0.250 | 1 x wrn-10-2 "
+            "| +1.31 [+0.52, +2.13] |") in table
+    assert "1 x wrn-10-1 + 1 x wrn-10-2" not in table  # mixed, and not on the front
+    assert "94.87" not in table  # the other combine method
+    assert "- wrn-10-2-s1-eeeeeeeeee: its loss became NaN" in table
+
+
+def test_every_table_line_has_the_header_s_number_of_cells_whatever_is_in_it():
+    summary = hostile() | {"rows": [SUMMARY["rows"][0] | {"ensemble": "1 x a|b\n<i>"}]}
+    table = table_markdown(summary)
+    assert "<" not in table
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    assert "a\\|b &lt;i&gt;" in lines[2]
+    cells = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
+    assert cells == [11] * 3 + [9] * 3
+
+
+@pytest.mark.parametrize("change", [
+    {"rows": []},
+    {"rows": SUMMARY["rows"][3:4]},
+    {"rows": [row | {"accuracy_low": None, "accuracy_high": None} for row in SUMMARY["rows"]]},
+    {"answers": [], "fair_pairs": [], "reliability": {}, "diversity": [], "members": [], "missing": {}, "context": {}},
+])
+def test_studies_with_little_in_them_still_have_a_report(change):
+    summary = SUMMARY | change
+    assert page_html(summary, PICTURE).startswith("<!doctype html>")
+    assert table_markdown(summary).startswith("# ")
+    assert accuracy_macs_png(summary).startswith(b"\x89PNG")
+
+
+def test_picture_changes_with_the_accuracies():
+    summary = copy.deepcopy(SUMMARY)
+    summary["rows"][1]["accuracy_mean"] = 0.92
+    assert accuracy_macs_png(summary) != accuracy_macs_png(SUMMARY)
+
+
+def test_picture_and_page_share_their_colours():
+    css = Path(units.__file__).with_name("page.css").read_text()
+    for index, color in enumerate(COLORS):
+        assert f"--a{index}: {color};" in css
+    assert len({style_of(index) for index in range(49)}) == 49
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (None, "–"), (0, "0"), (999, "999"), (999.7, "1.00 k"), (26_900_000, "26.9 M"), (101_000_000, "101 M"),
+    (3_020_000_000_000_000, "3.02 P"), (99_960_000, "100 M"),
+])
+def test_counts_read_with_three_digits(value, text):
+    assert units.scaled(value) == text
+
+
+def test_differences_carry_their_sign():
+    assert units.points(-0.00449) == "-0.45"
+    assert units.points(GAIN["gain_macs"]) == "+1.31"
+    assert units.interval(-0.01, 0.02, signed=True) == "[-1.00, +2.00]"
+    assert units.interval(None, 0.02) == ""
