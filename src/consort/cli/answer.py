@@ -1,0 +1,66 @@
+"""What a person sees at the end of a run: a short table, the answer, and where the report is."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, TimeRemainingColumn
+from rich.table import Table
+
+from consort.store import keys
+
+ROWS = 14
+
+
+class Bar:
+    """A progress bar that shows itself at the first report of progress."""
+
+    def __init__(self, console: Console, text: str) -> None:
+        self.progress = Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn(), console=console,
+                                 transient=True, disable=not console.is_terminal)
+        self.text = text
+        self.task: Any = None
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.task is None:
+            self.progress.start()
+            self.task = self.progress.add_task(self.text, total=total or None)
+        self.progress.update(self.task, completed=done)
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+
+def print_answer(console: Console, summary: dict, store: str) -> None:
+    """The ensembles of one architecture and the best mixed ones, the answer in a sentence, and the report's place."""
+    chosen = [r for r in summary["rows"] if r["test_set"] == "test" and r["combine"] == summary["combine"]]
+    shown = [r for r in chosen if r["kind"] != "mixed" or r["pareto_macs"]]
+    shown = sorted(shown, key=lambda r: (r["macs"], -r["accuracy_mean"]))
+    if len(shown) > ROWS:
+        shown = [r for r in shown if r["kind"] == "single" or r["pareto_macs"]][:ROWS]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("ensemble", "M MACs", "test accuracy %", "gain on the best single that costs no less"):
+        table.add_column(title, justify="left" if title == "ensemble" else "right")
+    for row in shown:
+        mark = " *" if row["pareto_macs"] else "  "
+        table.add_row(row["ensemble"] + mark, f"{row['macs'] / 1e6:,.2f}",
+                      f"{100 * row['accuracy_mean']:.2f} [{100 * row['accuracy_low']:.2f}, "
+                      f"{100 * row['accuracy_high']:.2f}]", _gain(row))
+    console.print()
+    console.print(table)
+    console.print(f"* on the Pareto front, chosen on validation; intervals at {summary['confidence']:.0%}; all "
+                  "ensembles are in the report", style="dim", highlight=False)
+    console.print()
+    console.print(summary["answer"], style="bold", highlight=False)
+    console.print()
+    report = keys.study_file(summary["study"], summary["run"], "report.html")
+    console.print(f"report: {store}/{report}", highlight=False, soft_wrap=True)
+
+
+def _gain(row: dict) -> str:
+    if row["gain_macs"] is None:
+        return ""
+    return (f"{100 * row['gain_macs']:+.2f} [{100 * row['gain_macs_low']:+.2f}, {100 * row['gain_macs_high']:+.2f}] "
+            f"on {row['versus_macs']}")

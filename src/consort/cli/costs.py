@@ -1,0 +1,90 @@
+"""consort flops and latency: what a network costs, before anything is trained."""
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from consort.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app, open_store_at
+
+Architectures = Annotated[list[str], typer.Argument(
+    metavar="ARCH...", help="wrn-<depth>-<width>, torchvision's names, timm:<name>.", show_default=False)]
+InputOption = Annotated[str | None, typer.Option(
+    "--input", metavar="HxW", help="Image size; by default the one it was published with.", show_default=False)]
+ClassesOption = Annotated[int | None, typer.Option(
+    "--classes", min=1, help="Number of classes; by default as published.", show_default=False)]
+
+
+@app.command()
+def flops(
+    architectures: Architectures,
+    input: InputOption = None,
+    classes: ClassesOption = None,
+    layers: Annotated[bool, typer.Option("--layers", help="List the MACs of every layer.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Multiply-adds (MACs), FLOPs = 2 x MACs and parameters of one forward pass of one image."""
+    from consort.flops import count
+
+    costs = [count(name, parse_size(input), classes) for name in architectures]
+    if json:
+        import json as json_module
+
+        print(json_module.dumps([{"name": c.name, "input": c.input, "classes": c.classes, "macs": c.macs,
+                                  "flops": c.flops, "params": c.params, "uncounted": c.uncounted}
+                                 | ({"layers": c.layers} if layers else {}) for c in costs], indent=1))
+        return
+    print(f"{'name':28} {'input':>9} {'classes':>7} {'M MACs':>12} {'M FLOPs':>12} {'params':>13}")
+    for c in costs:
+        print(f"{c.name:28} {c.input:>9} {c.classes:>7} {c.macs / 1e6:>12,.3f} {c.flops / 1e6:>12,.3f} {c.params:>13,}")
+        for path, macs in c.layers.items() if layers else ():
+            print(f"  {path:46} {macs / 1e6:>12,.3f}")
+    names = sorted({name for c in costs for name in c.uncounted})
+    print(f"not counted (elementwise and pooling): {', '.join(names)}")
+
+
+@app.command()
+def latency(
+    architectures: Architectures,
+    input: InputOption = None,
+    classes: ClassesOption = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    repeats: Annotated[int, typer.Option(min=3, help="Measured passes, after a warm-up.")] = 50,
+    again: Annotated[bool, typer.Option("--again", help="Measure even where the store has it.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+) -> None:
+    """Milliseconds of one forward pass on this machine: median and spread, kept in the store per hardware."""
+    from consort.latency import measured
+    from consort.models import published
+
+    opened = open_store_at(store)
+    records = []
+    for name in architectures:
+        default = published(name)
+        size = parse_size(input) or (default.input_size, default.input_size)
+        records.append(measured(opened, name, size, classes or default.classes, batch_size, threads, repeats,
+                                again=again))
+    if json:
+        import json as json_module
+
+        print(json_module.dumps([dataclasses.asdict(r) for r in records], indent=1))
+        return
+    print(f"{'name':28} {'input':>9} {'batch':>5} {'threads':>7} {'device':>6} {'precision':>9} {'median ms':>10} "
+          f"{'p10':>9} {'p90':>9}")
+    for r in records:
+        print(f"{r.architecture:28} {r.input:>9} {r.batch_size:>5} {r.threads:>7} {r.device:>6} {r.precision:>9} "
+              f"{r.median_ms:>10.3f} {r.p10_ms:>9.3f} {r.p90_ms:>9.3f}")
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """(height, width) from "HxW" or one number; None from None."""
+    from consort.errors import InputError
+
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) not in (1, 2) or not all(p.isdigit() and int(p) > 0 for p in parts):
+        raise InputError(f"--input is HxW in pixels, such as 32x32, got {text!r}.")
+    return int(parts[0]), int(parts[-1])

@@ -1,0 +1,75 @@
+"""consort data: fetch, import and look at data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consort.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app, cache_folder, open_store_at
+
+group = typer.Typer(no_args_is_help=True, help="Fetch, prepare and look at data.")
+app.add_typer(group, name="data")
+
+
+@group.command()
+def fetch(name: Annotated[str, typer.Argument(metavar="cifar10|cifar100")]) -> None:
+    """Download a named data set and check its sha256."""
+    from rich.console import Console
+
+    from consort.cli.answer import Bar
+    from consort.data.builtin import CIFAR, fetch_cifar
+    from consort.errors import unknown_name
+
+    if name not in CIFAR:
+        raise unknown_name("data set", name, CIFAR, "digits need no download.")
+    with Bar(Console(stderr=True), f"downloading {name}") as bar:
+        print(fetch_cifar(name, cache_folder() / "downloads", bar))
+
+
+@group.command("import")
+def import_data(
+    source: Annotated[str, typer.Argument(help="digits, cifar10, cifar100, or an image folder or zip.")],
+    store: StoreOption = DEFAULT_STORE,
+    train_images: Annotated[int | None, typer.Option(min=1, show_default=False)] = None,
+    val_images: Annotated[int | None, typer.Option(min=1, show_default=False)] = None,
+    split_seed: int = 0,
+    image_size: Annotated[int | None, typer.Option(min=8, max=224, show_default=False)] = None,
+    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable")] = False,
+) -> None:
+    """Prepare data in the store and print its fingerprint; the options are those of a study's \\[data]."""
+    from rich.console import Console
+
+    from consort.cli.run import preparation
+    from consort.data.prepare import prepare
+    from consort.study import Data
+
+    settings = Data(source=source, train_images=train_images, val_images=val_images, split_seed=split_seed,
+                    image_size=image_size, skip_unreadable=skip_unreadable)
+    with preparation(Console(stderr=True)) as shown:
+        prepared = prepare(open_store_at(store), settings, Path(), cache_folder(), shown)
+    skipped = prepared.manifest.unreadable
+    print(f"{prepared.fingerprint}  {prepared.name}  {prepared.counts}"
+          + (f"  {skipped} unreadable images left out" if skipped else ""))
+
+
+@group.command()
+def info(fingerprint: Annotated[str | None, typer.Argument(show_default=False)] = None,
+         store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
+    """What prepared data the store holds; with a FINGERPRINT, everything about it."""
+    import dataclasses
+    import json as json_module
+
+    from consort.data.prepared import open_prepared
+    from consort.store import keys
+
+    opened = open_store_at(store)
+    known = [key.split("/")[1] for key in opened.list(keys.DATA) if key.endswith("/manifest.json")]
+    chosen = known if fingerprint is None else [fingerprint]
+    prepared = [open_prepared(opened, name, cache_folder()) for name in chosen]
+    if json or fingerprint is not None:
+        print(json_module.dumps([{"fingerprint": p.fingerprint, **dataclasses.asdict(p.manifest)} for p in prepared],
+                                indent=1))
+        return
+    for p in prepared:
+        size = "x".join(map(str, p.manifest.image_size)) if p.manifest.image_size else "streamed"
+        print(f"{p.fingerprint}  {p.name:24} {size:9} {len(p.classes):>5} classes  {p.counts}")

@@ -1,0 +1,98 @@
+"""consort doctor: what is missing here, and what to do about it."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consort.cli.app import DEFAULT_STORE, StoreOption, app, cache_folder, open_store_at
+
+MIN_FREE_GIB = 2.0
+
+
+@app.command()
+def doctor(store: StoreOption = DEFAULT_STORE,
+           json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
+    """Check this machine: what works, what is missing, what to do. Exits with 2 where a run would fail."""
+    import json as json_module
+
+    checks = [_python(), _torch(), _processor(), _memory(), _disk(store), _store(store), _timm()]
+    if json:
+        print(json_module.dumps([{"check": name, "state": state, "finding": text} for name, state, text in checks]))
+    else:
+        for name, state, text in checks:
+            print(f"{state:8} {name:10} {text}")
+    if any(state == "MISSING" for _, state, _ in checks):
+        raise typer.Exit(2)
+
+
+Check = tuple[str, str, str]
+"""Name, state (ok, note, MISSING), finding."""
+
+
+def _python() -> Check:
+    return "python", "ok", f"{sys.version.split()[0]} at {sys.executable}"
+
+
+def _torch() -> Check:
+    try:
+        import torch
+        import torchvision
+    except ImportError as e:
+        return "torch", "MISSING", f"{e}. Training needs it (pip install torch torchvision); evaluating does not."
+    gpus = torch.cuda.device_count()
+    return "torch", "ok", f"{torch.__version__}, torchvision {torchvision.__version__}, {gpus or 'no'} GPU(s)"
+
+
+def _processor() -> Check:
+    from consort import hardware
+
+    described = hardware.describe()
+    speed = ("bfloat16 in hardware: trained in bfloat16" if hardware.native_bfloat16()
+             else "no bfloat16 in hardware: trained in float32, about half as fast")
+    return "processor", "ok", f"{described['cpu']}, {described['cores']} cores, {speed}"
+
+
+def _memory() -> Check:
+    from consort import hardware
+
+    gib, cores = hardware.describe()["memory_gib"], hardware.cores()
+    if gib is not None and gib < cores:
+        return "memory", "note", f"{gib} GiB for {cores} cores: if members are killed, use fewer --workers"
+    return "memory", "ok", f"{gib} GiB"
+
+
+def _disk(store: str) -> Check:
+    place = cache_folder() if store.startswith("s3://") else store
+    existing = Path(place).expanduser().absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free / 2**30
+    state = "ok" if free >= MIN_FREE_GIB else "MISSING"
+    advice = "" if state == "ok" else f"; members and data need {MIN_FREE_GIB:.0f} GiB or more: free some, or --store"
+    return "disk", state, f"{free:.1f} GiB free at {place}{advice}"
+
+
+def _store(uri: str) -> Check:
+    from consort.errors import ConsortError
+
+    probe = f"probe-{os.getpid()}"
+    try:
+        opened = open_store_at(uri)
+        opened.write(probe, b"consort")
+        opened.read(probe)
+        opened.delete(probe)
+    except ConsortError as e:
+        return "store", "MISSING", str(e)
+    return "store", "ok", f"{opened.uri} can be written"
+
+
+def _timm() -> Check:
+    try:
+        import timm
+    except ImportError:
+        return "timm", "note", "not installed; timm:<name> needs it (pip install 'consort[timm]')"
+    return "timm", "ok", timm.__version__

@@ -1,0 +1,124 @@
+"""consort members, show and rm: what the store holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consort.cli.app import (
+    DEFAULT_STORE,
+    DataOption,
+    JsonOption,
+    StoreOption,
+    app,
+    cache_folder,
+    open_store_at,
+)
+
+group = typer.Typer(help="List the members in the store, or import one.", invoke_without_command=True)
+app.add_typer(group, name="members")
+
+
+@group.callback()
+def members(context: typer.Context, store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
+    """List the members in the store."""
+    if context.invoked_subcommand is not None:
+        return
+    import dataclasses
+    import json as json_module
+
+    from consort import members as stored
+
+    opened = open_store_at(store)
+    records = {m: stored.read_record(opened, m) for m in stored.planned(opened)}
+    if json:
+        print(json_module.dumps([dataclasses.asdict(r) if r else {"id": m, "state": _state(opened, m)}
+                                 for m, r in records.items()], indent=1))
+        return
+    for member, record in records.items():
+        accuracy = f"{100 * record.val_accuracy:6.2f} % val" if record and record.val_accuracy is not None else ""
+        cost = f"{record.macs / 1e6:10,.2f} M MACs  {record.train_cpu_seconds:8,.0f} CPU s" if record else ""
+        print(f"{member:50} {'done' if record else _state(opened, member):12} {accuracy:14} {cost}".rstrip())
+
+
+def _state(store: object, member: str) -> str:
+    from consort import members as stored
+
+    return "failed" if stored.read_failure(store, member) else "not done"  # type: ignore[arg-type]
+
+
+@group.command("import")
+def import_member(
+    architecture: Annotated[str, typer.Argument(metavar="ARCH")],
+    weights: Annotated[str, typer.Option("--weights", help="A .safetensors file, or torchvision's name of weights, "
+                                         "such as IMAGENET1K_V1.")],
+    data: DataOption = None,
+    image_size: Annotated[int | None, typer.Option(min=8, max=224, show_default=False)] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Make existing weights a member on some --data, without training.
+
+    A study that names `"ARCH" = { weights = "..." }` does the same and evaluates it beside the others.
+    """
+    from rich.console import Console
+
+    from consort.cli.run import preparation
+    from consort.data.prepare import prepare
+    from consort.errors import InputError
+    from consort.imports import import_member as import_one
+    from consort.members import write_spec
+    from consort.plan import weights_identity, weights_source
+    from consort.predict import predict
+    from consort.recipes import Recipe
+    from consort.study import Data, MemberSpec
+
+    if data is None:
+        raise InputError("--data says which images the member will predict: digits, cifar10, cifar100, a folder or a "
+                         "zip.")
+    opened = open_store_at(store)
+    source = weights_source(weights, Path())
+    with preparation(Console(stderr=True)) as shown:
+        prepared = prepare(opened, Data(source=data, image_size=image_size), Path(), cache_folder(), shown)
+    spec = MemberSpec(architecture, prepared.fingerprint, Recipe(weights=weights_identity(source)), 0)
+    record = import_one(opened, spec, prepared, source)
+    write_spec(opened, spec)
+    predict(opened, record.id, prepared, {})
+    print(record.id)
+
+
+@app.command()
+def show(member: Annotated[str, typer.Argument(help="A member's id, or the start of it.")],
+         store: StoreOption = DEFAULT_STORE) -> None:
+    """Everything that is known of a member, as JSON."""
+    import dataclasses
+    import json
+
+    from consort import members as stored
+
+    opened = open_store_at(store)
+    name = stored.find(opened, member)
+    record = stored.read_record(opened, name)
+    if record is not None:
+        print(json.dumps(dataclasses.asdict(record), indent=1))
+        return
+    print(json.dumps({"id": name, "state": _state(opened, name), "reason": stored.read_failure(opened, name),
+                      **stored.read_spec(opened, name).to_dict()}, indent=1))
+
+
+@app.command()
+def rm(
+    member: Annotated[list[str], typer.Argument(metavar="MEMBER...", help="Ids, or the starts of ids.")],
+    store: StoreOption = DEFAULT_STORE,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete members from the store: weights, logits and checkpoints."""
+    from consort import members as stored
+    from consort.store import keys
+
+    opened = open_store_at(store)
+    names = [stored.find(opened, m) for m in member]
+    if not yes and not typer.confirm(f"delete {', '.join(names)}?"):
+        raise typer.Exit(1)
+    for name in names:
+        opened.delete(keys.member_folder(name))
+        print(f"deleted {name}")

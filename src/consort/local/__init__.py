@@ -1,0 +1,1 @@
+"""The local target: the steps as processes on this machine."""

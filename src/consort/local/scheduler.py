@@ -1,0 +1,175 @@
+"""Train members side by side, one process each, and follow what they print."""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from consort.errors import Busy, StoreUnavailable, Terminated
+from consort.records import parse_event
+
+BUSY_PAUSE_SECONDS = 3.0
+"""A member that another run trains is asked for again after this pause."""
+RETRIES = 3
+"""A process that was killed, or could not reach the store, is started again this often."""
+STOP_SECONDS = 60.0
+"""What a member has to save its state when the run is stopped, before it is killed."""
+
+Listener = Callable[[str, str, Mapping], None]
+"""Called with (member id, event, values)."""
+
+
+@dataclass
+class Job:
+    """One member to train."""
+
+    member: str
+    command: list[str]
+    not_before: float = 0.0
+    failures: int = 0
+
+
+@dataclass
+class Outcome:
+    """How the members of a run ended."""
+
+    trained: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Member id -> reason."""
+
+
+class _Running:
+    """A member's process, and its output as it comes."""
+
+    def __init__(self, job: Job, slot: int, environment: Mapping[str, str]) -> None:
+        self.job, self.slot = job, slot
+        self.error = ""
+        self.last_lines: list[str] = []
+        # A session of its own: Ctrl-C reaches the run only, which then stops the members one by one.
+        self.process = subprocess.Popen(job.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                        errors="replace", env=dict(environment), start_new_session=True)
+        assert self.process.stdout is not None
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.rest = ""
+
+    def read(self, listen: Listener) -> None:
+        """Pass on the events that have come; keep the last ordinary lines for an error message."""
+        assert self.process.stdout is not None
+        self.rest += self.process.stdout.read() or ""
+        *lines, self.rest = self.rest.split("\n")
+        for line in lines:
+            event = parse_event(line)
+            if event is None:
+                self.last_lines = [*self.last_lines[-4:], line]
+            elif event["event"] == "error":
+                self.error = event["text"]
+            else:
+                listen(self.job.member, event["event"], event)
+
+
+class Scheduler:
+    """Runs jobs in `slots` places; a place has an environment of its own, such as the GPU that it may use."""
+
+    def __init__(self, slots: list[Mapping[str, str]], listen: Listener, done: Callable[[str], bool]) -> None:
+        self.slots, self.listen, self.done = slots, listen, done
+        self.running: list[_Running] = []
+        self.outcome = Outcome()
+
+    def run(self, jobs: Iterable[Job]) -> Outcome:
+        """Run all jobs to their end. On KeyboardInterrupt the members save their state before it goes on."""
+        waiting = list(jobs)
+        try:
+            while waiting or self.running:
+                self._start(waiting)
+                self._listen(0.2)
+                for ended in [r for r in self.running if r.process.poll() is not None]:
+                    self.running.remove(ended)
+                    ended.read(self.listen)
+                    self._conclude(ended, waiting)
+        finally:
+            self._stop()
+        return self.outcome
+
+    def _start(self, waiting: list[Job]) -> None:
+        free = [s for s in range(len(self.slots)) if all(r.slot != s for r in self.running)]
+        for slot in free:
+            job = next((j for j in waiting if j.not_before <= time.monotonic()), None)
+            if job is None:
+                return
+            waiting.remove(job)
+            if self.done(job.member):  # trained meanwhile by another run
+                self.listen(job.member, "done", {})
+                continue
+            self.listen(job.member, "started", {})
+            self.running.append(_Running(job, slot, self.slots[slot]))
+
+    def _listen(self, seconds: float) -> None:
+        if not self.running:
+            time.sleep(seconds)
+            return
+        with selectors.DefaultSelector() as selector:
+            for running in self.running:
+                assert running.process.stdout is not None
+                selector.register(running.process.stdout, selectors.EVENT_READ, running)
+            for key, _ in selector.select(seconds):
+                key.data.read(self.listen)
+        time.sleep(0.02)  # an output that has ended is always readable
+
+    def _conclude(self, ended: _Running, waiting: list[Job]) -> None:
+        code, job = ended.process.returncode, ended.job
+        if code == 0:
+            self.outcome.trained.append(job.member)
+            self.listen(job.member, "done", {})
+        elif code == Busy.exit_code and ended.error.startswith("busy: "):
+            job.not_before = time.monotonic() + BUSY_PAUSE_SECONDS
+            waiting.append(job)
+            self.listen(job.member, "elsewhere", {})
+        elif _retry_can_help(code) and job.failures < RETRIES:
+            job.failures += 1
+            job.not_before = time.monotonic() + 2.0**job.failures
+            waiting.append(job)
+            self.listen(job.member, "retry", {"text": _reason(ended)})
+        else:
+            self.outcome.failed[job.member] = _reason(ended)
+            self.listen(job.member, "failed", {"text": _reason(ended)})
+
+    def _stop(self) -> None:
+        """End the members that still run, giving them time to save."""
+        for running in self.running:
+            running.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for running in self.running:
+            try:
+                running.process.communicate(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                running.process.kill()
+                running.process.wait()
+        self.running.clear()
+
+
+def _retry_can_help(code: int) -> bool:
+    """Killed by a signal, stopped, or without its store; exit codes below 128 end the same way again."""
+    return code < 0 or code in (Terminated.exit_code, StoreUnavailable.exit_code) or code >= 128
+
+
+def _reason(ended: _Running) -> str:
+    code = ended.process.returncode
+    if ended.error:
+        return ended.error
+    if code == -signal.SIGKILL:
+        return "its process was killed (often for lack of memory: fewer --workers help)"
+    ended_how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"its process ended with {ended_how}: {' / '.join(ended.last_lines[-2:])}"
+
+
+def train_command(member: str, store: str, checkpoint_seconds: float, checkpoint_steps: int | None) -> list[str]:
+    """The command that trains one member, with events on its standard output."""
+    command = [sys.executable, "-m", "consort", "train", "--member", member, "--store", store, "--log", "json",
+               "--checkpoint-seconds", str(checkpoint_seconds)]
+    return command if checkpoint_steps is None else [*command, "--checkpoint-steps", str(checkpoint_steps)]
+
+

@@ -1,0 +1,165 @@
+"""Run a study on this machine: members side by side, then predict, measure latencies, evaluate and report."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from consort import hardware, members
+from consort.errors import ConsortError, IncompleteRun
+from consort.evaluate import evaluate
+from consort.local.progress import Progress
+from consort.local.scheduler import Job, Outcome, Scheduler, train_command
+from consort.plan import Plan
+from consort.records import LatencyRecord
+from consort.report import write_report
+from consort.store import Store, keys
+from consort.study import MemberSpec
+
+STAGES = ("members", "evaluate", "report")
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """A planned study and how to execute it on this machine."""
+
+    store: Store
+    plan: Plan
+    cache: Path
+    console: Console
+    study_text: str
+    command: str
+    """What the user typed; it stands in the report."""
+    workers: int | None = None
+
+    def execute(self, only: str | None = None) -> dict:
+        """All stages, or one; returns the summary (empty after `only="members"`), whose "missing" names the members
+        that are not there."""
+        if only in (None, "members"):
+            self.train_members()
+        summary: dict = {}
+        if only in (None, "evaluate"):
+            summary = self.evaluate()
+        if only in (None, "report"):
+            write_report(self.store, self.plan.study.name, self.plan.run)
+            summary = summary or read_summary(self.store, self.plan)
+        return summary
+
+    def train_members(self) -> Outcome:
+        """Import and train what is missing. A member that failed before would fail again, and is left alone."""
+        self._import_members()
+        todo = [s for s in self.plan.specs if members.read_record(self.store, s.id) is None
+                and members.read_failure(self.store, s.id) is None]
+        if not todo:
+            return Outcome()
+        jobs = [Job(s.id, train_command(s.id, self.store.uri, self.plan.study.run.checkpoint_seconds,
+                                        self.plan.study.run.checkpoint_steps)) for s in _costliest_first(todo)]
+        slots = self._slots(len(jobs))
+        self.console.print(f"training {len(jobs)} of {len(self.plan.specs)} members, {len(slots)} at a time",
+                           highlight=False)
+        with Progress(self.console, [j.member for j in jobs], len(self.plan.specs) - len(jobs)) as progress:
+            scheduler = Scheduler(slots, progress.listen,
+                                  lambda member: members.read_record(self.store, member) is not None)
+            return scheduler.run(jobs)
+
+    def _import_members(self) -> None:
+        for spec in self.plan.specs:
+            if spec.id in self.plan.weights and members.read_record(self.store, spec.id) is None:
+                from consort.imports import import_member  # torch is needed here only when weights are imported
+
+                import_member(self.store, spec, self.plan.data, self.plan.weights[spec.id])
+
+    def _slots(self, jobs: int) -> list[Mapping[str, str]]:
+        """The environment of each place: one thread per process, and one GPU where there are GPUs."""
+        gpus = hardware.gpus()
+        per_gpu = self.plan.study.run.members_per_gpu
+        workers = self.workers or self.plan.study.run.workers or (len(gpus) * per_gpu if gpus else hardware.cores())
+        base = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        places = [{**base, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else base for i in range(workers)]
+        return list(places[:jobs])
+
+    def unfinished(self) -> dict[str, str]:
+        """Planned member -> why it is not there."""
+        return {s.id: members.read_failure(self.store, s.id) or "not finished" for s in self.plan.specs
+                if members.read_record(self.store, s.id) is None}
+
+    def evaluate(self) -> dict:
+        """Predict what is missing, measure latencies, compare every ensemble with the singles; the summary."""
+        missing = self.unfinished()
+        finished = [s for s in self.plan.specs if s.id not in missing]
+        if not finished:
+            raise IncompleteRun("no member finished, so there is nothing to evaluate:\n"
+                                + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
+        incomplete = [s.id for s in finished if self._lacks_logits(s.id)]
+        if incomplete:
+            chosen = [word for member in incomplete for word in ("--member", member)]
+            also = [word for name, d in self.plan.also.items() for word in ("--also", f"{name}={d.fingerprint}")]
+            self._step("predict", *chosen, *also)
+        latencies = self._latencies([s.id for s in finished])
+        self.store.write(keys.study_file(self.plan.study.name, self.plan.run, "study.toml"), self.study_text.encode())
+        return evaluate(self.store, self.plan.study, self.plan.run, [s.id for s in finished], self.plan.data,
+                        self.plan.also, latencies, missing, self.cache, self._context())
+
+    def _lacks_logits(self, member: str) -> bool:
+        record = members.read_record(self.store, member)
+        assert record is not None
+        return not {"logits-val.npy", "logits-test.npy"} <= record.files.keys() or any(
+            not self.store.exists(keys.extra_logits_record(member, d.fingerprint)) for d in self.plan.also.values())
+
+    def _latencies(self, finished: Sequence[str]) -> dict[str, LatencyRecord]:
+        """Each architecture's latency on this machine, measured after the trainings, one at a time."""
+        settings = self.plan.study.latency
+        records = {r.architecture: r for m in finished if (r := members.read_record(self.store, m)) is not None}
+        by_input: dict[str, list[str]] = {}
+        for architecture, record in records.items():
+            by_input.setdefault(record.input, []).append(architecture)
+        found: dict[str, LatencyRecord] = {}
+        for size, architectures in by_input.items():
+            out = self._step("latency", *architectures, "--input", size, "--classes", str(len(self.plan.data.classes)),
+                             "--batch-size", str(settings.batch_size), "--threads", str(settings.threads),
+                             "--repeats", str(settings.repeats), "--json")
+            found |= {values["architecture"]: LatencyRecord(**values) for values in json.loads(out)}
+        return found
+
+    def _step(self, name: str, *arguments: str) -> str:
+        """Run a step as a process of its own; returns its standard output."""
+        done = subprocess.run([sys.executable, "-m", "consort", name, *arguments, "--store", self.store.uri],
+                              capture_output=True, text=True)
+        if done.returncode:
+            raise StepFailed(name, done.returncode, done.stderr.strip() or f"exit code {done.returncode}")
+        return done.stdout
+
+    def _context(self) -> dict:
+        manifest = self.plan.data.manifest
+        return {"command": self.command, "store": self.store.uri, "study_text": self.study_text,
+                "data": {"name": manifest.name, "fingerprint": self.plan.data.fingerprint, "counts": manifest.counts,
+                         "layout": manifest.layout, "unreadable": manifest.unreadable},
+                "hardware": hardware.describe(), "versions": hardware.versions()}
+
+
+class StepFailed(ConsortError):
+    """A step's process ended with an error; its message and exit code are passed on."""
+
+    def __init__(self, step: str, exit_code: int, text: str) -> None:
+        super().__init__(f"consort {step}: {text.removeprefix('error: ')}")
+        self.exit_code = exit_code if exit_code > 0 else 128 - exit_code
+
+
+def read_summary(store: Store, plan: Plan) -> dict:
+    """The summary of a run that was evaluated."""
+    return json.loads(store.read(keys.study_file(plan.study.name, plan.run, "summary.json")))
+
+
+def _costliest_first(specs: Sequence[MemberSpec]) -> list[MemberSpec]:
+    """The order that ends soonest: a long training that starts last would run alone."""
+    if len({s.architecture for s in specs}) == 1:
+        return list(specs)
+    from consort.flops import count  # torch takes seconds to import, and one architecture needs no order
+
+    macs = {name: count(name).macs for name in {s.architecture for s in specs}}
+    return sorted(specs, key=lambda s: -macs[s.architecture] * s.recipe.epochs)
