@@ -89,7 +89,21 @@ def _answer(found: Comparable, budget: int, num_images: int) -> dict:
     answer = {"budget_macs": budget, "ensemble": row["ensemble"], "versus": other["ensemble"] if other else None,
               "accuracy": row["accuracy_mean"], "versus_accuracy": other["accuracy_mean"] if other else None,
               "gain": gain, "low": low, "high": high, "resolved": resolved}
-    return {"text": _sentence(answer, row["kind"] == "single", 2 if num_images >= DETAILED_FROM else 1), **answer}
+    decimals = 2 if num_images >= DETAILED_FROM else 1
+    return {"text": _sentence(answer, row["kind"] == "single", decimals), **answer,
+            "cascade": _cascade_sentence(row, decimals)}
+
+
+def _cascade_sentence(row: dict, decimals: int) -> str | None:
+    """What the chosen members give when they are asked in order and may stop early; None for a single."""
+    if row["cascade_macs"] is None:
+        return None
+    if row["cascade_threshold"] is None:
+        return "As a cascade its members could not stop early on validation without losing accuracy."
+    return (f"As a cascade (members asked in order, stopping at a confidence of {row['cascade_threshold']:.3g}) the "
+            f"members chosen on validation reach {100 * row['cascade_accuracy']:.{decimals}f} % for "
+            f"{format_macs(row['cascade_macs'])} MACs on average, against {100 * row['accuracy']:.{decimals}f} % for "
+            f"{format_macs(row['macs'])} when all are asked.")
 
 
 def _sentence(answer: dict, single: bool, decimals: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consort.cascades import Cascade, design, run
 from consort.ensembles import Composition, Subset, combine, compositions, log_softmax, num_subsets, subsets_of
 from consort.metrics import (
     accuracy,
@@ -40,6 +41,7 @@ COLUMNS: dict[str, type] = {
     "chosen_members": str, "accuracy": float, "nll": float, "nll_calibrated": float, "temperature": float,
     "ece": float, "ece_calibrated": float, "brier": float, "disagreement": float, "error_correlation": float,
     "oracle_accuracy": float, "member_accuracy": float,
+    "cascade_threshold": float, "cascade_accuracy": float, "cascade_macs": float,
     "pareto_macs": bool, "pareto_latency_parallel": bool, "pareto_train_macs": bool,
     **{f"{column}_{budget}{suffix}": kind for budget in BUDGETS
        for column, suffix, kind in (("versus", "", str), ("gain", "", float), ("gain", "_low", float),
@@ -81,6 +83,8 @@ class Selected:
     """Best validation accuracy, then lowest NLL, then the first."""
     temperature: float
     """Fitted to the combined prediction of `subset`: calibrated after averaging (Rahaman and Thiery 2020)."""
+    cascade: Cascade | None
+    """`subset` asked in order; None for a single."""
 
 
 @dataclass(frozen=True)
@@ -100,20 +104,22 @@ def candidates(members: Mapping[str, Sequence[int]], mixed_members: int, max_sub
                       [num_subsets(one, available) for one in composed])
 
 
-def select(log_probs: np.ndarray, labels: np.ndarray, ensembles: Candidates, method: str) -> list[Selected]:
-    """Choose on validation: log_probs [members, images, classes], labels [images]."""
+def select(log_probs: np.ndarray, labels: np.ndarray, ensembles: Candidates, macs: Sequence[int],
+           method: str) -> list[Selected]:
+    """Choose on validation: log_probs [members, images, classes], labels [images], macs per member."""
     scores = score_subsets(log_probs, labels, ensembles.flat, method)
     selected = []
     for subsets, accuracies, losses in zip(ensembles.subsets, ensembles.split(scores.accuracy),
                                            ensembles.split(scores.nll), strict=True):
         best = subsets[int(np.lexsort((losses, -accuracies))[0])]
         temperature = fit_temperature(combine(log_probs[list(best)], method), labels)
-        selected.append(Selected(float(accuracies.mean()), float(losses.mean()), best, temperature))
+        cascade = design(log_probs, labels, best, macs, method) if len(best) > 1 else None
+        selected.append(Selected(float(accuracies.mean()), float(losses.mean()), best, temperature, cascade))
     return selected
 
 
 def measure(log_probs: np.ndarray, labels: np.ndarray, ensembles: Candidates, selected: Sequence[Selected],
-            method: str) -> list[Measured]:
+            macs: Sequence[int], method: str) -> list[Measured]:
     """Every composition on a test set: over all its subsets, and in detail for the one that validation chose."""
     scores = score_subsets(log_probs, labels, ensembles.flat, method, groups=ensembles.groups)
     assert scores.correct is not None
@@ -132,6 +138,7 @@ def measure(log_probs: np.ndarray, labels: np.ndarray, ensembles: Candidates, se
             "error_correlation": mean_over_pairs(correlations, subset),
             "oracle_accuracy": oracle_accuracy(right[list(subset)]),
             "member_accuracy": float(right[list(subset)].mean()),
+            **_of_cascade(log_probs, labels, choice.cascade, macs, method),
         }
         measured.append(Measured(columns, shares))
     return measured
@@ -142,6 +149,15 @@ def _of_prediction(log_probs: np.ndarray, labels: np.ndarray, temperature: float
     return {"accuracy": accuracy(log_probs, labels), "nll": nll(log_probs, labels),
             "nll_calibrated": nll(calibrated, labels), "temperature": temperature, "ece": ece(log_probs, labels),
             "ece_calibrated": ece(calibrated, labels), "brier": brier(log_probs, labels)}
+
+
+def _of_cascade(log_probs: np.ndarray, labels: np.ndarray, cascade: Cascade | None, macs: Sequence[int],
+                method: str) -> Row:
+    if cascade is None:
+        return {"cascade_threshold": None, "cascade_accuracy": None, "cascade_macs": None}
+    reached, cost = run(log_probs, labels, cascade, macs, method)
+    threshold = cascade.threshold if np.isfinite(cascade.threshold) else None
+    return {"cascade_threshold": threshold, "cascade_accuracy": reached, "cascade_macs": cost}
 
 
 def _sd(values: np.ndarray) -> float | None:

@@ -60,11 +60,12 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
 
     labels = data.labels("val")
     log_probs = _log_probs(store, records, data, "val", None, cache)
+    macs = [record.macs for record in records]
     val_accuracies = [accuracy(member, labels) for member in log_probs]
     selected: dict[str, list[Selected]] = {}
     known: dict[str, list[Row]] = {}
     for method in study.evaluate.combine:
-        selected[method] = select(log_probs, labels, ensembles, method)
+        selected[method] = select(log_probs, labels, ensembles, macs, method)
         known[method] = selection_columns(ensembles, selected[method], method, records, latencies)
     del log_probs
 
@@ -73,7 +74,7 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
     for name, test_set in {"test": data, **also}.items():
         labels = _test_labels(name, test_set, data)
         log_probs = _log_probs(store, records, data, "test", None if name == "test" else test_set, cache)
-        found = _compare(name, study, ensembles, selected, known, log_probs, labels)
+        found = _compare(name, study, ensembles, selected, known, macs, log_probs, labels)
         rows += [row for method in found for row in found[method].rows]
         if name == "test":
             about_test = {
@@ -177,9 +178,11 @@ def _test_labels(name: str, test_set: Prepared, data: Prepared) -> np.ndarray:
 
 
 def _compare(test_set: str, study: Study, ensembles: Candidates, selected: Mapping[str, list[Selected]],
-             known: Mapping[str, list[Row]], log_probs: np.ndarray, labels: np.ndarray) -> dict[str, Comparable]:
+             known: Mapping[str, list[Row]], macs: Sequence[int], log_probs: np.ndarray,
+             labels: np.ndarray) -> dict[str, Comparable]:
     """Complete rows of one test set, per method. All share the bootstrap's resamples of the images."""
-    measured = {method: measure(log_probs, labels, ensembles, choices, method) for method, choices in selected.items()}
+    measured = {method: measure(log_probs, labels, ensembles, choices, macs, method)
+                for method, choices in selected.items()}
     # An image counts with the share of a row's subsets that are right about it: means over subsets come first.
     right = np.concatenate([[one.shares for one in of_method] for of_method in measured.values()])
     num_subsets = [len(subsets) for subsets in ensembles.subsets] * len(measured)

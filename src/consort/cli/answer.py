@@ -54,6 +54,8 @@ def print_answer(console: Console, summary: dict, store: str) -> None:
                   "ensembles are in the report", style="dim", highlight=False)
     console.print()
     console.print(summary["answer"], style="bold", highlight=False)
+    if summary["answers"][0].get("cascade"):
+        console.print(summary["answers"][0]["cascade"], highlight=False)
     console.print()
     report = keys.study_file(summary["study"], summary["run"], "report.html")
     console.print(f"report: {store}/{report}", highlight=False, soft_wrap=True)
