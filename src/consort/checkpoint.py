@@ -63,9 +63,9 @@ def _tensors_key(member_id: str, step: int) -> str:
 
 
 def _pointer(store: Store, member_id: str) -> list[dict]:
+    """The checkpoints that the pointer names, newest first; none where it is damaged: the training starts again."""
     try:
-        return json.loads(store.read(keys.resume_pointer(member_id)))["checkpoints"]
-    except MissingKey:
-        return []
-    except (ValueError, KeyError):
+        entries = json.loads(store.read(keys.resume_pointer(member_id)))["checkpoints"]
+        return [{"step": int(e["step"]), "sha256": str(e["sha256"]), "counters": dict(e["counters"])} for e in entries]
+    except (MissingKey, ValueError, KeyError, TypeError):
         return []

@@ -24,10 +24,6 @@ class Compute:
         """Move to the device in channels-last layout, which convolutions on CPUs and tensor cores read fastest."""
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    @property
-    def gpu(self) -> str | None:
-        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None
-
 
 def choose(precision: str, local_rank: int = 0) -> Compute:
     """The GPU where there is one, else the CPU; "auto" is bfloat16 where the hardware has it natively."""

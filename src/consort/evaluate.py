@@ -133,7 +133,7 @@ def _log_probs(store: Store, records: Sequence[MemberRecord], data: Prepared, sp
 
 
 def _logits(store: Store, key: str, expected: str, shape: tuple[int, int], cache: Path) -> np.ndarray:
-    again = "Write it again with `consort predict --recompute`, or remove the member with `consort rm` and train again."
+    again = "Delete this file and run the study again, which predicts it anew; or remove the member with `consort rm`."
     path = store.get_file(key, cache)
     with open(path, "rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
@@ -165,8 +165,8 @@ def _sha256_of_extra(store: Store, key: str) -> str:
         raise MissingKey(f"{key} is not in the store {store.uri}: the member has not predicted this test set. "
                          "`consort predict` writes it.") from e
     except (ValueError, KeyError, TypeError) as e:
-        raise IntegrityError(f"{sidecar} must be JSON with a sha256, and is not: {e}. Write it again with `consort "
-                             "predict --recompute`.") from e
+        raise IntegrityError(f"{sidecar} must be JSON with a sha256, and is not: {e}. Delete this file and run the "
+                             "study again, which predicts anew.") from e
 
 
 def _test_labels(name: str, test_set: Prepared, data: Prepared) -> np.ndarray:

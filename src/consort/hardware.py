@@ -43,13 +43,24 @@ def gpus() -> list[str]:
         return []
 
 
-def describe(gpu: str | None = None) -> dict:
+def _gpu_model() -> str | None:
+    """The first GPU's name, as the driver tells it."""
+    for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in information.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "Model":
+                return value.strip()
+    return None
+
+
+def describe() -> dict:
     """The hardware, for records."""
     flags = cpu_flags()
     return {"cpu": _cpuinfo("model name") or platform.processor() or platform.machine(),
             "cores": cores(),
             "instructions": sorted(flags & {"avx2", "avx512f", "asimd", *_BFLOAT16_FLAGS}),
-            "memory_gib": _memory_gib(), "gpu": gpu, "system": f"{platform.system()} {platform.machine()}"}
+            "memory_gib": _memory_gib(),
+            "gpu": _gpu_model() if gpus() else None, "system": f"{platform.system()} {platform.machine()}"}
 
 
 def hardware_id(hardware: dict) -> str:

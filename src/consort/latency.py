@@ -1,6 +1,5 @@
 """How long one forward pass takes: measured, with its spread, cached in the store per hardware."""
 
-import re
 import time
 from datetime import UTC, datetime
 
@@ -8,8 +7,9 @@ import numpy as np
 import torch
 
 from consort import compute, hardware
+from consort.measurements import stored
 from consort.models import build
-from consort.records import LatencyRecord, from_json, to_json
+from consort.records import LatencyRecord, to_json
 from consort.store import Store, keys
 
 WARM_UP = 10
@@ -32,7 +32,7 @@ def measure(architecture: str, input_size: tuple[int, int], classes: int, batch_
                 torch.cuda.synchronize()
             if index >= WARM_UP:
                 times.append((time.perf_counter() - started) * 1000)
-    described = hardware.describe(place.gpu)
+    described = hardware.describe()
     p10, median, p90 = (round(float(q), 4) for q in np.percentile(times, [10, 50, 90]))
     return LatencyRecord(
         architecture=architecture, input=f"{input_size[0]}x{input_size[1]}", classes=classes, batch_size=batch_size,
@@ -41,17 +41,14 @@ def measure(architecture: str, input_size: tuple[int, int], classes: int, batch_
         versions=hardware.versions(), measured_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def measured(store: Store, architecture: str, input_size: tuple[int, int], classes: int, batch_size: int, threads: int,
-             repeats: int, precision: str = "auto", again: bool = False) -> LatencyRecord:
+def measured(store: Store, architecture: str, input_size: tuple[int, int], classes: int, batch_size: int = 1,
+             threads: int = 1, repeats: int = 50, again: bool = False) -> LatencyRecord:
     """The latency on this hardware from the store, or measured now and stored."""
-    place = compute.choose(precision)
-    here = hardware.hardware_id(hardware.describe(place.gpu))
-    slug = re.sub(r"[^a-z0-9_.]+", "-", architecture.lower())
-    name = (f"{slug}-{input_size[0]}x{input_size[1]}-c{classes}-b{batch_size}-t{threads}-{place.device.type}-"
-            f"{place.precision}")
-    key = keys.latency_record(here, name)
-    if not again and store.exists(key):
-        return from_json(LatencyRecord, store.read(key), key)
-    record = measure(architecture, input_size, classes, batch_size, threads, repeats, precision)
-    store.write(key, to_json(record))
+    size = f"{input_size[0]}x{input_size[1]}"
+    known = None if again else stored(store, architecture, size, classes, batch_size, threads)
+    if known is not None:
+        return known
+    record = measure(architecture, input_size, classes, batch_size, threads, repeats)
+    store.write(keys.latency_record(record.hardware_id, architecture, size, classes, batch_size, threads),
+                to_json(record))
     return record

@@ -9,12 +9,16 @@ from torch import nn
 from consort.compute import Compute
 from consort.data.batches import prediction_batches
 from consort.data.prepared import Prepared
+from consort.models.head import head_in_float32
 
 
 def predict_logits(network: nn.Module, data: Prepared, split: str, input_size: int | None, compute: Compute,
                    workers: int = 0) -> np.ndarray:
-    """float32 [N, classes] for a split, in the data's fixed order. The network is left in evaluation mode."""
-    network.eval()
+    """float32 [N, classes] for a split, in the data's fixed order. The network is left in evaluation mode.
+
+    The last layer runs in float32 also where the rest is bfloat16: with 8 bits of mantissa, two classes often tie.
+    """
+    head_in_float32(network.eval())
     parts = []
     with torch.inference_mode(), compute.autocast():
         for x in prediction_batches(data, split, input_size, compute.device, workers=workers):

@@ -5,7 +5,7 @@ Torch is imported only to check a name that is not a wide residual network's, an
 
 import hashlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from consort import architectures, members
 from consort.data.prepare import prepare, prepare_test_set
 from consort.data.prepared import Prepared
 from consort.errors import InputError
+from consort.recipes import Recipe
 from consort.records import canonical_json, sha256
 from consort.store import Store
 from consort.study import MemberSpec, Study
@@ -46,7 +47,7 @@ def plan(store: Store, study: Study, base: Path, cache: Path, progress: Progress
         recipe = study.recipe_of(name)
         if architecture.weights:
             source = weights_source(architecture.weights, base)
-            recipe = recipe.model_copy(update={"weights": weights_identity(source)})
+            recipe = imported_recipe(source, recipe)
         for seed in architecture.seeds:
             spec = MemberSpec(name, data.fingerprint, recipe, seed)
             specs.append(spec)
@@ -54,13 +55,19 @@ def plan(store: Store, study: Study, base: Path, cache: Path, progress: Progress
                 weights[spec.id] = source
     for spec in specs:
         members.write_spec(store, spec)
-    return Plan(study, run_name(study, data), data, also, specs, weights)
+    return Plan(study, run_name(study, [data, *also.values()]), data, also, specs, weights)
 
 
-def run_name(study: Study, data: Prepared) -> str:
-    """A hash of the question and the data; how it is executed does not count."""
-    question = study.model_dump(mode="json", exclude={"run"})
-    return sha256(canonical_json([question, data.fingerprint]).encode())[:10]
+def run_name(study: Study, data: Sequence[Prepared]) -> str:
+    """A hash of the question and the data; where the data lay and how the study is executed do not count."""
+    question = study.model_dump(mode="json", exclude={"run": True, "data": True})
+    names = [extra.name for extra in study.data.also]
+    return sha256(canonical_json([question, names, [d.fingerprint for d in data]]).encode())[:10]
+
+
+def imported_recipe(source: str, recipe: Recipe) -> Recipe:
+    """What of a recipe matters for weights that exist: nothing about training."""
+    return Recipe(weights=weights_identity(source), input_size=recipe.input_size, precision=recipe.precision)
 
 
 def weights_identity(source: str) -> str:

@@ -10,7 +10,7 @@ import safetensors.torch
 
 from consort import compute, members
 from consort.data.prepared import Prepared
-from consort.errors import InputError, MissingKey
+from consort.errors import InputError, IntegrityError
 from consort.logits import accuracy, npy_array, npy_bytes, predict_logits
 from consort.models import build
 from consort.records import MemberRecord, canonical_json, sha256
@@ -57,7 +57,8 @@ def predict(store: Store, member_id: str, data: Prepared, also: Mapping[str, Pre
     comparisons = []
     for name in todo:
         prepared, split = wanted[name]
-        logits = predict_logits(network, prepared, split, input_size(spec, data), place, loader_workers)
+        logits = predict_logits(network, _scaled_like(data, prepared), split, input_size(spec, data), place,
+                                loader_workers)
         report("predicted", member=member_id, test_set=name, accuracy=accuracy(logits, prepared.labels(split)))
         if name in missing:
             record = _write(store, record, name, prepared, logits)
@@ -66,10 +67,17 @@ def predict(store: Store, member_id: str, data: Prepared, also: Mapping[str, Pre
     return comparisons
 
 
+def _scaled_like(data: Prepared, test_set: Prepared) -> Prepared:
+    """The test set, normalised as the images that the network was trained on."""
+    manifest = dataclasses.replace(test_set.manifest, mean=data.manifest.mean, std=data.manifest.std)
+    return dataclasses.replace(test_set, manifest=manifest)
+
+
 def _stored(store: Store, record: MemberRecord, name: str, data: Prepared) -> bool:
     if name in ("val", "test"):
-        return f"logits-{name}.npy" in record.files
-    return store.exists(keys.extra_logits_record(record.id, data.fingerprint))
+        file = f"logits-{name}.npy"
+        return file in record.files and store.exists(keys.member_file(record.id, file))
+    return all(store.exists(key(record.id, data.fingerprint)) for key in (keys.extra_logits_record, keys.extra_logits))
 
 
 def _write(store: Store, record: MemberRecord, name: str, data: Prepared, logits: np.ndarray) -> MemberRecord:
@@ -98,10 +106,12 @@ def _compare(store: Store, record: MemberRecord, name: str, data: Prepared, spli
 
 
 def read_extra_logits(store: Store, member_id: str, fingerprint: str) -> np.ndarray:
-    """Logits on a further test set; raises MissingKey where `predict` has not written them."""
+    """Logits on a further test set; raises MissingKey where `predict` has not written them, and
+    IntegrityError where they are not what it wrote."""
     key = keys.extra_logits(member_id, fingerprint)
     expected = json.loads(store.read(keys.extra_logits_record(member_id, fingerprint)))["sha256"]
     raw = store.read(key)
     if sha256(raw) != expected:
-        raise MissingKey(f"{key} was altered; delete it and run `consort predict`.")
+        raise IntegrityError(f"{key} was altered: its sha256 is not the one in the record beside it. Delete the file and "
+                             "run `consort predict`.")
     return npy_array(raw)

@@ -16,7 +16,7 @@ class Recipe(BaseModel):
     "as before"; a default must never change.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     epochs: PositiveInt = 200
     batch_size: PositiveInt = 128
@@ -28,7 +28,7 @@ class Recipe(BaseModel):
     schedule: Literal["one-cycle", "step"] = "step"
     warmup: Annotated[float, Field(gt=0, lt=1)] = 0.25
     """one-cycle: the share of all steps in which the rate rises linearly; it then falls linearly to 0."""
-    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.3, 0.6, 0.8)
+    milestones: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] = (0.3, 0.6, 0.8)
     """step: the shares of all steps after which the rate is multiplied by `decay`."""
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.2
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -13,11 +13,15 @@ from consort.recipes import PositiveInt, Recipe, named_recipe
 from consort.records import canonical_json, sha256
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
-Seeds = int | list[int]
+Seed = Annotated[int, Field(ge=0, le=9_999_999)]
+"""Bounded so that ids stay short and a seed and a step number fit into torch's 64 bits."""
+MAX_SEEDS = 10_000
+AsList = Field(strict=False)
+"""TOML has lists where the records have tuples; what is in them is as strict as the rest."""
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class TestSet(_Table):
@@ -40,13 +44,23 @@ class Data(_Table):
     """Resize to this side while decoding; by default images keep their size where they all share one."""
     skip_unreadable: bool = False
     """Leave unreadable images out and count them, instead of stopping at the first."""
-    also: tuple[TestSet, ...] = ()
+    also: Annotated[tuple[TestSet, ...], AsList] = ()
+
+    @field_validator("also")
+    @classmethod
+    def _names_differ(cls, value: tuple[TestSet, ...]) -> tuple[TestSet, ...]:
+        names = [extra.name for extra in value]
+        taken = sorted({n for n in names if n in ("train", "val", "test") or names.count(n) > 1})
+        if taken:
+            raise ValueError(f"further test sets need names of their own, other than train, val and test; {taken} are "
+                             "taken")
+        return value
 
 
 class Architecture(_Table):
     """A row of [architectures]: `"wrn-16-1" = 4`, `= [0, 1]`, or a table with these keys."""
 
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seeds: Annotated[tuple[Seed, ...], AsList] = (0,)
     recipe: dict[str, Any] = {}
     """Values that differ from the study's recipe for this architecture."""
     weights: str | None = None
@@ -57,10 +71,10 @@ class Architecture(_Table):
     def _short_forms(cls, value: Any) -> Any:
         if isinstance(value, int | list):
             value = {"seeds": value}
-        if isinstance(value, dict) and isinstance(value.get("seeds"), int):
+        if isinstance(value, dict) and type(value.get("seeds")) is int:  # true and false are no numbers of seeds
             count = value["seeds"]
-            if count < 1:
-                raise ValueError(f"an architecture needs at least 1 seed, got {count}")
+            if not 1 <= count <= MAX_SEEDS:
+                raise ValueError(f"an architecture has 1 to {MAX_SEEDS} seeds, got {count}")
             value = {**value, "seeds": list(range(count))}
         return value
 
@@ -78,7 +92,7 @@ class Architecture(_Table):
 
 
 class Evaluate(_Table):
-    combine: tuple[Literal["geometric", "arithmetic"], ...] = ("geometric", "arithmetic")
+    combine: Annotated[tuple[Literal["geometric", "arithmetic"], ...], AsList] = ("geometric", "arithmetic")
     """How members' predictions become one; the first is the one that the answer is about."""
     mixed_members: Annotated[int, Field(ge=1, le=6)] = 3
     """Mixed ensembles have at most this many members."""
@@ -107,7 +121,9 @@ class Run(_Table):
     workers: PositiveInt | None = None
     """Members trained side by side; by default one per core, or `members_per_gpu` per GPU."""
     members_per_gpu: PositiveInt = 1
-    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+    loader_workers: Annotated[int, Field(ge=0)] = 2
+    """Processes per member that decode streamed images; small images need none."""
+    checkpoint_seconds: Annotated[float, Field(ge=0.1)] = 60.0
     checkpoint_steps: PositiveInt | None = None
 
 
@@ -127,7 +143,13 @@ class Study(_Table):
     def _resolve_recipe(cls, values: Any) -> Any:
         if isinstance(values, dict) and isinstance(values.get("recipe", {}), dict):
             overrides = dict(values.get("recipe", {}))
-            base = named_recipe(overrides.pop("name", "fast"))
+            name = overrides.pop("name", "fast")
+            if not isinstance(name, str):
+                raise InputError(f"[recipe] name: it should be the name of a recipe in quotes, got {name!r}.")
+            if "weights" in overrides:
+                raise InputError('[recipe] weights: imported weights stand in [architectures], such as "resnet18" = { '
+                                 'weights = "file.safetensors" }.')
+            base = named_recipe(name)
             values = {**values, "recipe": {**base, **overrides}}
         return values
 
@@ -140,8 +162,13 @@ class Study(_Table):
 
     @model_validator(mode="after")
     def _recipes_of_architectures(self) -> "Study":
-        for architecture in self.architectures:
-            self.recipe_of(architecture)
+        for name in self.architectures:
+            try:
+                self.recipe_of(name)
+            except ValidationError as e:
+                place = ("architectures", name, "recipe")
+                raise InputError("\n".join(_explain({**error, "loc": (*place, *error["loc"])})
+                                           for error in e.errors())) from e
         return self
 
     def recipe_of(self, architecture: str) -> Recipe:
@@ -166,7 +193,7 @@ class MemberSpec:
         identity = {"architecture": self.architecture, "data": self.data, "recipe": self.recipe.identity(),
                     "seed": self.seed}
         digest = sha256(canonical_json(identity).encode())[:10]
-        slug = re.sub(r"[^a-z0-9]+", "-", self.architecture.lower()).strip("-")[:28].strip("-")
+        slug = re.sub(r"[^a-z0-9]+", "-", self.architecture.lower()).strip("-")[:28].strip("-") or "member"
         return f"{slug}-s{self.seed}-{digest}"
 
     def to_dict(self) -> dict:
@@ -181,8 +208,8 @@ class MemberSpec:
 def load_study(path: Path) -> Study:
     """Read a study file. Raises InputError naming the file, the key, the rule and the value."""
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as e:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as e:
         raise InputError(f"the study file {path} cannot be read: {e}. `consort init` writes one to start from.") from e
     return parse_study(text, str(path))
 
@@ -191,12 +218,15 @@ def parse_study(text: str, where: str) -> Study:
     """Parse the text of a study file; `where` names it in errors."""
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
+    except (ValueError, RecursionError) as e:  # beside syntax: numbers of thousands of digits, endless nesting
         raise InputError(f"{where} is not valid TOML: {e}.") from e
     try:
         return Study.model_validate(values)
     except ValidationError as e:
-        raise InputError("\n".join(f"{where}: {_explain(error)}" for error in e.errors())) from e
+        lines = [_explain(error) for error in e.errors()]
+        raise InputError("\n".join(f"{where}: {line}" for line in lines)) from e
+    except InputError as e:
+        raise InputError("\n".join(f"{where}: {line}" for line in str(e).splitlines())) from e
 
 
 def _explain(error: Any) -> str:
@@ -219,6 +249,8 @@ def _keys_of(loc: list[str]) -> set[str]:
                                           "run": Run}
     if not loc:
         return set(Study.model_fields)
+    if loc[0] == "architectures" and loc[2:] == ["recipe"]:
+        return set(Recipe.model_fields)
     if loc[0] == "architectures":
         return set(Architecture.model_fields)
     if loc[:2] == ["data", "also"]:

@@ -62,17 +62,18 @@ def train(store: Store, spec: MemberSpec, data: Prepared, settings: Settings, re
         done = members.read_record(store, spec.id)
         if done is not None:
             return done
-        training = _Training(store, spec, data, settings, report)
+        training = Training(store, spec, data, settings, report)
         try:
             training.run()
         except MemberFailed as e:
             if first:
                 members.write_failure(store, spec.id, str(e))
+                checkpoint.discard(store, spec.id)
             raise
         return training.finish() if first else training.record({}, 0.0)
 
 
-class _Training:
+class Training:
     """The state of one training: network, optimiser, average, counters."""
 
     def __init__(self, store: Store, spec: MemberSpec, data: Prepared, settings: Settings, report: Report) -> None:
@@ -108,7 +109,7 @@ class _Training:
         before = self.counters["seconds"], self.counters["cpu_seconds"]
         saved = reported = started
         for x, y in self.batches.from_step(self.step, self.steps, self.settings.loader_workers):
-            loss = self._update(x, y)
+            loss = self.update(x, y)
             self.step += 1
             now = time.perf_counter()
             self.counters.update(seconds=before[0] + now - started,
@@ -129,10 +130,11 @@ class _Training:
                 self._save()
                 saved = time.perf_counter()
 
-    def _update(self, x: Tensor, y: Tensor) -> float:
+    def update(self, x: Tensor, y: Tensor) -> float:
         """One step of Nesterov SGD on one batch; returns the loss."""
         # Dropout and stochastic depth draw from the global generator: seeding it by the step makes them resumable.
-        torch.manual_seed((self.spec.seed << 40) + (self.process.rank << 32) + self.step)
+        place = np.random.SeedSequence((self.spec.seed, self.process.rank, self.step))
+        torch.manual_seed(int(place.generate_state(1, np.uint64)[0]))
         rate = self._rate(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -144,6 +146,13 @@ class _Training:
         self.optimiser.step()
         if self.average is not None:
             _move_towards(self.average, self.network, 1 - self.recipe.ema)
+        return self._mean(loss.detach())
+
+    def _mean(self, loss: Tensor) -> float:
+        """The loss over the global batch, so that every process stops where it is not finite."""
+        if self.process.processes > 1:
+            dist.all_reduce(loss)
+            loss = loss / self.process.processes
         return loss.item()
 
     def _rate(self, step: int) -> float:
@@ -217,7 +226,7 @@ class _Training:
             train_images=images, train_macs=3 * cost.macs * images, train_seconds=round(self.counters["seconds"], 2),
             train_cpu_seconds=round(self.counters["cpu_seconds"], 2), train_loss=self.counters["loss"],
             attempts=self.counters["attempts"], processes=self.process.processes,
-            hardware=hardware.describe(self.compute.gpu), versions=hardware.versions(),
+            hardware=hardware.describe(), versions=hardware.versions(),
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 from rich.table import Table
 
-from consort.store import keys
+from consort.store import Store, keys
 
 ROWS = 14
 
@@ -33,7 +33,7 @@ class Bar:
         self.progress.stop()
 
 
-def print_answer(console: Console, summary: dict, store: str) -> None:
+def print_answer(console: Console, summary: dict, store: Store) -> None:
     """The ensembles of one architecture and the best mixed ones, the answer in a sentence, and the report's place."""
     chosen = [r for r in summary["rows"] if r["test_set"] == "test" and r["combine"] == summary["combine"]]
     shown = [r for r in chosen if r["kind"] != "mixed" or r["pareto_macs"]]
@@ -56,9 +56,9 @@ def print_answer(console: Console, summary: dict, store: str) -> None:
     console.print(summary["answer"], style="bold", highlight=False)
     if summary["answers"][0].get("cascade"):
         console.print(summary["answers"][0]["cascade"], highlight=False)
-    console.print()
     report = keys.study_file(summary["study"], summary["run"], "report.html")
-    console.print(f"report: {store}/{report}", highlight=False, soft_wrap=True)
+    if store.exists(report):
+        console.print(f"\nreport: {store.uri}/{report}", highlight=False, soft_wrap=True)
 
 
 def _gain(row: dict) -> str:

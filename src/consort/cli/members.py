@@ -7,7 +7,6 @@ import typer
 
 from consort.cli.app import (
     DEFAULT_STORE,
-    DataOption,
     JsonOption,
     StoreOption,
     app,
@@ -52,34 +51,41 @@ def import_member(
     architecture: Annotated[str, typer.Argument(metavar="ARCH")],
     weights: Annotated[str, typer.Option("--weights", help="A .safetensors file, or torchvision's name of weights, "
                                          "such as IMAGENET1K_V1.")],
-    data: DataOption = None,
-    image_size: Annotated[int | None, typer.Option(min=8, max=224, show_default=False)] = None,
+    study: Annotated[Path | None, typer.Option(
+        "--study", help="The study whose data and input size the member is for.", show_default=False)] = None,
+    data: Annotated[str | None, typer.Option(
+        "--data", metavar="SOURCE", help="Without a study: the images; with one: use these instead of its own.",
+        show_default=False)] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Make existing weights a member on some --data, without training.
+    """Make existing weights a member, without training, and predict with it.
 
-    A study that names `"ARCH" = { weights = "..." }` does the same and evaluates it beside the others.
+    A study that names `"ARCH" = { weights = "..." }` does this by itself and evaluates it beside the others.
     """
     from rich.console import Console
 
-    from consort.cli.run import preparation
+    from consort.cli.run import preparation, read_study
     from consort.data.prepare import prepare
     from consort.errors import InputError
     from consort.imports import import_member as import_one
     from consort.members import write_spec
-    from consort.plan import weights_identity, weights_source
+    from consort.plan import imported_recipe, weights_source
     from consort.predict import predict
     from consort.recipes import Recipe
     from consort.study import Data, MemberSpec
 
-    if data is None:
-        raise InputError("--data says which images the member will predict: digits, cifar10, cifar100, a folder or a "
-                         "zip.")
+    if study is None and data is None:
+        raise InputError("name the images that the member will predict: --study STUDY, or --data with digits, cifar10, "
+                         "cifar100, a folder or a zip.")
     opened = open_store_at(store)
     source = weights_source(weights, Path())
+    settings, recipe, base = Data(source=data or ""), Recipe(), Path()
+    if study is not None:
+        loaded, _ = read_study(study, data)
+        settings, recipe, base = loaded.data, loaded.recipe, study.parent
     with preparation(Console(stderr=True)) as shown:
-        prepared = prepare(opened, Data(source=data, image_size=image_size), Path(), cache_folder(), shown)
-    spec = MemberSpec(architecture, prepared.fingerprint, Recipe(weights=weights_identity(source)), 0)
+        prepared = prepare(opened, settings, base, cache_folder(), shown)
+    spec = MemberSpec(architecture, prepared.fingerprint, imported_recipe(source, recipe), 0)
     record = import_one(opened, spec, prepared, source)
     write_spec(opened, spec)
     predict(opened, record.id, prepared, {})
@@ -118,7 +124,8 @@ def rm(
     opened = open_store_at(store)
     names = [stored.find(opened, m) for m in member]
     if not yes and not typer.confirm(f"delete {', '.join(names)}?"):
-        raise typer.Exit(1)
+        print("nothing was deleted")
+        return
     for name in names:
         opened.delete(keys.member_folder(name))
         print(f"deleted {name}")

@@ -62,7 +62,7 @@ def run(
     if summary:
         from consort.cli.answer import print_answer
 
-        print_answer(console, summary, opened.uri)
+        print_answer(console, summary, opened)
     if summary.get("missing") or (only == "members" and target.unfinished()):
         missing = summary.get("missing") or target.unfinished()
         raise IncompleteRun(f"{len(missing)} of {len(plan.specs)} members are missing; what finished is kept:\n"
@@ -97,7 +97,10 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
 
     if path.exists():
         raise InputError(f"{path} exists already; name another file.")
-    path.write_text(files("consort.cli").joinpath("study.toml").read_text())
+    try:
+        path.write_text(files("consort.cli").joinpath("study.toml").read_text())
+    except OSError as e:
+        raise InputError(f"{path} cannot be written: {e.strerror}. Name another place.") from e
     print(f"wrote {path}. Edit it, then: consort run {path}")
 
 

@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,8 @@ from consort.cli.app import (
 
 if TYPE_CHECKING:
     from consort.local.target import LocalRun
+    from consort.places import Process
+    from consort.records import MemberRecord
     from consort.store import Store
 
 LogOption = Annotated[str, typer.Option("--log", metavar="text|json", help="Plain lines, or one JSON event a line.")]
@@ -45,22 +48,19 @@ def train(
     SIGTERM saves the state and exits with 143. Under torchrun, all processes train this one member together.
     """
     from consort import members
-    from consort.errors import Busy, ConsortError
+    from consort.errors import ConsortError
     from consort.records import event_line
 
     report = json_report if log == "json" else text_report
     try:
         opened = open_store_at(store)
         member_id = members.find(opened, member)
-        try:
-            with _process_group() as process:
-                record = _train(opened, member_id, checkpoint_seconds, checkpoint_steps, loader_workers, images, report,
-                                process)
-        except Busy as e:
-            raise Busy(f"busy: {member_id} is being trained by another process") from e
+        with _process_group() as process:
+            record = _train(opened, member_id, checkpoint_seconds, checkpoint_steps, loader_workers, images, report,
+                            process)
     except ConsortError as e:
         if log == "json":
-            print(event_line("error", text=str(e), exit_code=e.exit_code), flush=True)
+            print(event_line("error", kind=type(e).__name__, text=str(e), exit_code=e.exit_code), flush=True)
             sys.exit(e.exit_code)
         raise
     if process.rank == 0:
@@ -68,7 +68,7 @@ def train(
 
 
 def _train(store: "Store", member_id: str, seconds: float, steps: int | None, workers: int, images: Path | None,
-           report: Callable[..., None], process: Any) -> Any:
+           report: Callable[..., None], process: "Process") -> "MemberRecord":
     from consort import members
 
     spec = members.read_spec(store, member_id)
@@ -90,28 +90,22 @@ def _train(store: "Store", member_id: str, seconds: float, steps: int | None, wo
     return train_member(store, spec, data, settings, report)
 
 
-class _process_group:
+@contextmanager
+def _process_group() -> "Iterator[Process]":
     """This process's place under torchrun, with the process group open while the context lasts."""
+    from consort.places import Process
 
-    def __enter__(self) -> Any:
-        processes = int(os.environ.get("WORLD_SIZE", "1"))
-        if processes == 1:
-            from consort.places import Process
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Process()
+        return
+    import torch
+    import torch.distributed as dist
 
-            return Process()
-        import torch
-        import torch.distributed as dist
-
-        from consort.places import Process
-
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return Process(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
-
-    def __exit__(self, *error: object) -> None:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            import torch.distributed as dist
-
-            dist.destroy_process_group()
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield Process(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+    finally:
+        dist.destroy_process_group()
 
 
 @app.command()
@@ -167,7 +161,7 @@ def evaluate(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: Dat
     if json:
         print(canonical_json(summary))
     else:
-        print_answer(Console(), summary, target.store.uri)
+        print_answer(Console(), summary, target.store)
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """Batches for training and for prediction, from arrays in memory or from images that are decoded on the way."""
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +39,10 @@ class TrainingBatches:
         if recipe.batch_size % processes:
             raise InputError(f"batch_size must be a multiple of the number of processes, got {recipe.batch_size} and "
                              f"{processes}.")
+        size = data.manifest.image_size
+        if size is not None and recipe.crop_padding >= min(size):
+            raise InputError(f"crop_padding must be less than the side of the images, which it reflects, got "
+                             f"{recipe.crop_padding} and {size[0]}x{size[1]} pixels. Set [recipe] crop_padding.")
         self.data, self.recipe, self.seed, self.device = data, recipe, seed, device
         self.rank, self.processes, self.input_size = rank, processes, input_size
         self.steps_per_epoch = count // recipe.batch_size
@@ -55,7 +58,7 @@ class TrainingBatches:
             return
         assert self.input_size is not None
         dataset = _CroppedImages(self.data, self.input_size, self.recipe.crop_scale)
-        plan = [self._streamed_items(step) for step in range(first, last)]
+        plan = (self._streamed_items(step) for step in range(first, last))  # drawn as the loader asks
         loader: Any = DataLoader(dataset, batch_sampler=plan, num_workers=workers, collate_fn=_stack)
         for step, (images, labels) in zip(range(first, last), loader, strict=True):
             mirrored = self._random(step).random(self.recipe.batch_size) < (0.5 if self.recipe.flip else 0.0)
@@ -120,6 +123,14 @@ def _stack(items: list[tuple[np.ndarray, int]]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.stack([i[0] for i in items])), torch.tensor([i[1] for i in items])
 
 
+def _decoded(folder: ImageFolder, path: str, size: int | None) -> np.ndarray:
+    try:
+        return decode(folder.read(path), size)
+    except (OSError, ValueError) as e:
+        raise InputError(f"{folder.root}: {path} is not a readable image: {e}. Repair it, or remove it and prepare the "
+                         "data again.") from e
+
+
 class _CroppedImages(Dataset):
     """Random resized crops (Szegedy et al. 2015) of streamed training images, each from the seed it is asked with."""
 
@@ -129,9 +140,9 @@ class _CroppedImages(Dataset):
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[np.ndarray, int]:
         index, seed = item
-        with Image.open(io.BytesIO(self.folder.read(self.paths[index])), formats=("JPEG", "PNG")) as image:
-            box = self._box(image.width, image.height, np.random.default_rng(seed))
-            cropped = image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR, box=box)
+        image = Image.fromarray(_decoded(self.folder, self.paths[index], None))
+        box = self._box(image.width, image.height, np.random.default_rng(seed))
+        cropped = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box)
         return np.asarray(cropped), int(self.labels[index])
 
     def _box(self, width: int, height: int, random: np.random.Generator) -> tuple[float, float, float, float]:
@@ -159,6 +170,6 @@ class _CentredImages(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        image = decode(self.folder.read(self.paths[index]), round(self.size / EVAL_CROP))
+        image = _decoded(self.folder, self.paths[index], round(self.size / EVAL_CROP))
         start = (image.shape[0] - self.size) // 2
         return image[start:start + self.size, start:start + self.size], int(self.labels[index])

@@ -1,6 +1,7 @@
 """The named data sets: digits (inside scikit-learn, no download), CIFAR-10 and CIFAR-100."""
 
 import hashlib
+import http.client
 import tarfile
 import urllib.error
 import urllib.request
@@ -11,6 +12,7 @@ import numpy as np
 
 from consort.data.decode import Progress
 from consort.errors import InputError
+from consort.store.files import explain, replacing
 
 DIGITS_TRAIN = 600
 """Of the 1,797 digits, 600 are for training and validation and the other 1,197 for testing. They are drawn by a fixed
@@ -90,28 +92,33 @@ def fetch_cifar(name: str, downloads: Path, progress: Progress) -> Path:
 
 
 def _download(url: str, path: Path, name: str, progress: Progress) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     try:
-        with urllib.request.urlopen(url, timeout=30) as response, open(partial, "wb") as out:
+        with (replacing(path) as partial, urllib.request.urlopen(url, timeout=30) as response,
+              open(partial, "wb") as out):
             total = int(response.headers.get("Content-Length", 0))
             while chunk := response.read(1 << 20):
                 out.write(chunk)
                 progress(out.tell(), total)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as e:
-        partial.unlink(missing_ok=True)
+            if out.tell() < total:
+                raise ConnectionError(f"the connection ended after {out.tell():,} of {total:,} bytes")
+    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as e:
         reason = getattr(e, "reason", e)
         raise InputError(f"{url} cannot be downloaded ({reason}). Without a network: copy {path.name} from elsewhere "
                          f"to {path.parent}, or set [data] source to an image folder or zip of {name} with "
                          "train/<class>/* and test/<class>/*.") from e
-    partial.replace(path)
+    except OSError as e:
+        raise explain(e, f"the folder {path.parent}", f"downloading {path.name}",
+                      "Set CONSORT_CACHE to a folder that you may write to.") from e
 
 
 def read_cifar(path: Path, archive: CifarArchive) -> RawImages:
     """Read the records out of the archive, without extracting it."""
     with tarfile.open(path) as tar:
         def member(name: str) -> bytes:
-            file = tar.extractfile(f"{archive.folder}/{name}")
+            try:
+                file = tar.extractfile(f"{archive.folder}/{name}")
+            except KeyError:
+                file = None
             if file is None:
                 raise InputError(f"{path} has no {archive.folder}/{name}. Delete it and fetch it again.")
             return file.read()

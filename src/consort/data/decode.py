@@ -2,6 +2,7 @@
 
 import io
 import os
+import statistics
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +17,9 @@ from consort.errors import InputError
 CHUNK = 1000
 """Images per task of the pool: large enough that starting a task costs nothing beside it."""
 
+POOL_FROM = 5
+"""Chunks from which starting worker processes is worth their second of start-up."""
+
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
@@ -26,11 +30,12 @@ def decode(data: bytes, size: int | None) -> np.ndarray:
     Raises ValueError for bytes that are not a readable image, a decompression bomb included.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("ignore")  # odd metadata or palettes: the image can be read all the same
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG")).convert("RGB")
         except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError,
-                Image.DecompressionBombWarning, UserWarning) as e:
+                Image.DecompressionBombWarning) as e:
             raise ValueError(str(e)) from e
     if size is not None and image.size != (size, size):
         scale = size / min(image.size)
@@ -60,8 +65,8 @@ def decode_all(folder: ImageFolder, paths: Sequence[str], size: int | None, skip
                                      "set skip_unreadable = true in [data] to leave such images out.")
                 continue
             if images and image.shape != images[0].shape:
-                raise InputError(f"{folder.root}: {path} has {_size(image)} pixels, {paths[0]} has {_size(images[0])}. "
-                                 "Set image_size in [data] to bring all images to one size.")
+                raise InputError(f"{folder.root}: {path} has {_size(image)} pixels, {paths[readable[0]]} has "
+                                 f"{_size(images[0])}. Set image_size in [data] to bring all images to one size.")
             images.append(image)
             readable.append(done - 1)
         progress(done, len(paths))
@@ -73,7 +78,7 @@ def decode_all(folder: ImageFolder, paths: Sequence[str], size: int | None, skip
 def _decode_chunks(folder: ImageFolder, chunks: list[list[str]],
                    size: int | None) -> Iterator[list[np.ndarray | str]]:
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(chunks) == 1 or workers == 1:
+    if len(chunks) < POOL_FROM or workers == 1:
         yield from (_decode_chunk(folder, size, chunk) for chunk in chunks)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (folder, size)) as pool:
@@ -104,16 +109,16 @@ def _decode_chunk(folder: ImageFolder, size: int | None, paths: list[str]) -> li
     return decoded
 
 
-def common_size(folder: ImageFolder, paths: Sequence[str], sample: int = 50) -> tuple[int, int] | None:
-    """(height, width) that a spread sample of the images shares, or None."""
-    sizes = set()
+def typical_side(folder: ImageFolder, paths: Sequence[str], sample: int = 50) -> int:
+    """The median of the shorter sides of a spread sample of the images, in pixels; 0 where none is readable."""
+    sides = [0]
     for path in paths[::max(1, len(paths) // sample)]:
         try:
             with Image.open(io.BytesIO(folder.read(path)), formats=("JPEG", "PNG")) as image:
-                sizes.add((image.height, image.width))
+                sides.append(min(image.height, image.width))
         except (OSError, ValueError, UnidentifiedImageError):
             continue
-    return sizes.pop() if len(sizes) == 1 else None
+    return statistics.median_low(sides[1:] or sides)
 
 
 def _size(image: np.ndarray) -> str:

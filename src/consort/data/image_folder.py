@@ -2,10 +2,11 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from consort.errors import InputError
 
@@ -45,8 +46,7 @@ class ImageFolder:
     @cached_property
     def _paths(self) -> list[str]:
         if self.is_zip:
-            with zipfile.ZipFile(self.root) as archive:
-                names: Iterable[str] = [i.filename for i in archive.infolist() if not i.is_dir()]
+            names: Iterable[str] = [i.filename for i in self._archive.infolist() if not i.is_dir()]
         else:
             names = [(Path(folder) / name).relative_to(self.root).as_posix()
                      for folder, _, files in os.walk(self.root, followlinks=True) for name in files]
@@ -77,14 +77,20 @@ class ImageFolder:
                          "train/<class>/ and test/<class>/.")
 
     def read(self, path: str) -> bytes:
-        """The bytes of one image."""
-        if self.is_zip:
+        """The bytes of one image; raises OSError or ValueError where they cannot be read."""
+        if not self.is_zip:
+            return (self.root / path).read_bytes()
+        try:
             return self._archive.read(path)
-        return (self.root / path).read_bytes()
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError) as e:  # damaged, or encrypted
+            raise ValueError(str(e)) from e
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
-        return zipfile.ZipFile(self.root)
+        try:
+            return zipfile.ZipFile(self.root)
+        except (zipfile.BadZipFile, ValueError, NotImplementedError) as e:
+            raise InputError(f"{self.root} is not a readable zip file: {e}.") from e
 
     def __getstate__(self) -> dict:
         """For worker processes: each opens the zip by itself."""
@@ -92,4 +98,5 @@ class ImageFolder:
 
 
 def _hidden(path: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
+    """What a Mac leaves in archives, and files that an editor or a shell hides."""
+    return path.startswith((".", "__MACOSX/")) or "/." in path or "/__MACOSX/" in path

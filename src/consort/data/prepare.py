@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from consort.data.builtin import BUILTIN, CIFAR, RawImages, cifar, digits
-from consort.data.decode import Progress, common_size, decode_all
+from consort.data.decode import Progress, decode_all, typical_side
 from consort.data.image_folder import Entry, ImageFolder
 from consort.data.prepared import DataManifest, Prepared, open_prepared
 from consort.errors import InputError, MissingKey
@@ -44,8 +44,12 @@ def prepare_test_set(store: Store, name: str, source: str, like: Prepared, data:
             return _files_manifest(store, name, folder, like.classes, {"test": entries}, like.manifest.mean,
                                    like.manifest.std)
         assert like.manifest.image_size is not None
-        size = data.image_size or like.manifest.image_size[0]
+        height, width = like.manifest.image_size
+        size = height if height == width else None
         images, kept = decode_all(folder, [e.path for e in entries], size, data.skip_unreadable, progress)
+        if images.shape[1:3] != (height, width):
+            raise InputError(f"test set {name} has images of {images.shape[1]}x{images.shape[2]} pixels, the training "
+                             f"data of {height}x{width}. Set image_size in [data] to bring all images to one size.")
         labels = _labels([entries[i] for i in kept], like.classes)
         return _arrays_manifest(store, name, like.classes, {"test": (images, labels)}, like.manifest.mean,
                                 like.manifest.std, len(entries) - len(kept))
@@ -66,7 +70,7 @@ def _once(store: Store, data: Data, source: str, base: Path, cache: Path, build:
     try:
         fingerprint = json.loads(store.read(index))["fingerprint"]
         return open_prepared(store, fingerprint, cache)
-    except MissingKey:
+    except (MissingKey, ValueError, KeyError, TypeError):  # nowhere yet, or a damaged note of where
         pass
     manifest = build(folder if folder is not None else source)
     store.write(keys.data_manifest(manifest.fingerprint), to_json(manifest))
@@ -75,6 +79,8 @@ def _once(store: Store, data: Data, source: str, base: Path, cache: Path, build:
 
 
 def _prepare_all(store: Store, data: Data, source: Any, cache: Path, progress: Progress) -> DataManifest:
+    if source in BUILTIN and data.image_size is not None:
+        raise InputError(f"image_size is for image folders and zips; {source} has a size of its own. Leave it out.")
     if source == "digits":
         return _from_raw(store, data, "digits", digits(), 0)
     if source in CIFAR:
@@ -102,13 +108,15 @@ def _from_folder(store: Store, data: Data, folder: ImageFolder, progress: Progre
     if unknown:
         raise InputError(f"{folder.root}: test/ has classes that train/ lacks: {', '.join(unknown[:5])}.")
     size = data.image_size
-    common = common_size(folder, [e.path for e in train]) if size is None else (size, size)
-    if common is None or min(common) >= STREAM_FROM:
+    if (size or typical_side(folder, [e.path for e in train])) >= STREAM_FROM:
         return _from_streamed(store, data, folder, classes, train, test)
     paths = [e.path for e in train + test]
     images, kept = decode_all(folder, paths, size, data.skip_unreadable, progress)
     labels = _labels([(train + test)[i] for i in kept], classes)
     in_train = kept < len(train)
+    for split, count in (("train", in_train.sum()), ("test", (~in_train).sum())):
+        if not count:
+            raise InputError(f"{folder.root} has no readable image in {split}/.")
     raw = RawImages(classes, images[in_train], labels[in_train], images[~in_train], labels[~in_train])
     return _from_raw(store, data, folder.root.name, raw, len(paths) - len(kept))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from consort.errors import Busy, StoreUnavailable, Terminated
 from consort.records import parse_event
+from consort.study import Run
 
 BUSY_PAUSE_SECONDS = 3.0
 """A member that another run trains is asked for again after this pause."""
@@ -47,7 +48,7 @@ class _Running:
 
     def __init__(self, job: Job, slot: int, environment: Mapping[str, str]) -> None:
         self.job, self.slot = job, slot
-        self.error = ""
+        self.error = self.error_kind = ""
         self.last_lines: list[str] = []
         # A session of its own: Ctrl-C reaches the run only, which then stops the members one by one.
         self.process = subprocess.Popen(job.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -66,7 +67,7 @@ class _Running:
             if event is None:
                 self.last_lines = [*self.last_lines[-4:], line]
             elif event["event"] == "error":
-                self.error = event["text"]
+                self.error, self.error_kind = event["text"], event["kind"]
             else:
                 listen(self.job.member, event["event"], event)
 
@@ -124,7 +125,7 @@ class Scheduler:
         if code == 0:
             self.outcome.trained.append(job.member)
             self.listen(job.member, "done", {})
-        elif code == Busy.exit_code and ended.error.startswith("busy: "):
+        elif ended.error_kind == Busy.__name__:
             job.not_before = time.monotonic() + BUSY_PAUSE_SECONDS
             waiting.append(job)
             self.listen(job.member, "elsewhere", {})
@@ -166,10 +167,12 @@ def _reason(ended: _Running) -> str:
     return f"its process ended with {ended_how}: {' / '.join(ended.last_lines[-2:])}"
 
 
-def train_command(member: str, store: str, checkpoint_seconds: float, checkpoint_steps: int | None) -> list[str]:
+def train_command(member: str, store: str, settings: Run) -> list[str]:
     """The command that trains one member, with events on its standard output."""
     command = [sys.executable, "-m", "consort", "train", "--member", member, "--store", store, "--log", "json",
-               "--checkpoint-seconds", str(checkpoint_seconds)]
-    return command if checkpoint_steps is None else [*command, "--checkpoint-steps", str(checkpoint_steps)]
+               "--checkpoint-seconds", str(settings.checkpoint_seconds), "--loader-workers",
+               str(settings.loader_workers)]
+    steps = settings.checkpoint_steps
+    return command if steps is None else [*command, "--checkpoint-steps", str(steps)]
 
 

@@ -1,5 +1,6 @@
 """Run a study on this machine: members side by side, then predict, measure latencies, evaluate and report."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from consort.errors import ConsortError, IncompleteRun
 from consort.evaluate import evaluate
 from consort.local.progress import Progress
 from consort.local.scheduler import Job, Outcome, Scheduler, train_command
+from consort.measurements import stored
 from consort.plan import Plan
 from consort.records import LatencyRecord
 from consort.report import write_report
@@ -57,8 +59,7 @@ class LocalRun:
                 and members.read_failure(self.store, s.id) is None]
         if not todo:
             return Outcome()
-        jobs = [Job(s.id, train_command(s.id, self.store.uri, self.plan.study.run.checkpoint_seconds,
-                                        self.plan.study.run.checkpoint_steps)) for s in _costliest_first(todo)]
+        jobs = [Job(s.id, train_command(s.id, self.store.uri, self.plan.study.run)) for s in _costliest_first(todo)]
         slots = self._slots(len(jobs))
         self.console.print(f"training {len(jobs)} of {len(self.plan.specs)} members, {len(slots)} at a time",
                            highlight=False)
@@ -99,7 +100,7 @@ class LocalRun:
         if incomplete:
             chosen = [word for member in incomplete for word in ("--member", member)]
             also = [word for name, d in self.plan.also.items() for word in ("--also", f"{name}={d.fingerprint}")]
-            self._step("predict", *chosen, *also)
+            self._step("predict", *chosen, *also, "--loader-workers", str(self.plan.study.run.loader_workers))
         latencies = self._latencies([s.id for s in finished])
         self.store.write(keys.study_file(self.plan.study.name, self.plan.run, "study.toml"), self.study_text.encode())
         return evaluate(self.store, self.plan.study, self.plan.run, [s.id for s in finished], self.plan.data,
@@ -108,21 +109,30 @@ class LocalRun:
     def _lacks_logits(self, member: str) -> bool:
         record = members.read_record(self.store, member)
         assert record is not None
-        return not {"logits-val.npy", "logits-test.npy"} <= record.files.keys() or any(
-            not self.store.exists(keys.extra_logits_record(member, d.fingerprint)) for d in self.plan.also.values())
+        wanted = [keys.member_file(member, name) for name in ("logits-val.npy", "logits-test.npy")]
+        for test_set in self.plan.also.values():
+            wanted += [keys.extra_logits_record(member, test_set.fingerprint),
+                       keys.extra_logits(member, test_set.fingerprint)]
+        listed = {keys.member_file(member, name) for name in record.files}
+        return not set(wanted[:2]) <= listed or not all(self.store.exists(key) for key in wanted)
 
     def _latencies(self, finished: Sequence[str]) -> dict[str, LatencyRecord]:
-        """Each architecture's latency on this machine, measured after the trainings, one at a time."""
+        """Each architecture's latency on this machine: from the store, or measured now where torch is installed."""
         settings = self.plan.study.latency
         records = {r.architecture: r for m in finished if (r := members.read_record(self.store, m)) is not None}
+        classes = len(self.plan.data.classes)
+        found: dict[str, LatencyRecord] = {}
         by_input: dict[str, list[str]] = {}
         for architecture, record in records.items():
-            by_input.setdefault(record.input, []).append(architecture)
-        found: dict[str, LatencyRecord] = {}
+            known = stored(self.store, architecture, record.input, classes, settings.batch_size, settings.threads)
+            if known is not None:
+                found[architecture] = known
+            elif importlib.util.find_spec("torch"):
+                by_input.setdefault(record.input, []).append(architecture)
         for size, architectures in by_input.items():
-            out = self._step("latency", *architectures, "--input", size, "--classes", str(len(self.plan.data.classes)),
-                             "--batch-size", str(settings.batch_size), "--threads", str(settings.threads),
-                             "--repeats", str(settings.repeats), "--json")
+            out = self._step("latency", *architectures, "--input", size, "--classes", str(classes), "--batch-size",
+                             str(settings.batch_size), "--threads", str(settings.threads), "--repeats",
+                             str(settings.repeats), "--json")
             found |= {values["architecture"]: LatencyRecord(**values) for values in json.loads(out)}
         return found
 

@@ -1,8 +1,26 @@
 """Batch normalisation over the global batch of a data-parallel training, on CPU and GPU."""
 
+from typing import Any
+
 import torch
-import torch.distributed.nn
+import torch.distributed as dist
 from torch import Tensor, nn
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of every process's tensor. Each process's loss sees all of them, so gradients are summed too."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
@@ -18,7 +36,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         values = x.float()
         count = x.new_tensor([x.numel() / x.shape[1]], dtype=torch.float32)
         sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count])
-        sums = torch.distributed.nn.all_reduce(sums)
+        sums = _SumOverProcesses.apply(sums)
         total, squares, n = sums.split([x.shape[1], x.shape[1], 1])
         mean = total / n
         variance = (squares / n - mean.square()).clamp(min=0)

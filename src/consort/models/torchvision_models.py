@@ -6,7 +6,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from consort.errors import unknown_name
+from consort.errors import InputError, unknown_name
 
 # Input side in pixels where it is not 224: Tan and Le 2019 (arXiv 1905.11946) for EfficientNet, Tan and Le 2021 for V2,
 # Szegedy et al. 2015 for Inception v3. (torchvision's own transform crops B2 at 288.)
@@ -39,6 +39,9 @@ def pretrained(name: str, weights_name: str) -> dict[str, Tensor]:
 
     Raises InputError for an unknown name of weights.
     """
+    if not answers_to(name):
+        raise InputError(f"torchvision has no weights of {name}: weights must be a .safetensors file, got "
+                         f"{weights_name!r}.")
     known = torchvision.models.get_model_weights(name)
     if weights_name not in known.__members__ and weights_name != "DEFAULT":
         raise unknown_name(f"weights of {name}", weights_name, known.__members__)

@@ -2,6 +2,8 @@
 
 import json
 
+from jinja2 import UndefinedError
+
 from consort.errors import IntegrityError, MissingKey
 from consort.report.page import page_html
 from consort.report.plot import accuracy_macs_png
@@ -17,12 +19,13 @@ def write_report(store: Store, study_name: str, run: str) -> list[str]:
     the summary cannot be read.
     """
     summary = _read_summary(store, study_file(study_name, run, "summary.json"))
-    picture = accuracy_macs_png(summary)
-    files = {
-        "report.html": page_html(summary, picture).encode(),
-        "table.md": table_markdown(summary).encode(),
-        "accuracy-macs.png": picture,
-    }
+    try:
+        picture = accuracy_macs_png(summary)
+        files = {"report.html": page_html(summary, picture).encode(), "table.md": table_markdown(summary).encode(),
+                 "accuracy-macs.png": picture}
+    except (KeyError, UndefinedError) as e:
+        raise IntegrityError(f"the summary of {study_name}/{run} was written by another version of Consort ({e}). "
+                             "`consort evaluate` writes it anew.") from e
     keys = {name: study_file(study_name, run, name) for name in files}
     for name, data in files.items():
         store.write(keys[name], data)

@@ -1,5 +1,7 @@
 """Every key of the store in one place; no other module joins strings into keys."""
 
+import re
+
 MEMBERS = "members"
 STUDIES = "studies"
 DATA = "data"
@@ -68,8 +70,9 @@ def source_index(source_key: str) -> str:
     return f"{DATA}/sources/{source_key}.json"
 
 
-def latency_record(hardware_id: str, name: str) -> str:
-    return f"latency/{hardware_id}/{name}.json"
+def latency_record(hardware_id: str, architecture: str, size: str, classes: int, batch_size: int, threads: int) -> str:
+    slug = re.sub(r"[^a-z0-9_.]+", "-", architecture.lower())
+    return f"latency/{hardware_id}/{slug}-{size}-c{classes}-b{batch_size}-t{threads}.json"
 
 
 def study_file(study: str, run: str, name: str) -> str:
