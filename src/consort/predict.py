@@ -112,6 +112,6 @@ def read_extra_logits(store: Store, member_id: str, fingerprint: str) -> np.ndar
     expected = json.loads(store.read(keys.extra_logits_record(member_id, fingerprint)))["sha256"]
     raw = store.read(key)
     if sha256(raw) != expected:
-        raise IntegrityError(f"{key} was altered: its sha256 is not the one in the record beside it. Delete the file and "
-                             "run `consort predict`.")
+        raise IntegrityError(f"{key} was altered: its sha256 is not the one in the record beside it. Delete the file "
+                             "and run `consort predict`.")
     return npy_array(raw)

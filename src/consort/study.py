@@ -86,6 +86,8 @@ class Architecture(_Table):
                              "member")
         if not self.seeds:
             raise ValueError("an architecture needs at least 1 seed, got an empty list")
+        if "weights" in self.recipe:
+            raise ValueError("weights are imported with the key beside recipe, not inside it")
         if self.weights and len(self.seeds) > 1:
             raise ValueError(f"imported weights are one member, got {len(self.seeds)} seeds")
         return self
@@ -220,6 +222,8 @@ def parse_study(text: str, where: str) -> Study:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as e:  # beside syntax: numbers of thousands of digits, endless nesting
         raise InputError(f"{where} is not valid TOML: {e}.") from e
+    if _has_huge_number(values):
+        raise InputError(f"{where}: a whole number must fit into 64 bits, as TOML has it.")
     try:
         return Study.model_validate(values)
     except ValidationError as e:
@@ -227,6 +231,12 @@ def parse_study(text: str, where: str) -> Study:
         raise InputError("\n".join(f"{where}: {line}" for line in lines)) from e
     except InputError as e:
         raise InputError("\n".join(f"{where}: {line}" for line in str(e).splitlines())) from e
+
+
+def _has_huge_number(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_has_huge_number, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and not -2**63 <= value < 2**63
 
 
 def _explain(error: Any) -> str:
