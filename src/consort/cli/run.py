@@ -55,7 +55,7 @@ def run(
     try:
         plan = plan_study(opened, loaded, study, console)
         target = LocalRun(opened, plan, cache_folder(), console, text, "consort " + " ".join(sys.argv[1:]), workers)
-        summary = target.execute(only)
+        summary, missing = target.execute(only)
     except KeyboardInterrupt:
         console.print("\nstopped; members in training saved their state. The same command goes on from there.")
         raise typer.Exit(130) from None
@@ -63,8 +63,7 @@ def run(
         from consort.cli.answer import print_answer
 
         print_answer(console, summary, opened)
-    if summary.get("missing") or (only == "members" and target.unfinished()):
-        missing = summary.get("missing") or target.unfinished()
+    if missing:
         raise IncompleteRun(f"{len(missing)} of {len(plan.specs)} members are missing; what finished is kept:\n"
                             + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
 

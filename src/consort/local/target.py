@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Console
 
@@ -39,18 +40,16 @@ class LocalRun:
     """What the user typed; it stands in the report."""
     workers: int | None = None
 
-    def execute(self, only: str | None = None) -> dict:
-        """All stages, or one; returns the summary (empty after `only="members"`), whose "missing" names the members
-        that are not there."""
-        if only in (None, "members"):
-            self.train_members()
+    def execute(self, only: str | None = None) -> tuple[dict, dict[str, str]]:
+        """All stages, or one; returns the summary (empty after `only="members"`) and why each missing member is."""
+        failed = self.train_members().failed if only in (None, "members") else {}
         summary: dict = {}
         if only in (None, "evaluate"):
-            summary = self.evaluate()
+            summary = self.evaluate(failed)
         if only in (None, "report"):
             write_report(self.store, self.plan.study.name, self.plan.run)
             summary = summary or read_summary(self.store, self.plan)
-        return summary
+        return summary, self.unfinished(failed)
 
     def train_members(self) -> Outcome:
         """Import and train what is missing. A member that failed before would fail again, and is left alone."""
@@ -84,14 +83,16 @@ class LocalRun:
         places = [{**base, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else base for i in range(workers)]
         return list(places[:jobs])
 
-    def unfinished(self) -> dict[str, str]:
-        """Planned member -> why it is not there."""
-        return {s.id: members.read_failure(self.store, s.id) or "not finished" for s in self.plan.specs
-                if members.read_record(self.store, s.id) is None}
+    def unfinished(self, failed: Mapping[str, str]) -> dict[str, str]:
+        """Planned member -> why it is not there: what the store or this run knows."""
+        return {s.id: members.read_failure(self.store, s.id) or failed.get(s.id, "not finished")
+                for s in self.plan.specs if members.read_record(self.store, s.id) is None}
 
-    def evaluate(self) -> dict:
-        """Predict what is missing, measure latencies, compare every ensemble with the singles; the summary."""
-        missing = self.unfinished()
+    def evaluate(self, failed: Mapping[str, str] = MappingProxyType({})) -> dict:
+        """Predict what is missing, measure latencies, compare every ensemble with the singles; the summary.
+
+        failed: why members that this run tried are not there."""
+        missing = self.unfinished(failed)
         finished = [s for s in self.plan.specs if s.id not in missing]
         if not finished:
             raise IncompleteRun("no member finished, so there is nothing to evaluate:\n"
