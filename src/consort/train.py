@@ -77,7 +77,8 @@ class Training:
     """The state of one training: network, optimiser, average, counters."""
 
     def __init__(self, store: Store, spec: MemberSpec, data: Prepared, settings: Settings, report: Report) -> None:
-        self.store, self.spec, self.data, self.settings, self.report = store, spec, data, settings, report
+        self.store, self.spec, self.data, self.settings = store, spec, data, settings
+        self.report: Report = report if settings.process.rank == 0 else lambda event, **values: None
         self.recipe, self.process = spec.recipe, settings.process
         restored = checkpoint.newest(store, spec.id, lambda text: report("warning", text=text))
         self.counters: dict[str, Any] = {"attempts": 0, "seconds": 0.0, "cpu_seconds": 0.0, "loss": None}

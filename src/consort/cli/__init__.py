@@ -15,8 +15,8 @@ def main() -> None:
             raise
         print(f"error: {e}", file=sys.stderr)
         sys.exit(e.exit_code)
-    except BrokenPipeError:
-        sys.exit(0)
+    except BrokenPipeError:  # whoever read the output has gone, as `| head` does
+        sys.exit(141)
     except Exception as e:
         if debug_wanted():
             raise

@@ -51,11 +51,11 @@ def print_answer(console: Console, summary: dict, store: Store) -> None:
     console.print()
     console.print(table)
     console.print(f"* on the Pareto front, chosen on validation; intervals at {summary['confidence']:.0%}; all "
-                  "ensembles are in the report", style="dim", highlight=False)
+                  "ensembles are in the report", style="dim", highlight=False, soft_wrap=True)
     console.print()
-    console.print(summary["answer"], style="bold", highlight=False)
+    console.print(summary["answer"], style="bold", highlight=False, soft_wrap=True)
     if summary["answers"][0].get("cascade"):
-        console.print(summary["answers"][0]["cascade"], highlight=False)
+        console.print(summary["answers"][0]["cascade"], highlight=False, soft_wrap=True)
     report = keys.study_file(summary["study"], summary["run"], "report.html")
     if store.exists(report):
         console.print(f"\nreport: {store.uri}/{report}", highlight=False, soft_wrap=True)

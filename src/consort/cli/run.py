@@ -57,7 +57,8 @@ def run(
         target = LocalRun(opened, plan, cache_folder(), console, text, "consort " + " ".join(sys.argv[1:]), workers)
         summary, missing = target.execute(only)
     except KeyboardInterrupt:
-        console.print("\nstopped; members in training saved their state. The same command goes on from there.")
+        console.print("\nstopped; members in training saved their state. The same command goes on from there.",
+                      soft_wrap=True)
         raise typer.Exit(130) from None
     if summary:
         from consort.cli.answer import print_answer

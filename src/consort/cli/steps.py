@@ -51,7 +51,7 @@ def train(
     from consort.errors import ConsortError
     from consort.records import event_line
 
-    report = json_report if log == "json" else text_report
+    report = _reporter(log)
     try:
         opened = open_store_at(store)
         member_id = members.find(opened, member)
@@ -131,7 +131,7 @@ def predict(
     if bad:
         raise InputError(f"--also is NAME=FINGERPRINT, got {bad[0]!r}.")
     others = {a.split("=")[0]: open_prepared(opened, a.split("=")[1], cache_folder()) for a in also}
-    report = json_report if log == "json" else text_report
+    report = _reporter(log)
     different = []
     for name in member:
         spec = members.read_spec(opened, members.find(opened, name))
@@ -184,6 +184,15 @@ def _target(study: Path, store: str, data: str | None) -> "LocalRun":
     loaded, text = read_study(study, data)
     plan = plan_study(opened, loaded, study, console)
     return LocalRun(opened, plan, cache_folder(), console, text, "consort " + " ".join(sys.argv[1:]))
+
+
+def _reporter(log: str) -> Callable[..., None]:
+    from consort.errors import unknown_name
+
+    reporters = {"text": text_report, "json": json_report}
+    if log not in reporters:
+        raise unknown_name("kind of --log", log, reporters)
+    return reporters[log]
 
 
 def json_report(event: str, **values: Any) -> None:

@@ -1,0 +1,193 @@
+"""Training one member: it learns, and what it becomes depends on its specification alone."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from small_members import BASE, STEPS_PER_EPOCH, World, after_steps, train_quietly
+
+from consort import checkpoint, members
+from consort.errors import Busy, InputError, MemberFailed, Terminated
+from consort.models import build
+from consort.store import keys
+from consort.study import MemberSpec
+from consort.train import _optimiser
+
+STEPS = STEPS_PER_EPOCH * BASE["epochs"]
+EVERYTHING = {"ema": 0.9, "cutout": 3, "label_smoothing": 0.1, "schedule": "step", "milestones": [0.3, 0.6],
+              "flip": True}
+
+
+def silent(text: str) -> None:
+    """For `checkpoint.newest`, where no warning is awaited."""
+    raise AssertionError(text)
+
+
+def test_the_loss_falls_and_accuracy_beats_chance(world: World) -> None:
+    spec = world.spec(BASE | {"epochs": 14})
+    with pytest.raises(Terminated):
+        train_quietly(world, spec, stop=after_steps(1))
+    first = checkpoint.newest(world.store, spec.id, silent)
+    assert first is not None
+    record, _ = train_quietly(world, spec)
+    assert first.counters["loss"] == pytest.approx(math.log(10), rel=0.5)
+    assert record.train_loss is not None and record.train_loss < first.counters["loss"] / 2
+    assert record.val_accuracy is not None and record.val_accuracy > 0.5
+    labels, logits = world.data.labels("test"), world.logits(spec, "test")
+    assert logits.shape == (len(labels), 10) and logits.dtype == np.float32
+    assert (logits.argmax(axis=1) == labels).mean() > 0.5
+
+
+@pytest.mark.parametrize(("architecture", "recipe", "stops"), [
+    ("wrn-10-1", BASE, (STEPS_PER_EPOCH + 2, 1, 4)),
+    ("wrn-10-1", BASE, (STEPS,)),
+    ("wrn-10-1", BASE | EVERYTHING, (4, STEPS_PER_EPOCH)),
+    ("wrn-10-1", BASE | {"momentum": 0, "precision": "float32"}, (3,)),
+    ("mobilenet_v3_small", BASE | {"epochs": 1, "precision": "float32"}, (2,)),
+], ids=["plain", "after-last-step", "ema-cutout-smoothing-step", "no-momentum", "dropout"])
+def test_an_interrupted_member_is_bit_identical(new_world: Callable[[], World], architecture: str, recipe: dict,
+                                                stops: tuple[int, ...]) -> None:
+    whole, parts = new_world(), new_world()
+    spec = whole.spec(recipe, architecture=architecture)
+    train_quietly(whole, spec)
+    done = 0
+    for steps in stops:
+        with pytest.raises(Terminated, match=f"step {done + steps} "):
+            train_quietly(parts, spec, stop=after_steps(steps))
+        done += steps
+    record, events = train_quietly(parts, spec)
+    assert [e["step"] for e in events if e["event"] == "resumed"] == [done]
+    assert parts.files(spec) == whole.files(spec)
+    assert (whole.record(spec).attempts, record.attempts) == (1, len(stops) + 1)
+    assert list(parts.store.list(keys.resume_folder(spec.id))) == []
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def alter(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [truncate, alter, Path.unlink])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+        world: World, trained: tuple[World, MemberSpec], damage: Callable[[Path], None]) -> None:
+    whole, spec = trained
+    with pytest.raises(Terminated):
+        train_quietly(world, spec, checkpoint_steps=3, stop=after_steps(8))
+    damage(world.path(keys.checkpoint_file(spec.id, 8, "checkpoint.safetensors")))
+    _, events = train_quietly(world, spec)
+    assert [(e["event"], e.get("step")) for e in events[:2]] == [("warning", None), ("resumed", 6)]
+    assert "00000008" in events[0]["text"]
+    assert world.files(spec) == whole.files(spec)
+
+
+@pytest.mark.parametrize("pointer", [b"", b'{"checkpoints": [{"st', b"[]", b'{"checkpoints": [{}]}', b"\xff\xfe"])
+def test_a_damaged_pointer_starts_the_member_again(world: World, trained: tuple[World, MemberSpec],
+                                                   pointer: bytes) -> None:
+    whole, spec = trained
+    world.store.write(keys.resume_pointer(spec.id), pointer)
+    train_quietly(world, spec)
+    assert world.files(spec) == whole.files(spec)
+
+
+def test_the_newest_two_checkpoints_are_kept(world: World) -> None:
+    spec = world.spec(BASE)
+    with pytest.raises(Terminated):
+        train_quietly(world, spec, checkpoint_steps=2, stop=after_steps(7))
+    kept = [key.split("/")[3] for key in world.store.list(keys.resume_folder(spec.id)) if key.endswith("safetensors")]
+    assert kept == ["00000006", "00000007"]
+
+
+def test_the_same_specification_gives_the_same_bytes(world: World, trained: tuple[World, MemberSpec]) -> None:
+    whole, spec = trained
+    train_quietly(world, spec, checkpoint_steps=4)
+    other = world.spec(BASE, seed=1)
+    train_quietly(world, other)
+    assert world.files(spec) == whole.files(spec)
+    assert world.files(other)["weights.safetensors"] != whole.files(spec)["weights.safetensors"]
+
+
+def test_a_loss_that_is_not_finite_ends_the_member(world: World) -> None:
+    spec = world.spec(BASE | {"learning_rate": 1e12})
+    where = rf"{spec.id}: the loss became \S+ at step \d+ of {STEPS}, with learning rate \d\.\d+e\+\d+\. Lower"
+    with pytest.raises(MemberFailed, match=where):
+        train_quietly(world, spec, checkpoint_steps=1)
+    reason = members.read_failure(world.store, spec.id)
+    assert reason is not None and "learning rate" in reason
+    assert members.read_record(world.store, spec.id) is None
+    assert list(world.store.list(keys.resume_folder(spec.id))) == []  # its weights are not finite either
+
+
+def test_a_finished_member_is_returned_at_once(trained: tuple[World, MemberSpec]) -> None:
+    world, spec = trained
+    written = world.path(keys.member_record(spec.id)).stat().st_mtime_ns
+    record, events = train_quietly(world, spec, stop=lambda: True)
+    assert record == world.record(spec) and events == []
+    assert world.path(keys.member_record(spec.id)).stat().st_mtime_ns == written
+
+
+def test_a_second_trainer_is_turned_away(world: World) -> None:
+    spec = world.spec(BASE)
+    with world.store.lock(keys.member_lock(spec.id)), pytest.raises(Busy, match=spec.id):
+        train_quietly(world, spec)
+    assert list(world.store.list(keys.member_folder(spec.id))) == [keys.member_spec(spec.id)]
+
+
+@pytest.mark.parametrize("architecture", ["wrn-10-1", "mobilenet_v3_small"])
+def test_weight_decay_is_not_applied_to_vectors(architecture: str) -> None:
+    network = build(architecture, 10)
+    decayed, plain = _optimiser(network, 5e-4, 0.9).param_groups
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (5e-4, 0.0)
+    assert decayed["nesterov"] and plain["nesterov"]
+    vectors = {p for name, p in network.named_parameters() if "bias" in name or "norm" in name or p.ndim == 1}
+    assert set(plain["params"]) == vectors
+    assert set(decayed["params"]) == set(network.parameters()) - vectors
+
+
+def test_both_number_formats_train(new_world: Callable[[], World]) -> None:
+    logits = {}
+    for precision in ("bfloat16", "float32"):
+        world = new_world()
+        spec = world.spec(BASE | {"epochs": 8, "precision": precision})
+        record, _ = train_quietly(world, spec)
+        assert record.precision == precision
+        assert record.val_accuracy is not None and record.val_accuracy > 0.3
+        logits[precision] = world.logits(spec, "test")
+    assert not np.array_equal(logits["bfloat16"], logits["float32"])
+
+
+def test_the_average_is_what_is_kept(world: World) -> None:
+    """With a decay this close to 1 the average stays where the network began."""
+    spec = world.spec(BASE | {"epochs": 1, "ema": 1 - 1e-9})
+    train_quietly(world, spec)
+    torch.manual_seed(spec.seed)
+    first = build(spec.architecture, 10).state_dict()["stem.weight"]
+    kept = safetensors.torch.load(world.files(spec)["weights.safetensors"])
+    assert torch.allclose(kept["stem.weight"], first, atol=1e-6)
+
+
+def test_a_date_is_a_seed(world: World) -> None:
+    spec = world.spec(BASE | {"epochs": 1}, seed=20260131)
+    record, _ = train_quietly(world, spec)
+    assert record.seed == 20260131
+
+
+def test_a_batch_larger_than_the_data_is_refused(world: World) -> None:
+    with pytest.raises(InputError, match=r"batch_size .* got 161 and 160"):
+        train_quietly(world, world.spec(BASE | {"batch_size": 161}))
+
+
+def test_the_record_states_the_cost(trained: tuple[World, MemberSpec]) -> None:
+    world, spec = trained
+    record = world.record(spec)
+    assert (record.input, record.train_images, record.imported) == ("8x8", STEPS * 32, False)
+    assert record.train_macs == 3 * record.macs * record.train_images
+    assert record.train_seconds > 0 and record.train_cpu_seconds > 0
