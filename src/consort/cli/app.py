@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from consort.store import Store
 
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="For a budget of FLOPs or milliseconds: one large network, several small ones, or a cascade?",
     epilog="Exit codes: 0 done · 1 a defect of Consort · 2 wrong input · 3 a member cannot be trained · 4 the run "
            "ended with members missing · 5 a stored file was altered · 130 interrupted · 143 stopped, state saved · "
@@ -23,7 +23,7 @@ StoreOption = Annotated[str, typer.Option(
     help="A folder, or s3://bucket/prefix (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY).")]
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (TOML).", show_default=False)]
 DataOption = Annotated[str | None, typer.Option(
-    "--data", metavar="SOURCE", help="Use this instead of the study's \\[data] source.", show_default=False)]
+    "--data", metavar="SOURCE", help="Use this instead of the study's [data] source.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 DEFAULT_STORE = "consort-store"
 
@@ -67,6 +67,6 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "consort"
 
 
-from consort.cli import costs, data, machine, members, run, steps  # noqa: E402 - they add their commands to `app`
+from consort.cli import run, costs, steps, members, data, machine  # noqa: E402, I001 - they add commands in this order
 
 __all__ = ["app", "costs", "data", "machine", "members", "run", "steps"]

@@ -23,7 +23,10 @@ def flops(
     layers: Annotated[bool, typer.Option("--layers", help="List the MACs of every layer.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Multiply-adds (MACs), FLOPs = 2 x MACs and parameters of one forward pass of one image."""
+    """MACs, FLOPs and parameters of networks.
+
+    One forward pass of one image: multiply-adds (MACs) of convolutions and matrix products, FLOPs = 2 x MACs.
+    """
     from consort.flops import count
 
     costs = [count(name, parse_size(input), classes) for name in architectures]
@@ -55,7 +58,10 @@ def latency(
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
-    """Milliseconds of one forward pass on this machine: median and spread, kept in the store per hardware."""
+    """Milliseconds of a forward pass on this machine.
+
+    Median and spread after a warm-up, kept in the store per hardware and version of torch.
+    """
     from consort.latency import measured
     from consort.models import published
 

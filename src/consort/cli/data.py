@@ -36,7 +36,7 @@ def import_data(
     image_size: Annotated[int | None, typer.Option(min=8, max=224, show_default=False)] = None,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable")] = False,
 ) -> None:
-    """Prepare data in the store and print its fingerprint; the options are those of a study's \\[data]."""
+    """Prepare data in the store and print its fingerprint; the options are those of a study's [data]."""
     from rich.console import Console
 
     from consort.cli.run import preparation

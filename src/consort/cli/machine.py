@@ -16,7 +16,10 @@ MIN_FREE_GIB = 2.0
 @app.command()
 def doctor(store: StoreOption = DEFAULT_STORE,
            json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
-    """Check this machine: what works, what is missing, what to do. Exits with 2 where a run would fail."""
+    """What works here, what is missing, what to do.
+
+    Exits with 2 where a run would fail.
+    """
     import json as json_module
 
     checks = [_python(), _torch(), _processor(), _memory(), _disk(store), _store(store), _timm()]

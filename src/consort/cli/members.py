@@ -117,7 +117,7 @@ def rm(
     store: StoreOption = DEFAULT_STORE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete members from the store: weights, logits and checkpoints."""
+    """Delete members from the store."""
     from consort import members as stored
     from consort.store import keys
 

@@ -37,8 +37,9 @@ def run(
         "--only", metavar="members|evaluate|report", help="Do one stage of the three.")] = None,
     data: DataOption = None,
 ) -> None:
-    """Train the members of a STUDY, compare every ensemble with the singles, and report the answer.
+    """Train a STUDY's members, compare ensembles, report.
 
+    Every ensemble of the trained members is compared with the single networks, at equal MACs, latency and training.
     What the store holds already is not done again: run the same command after an interruption, or with more seeds.
     """
     from rich.console import Console
@@ -72,7 +73,7 @@ def run(
 @app.command()
 def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None,
          json: JsonOption = False) -> None:
-    """Prepare a STUDY's data and list its members: what is done, what is to train."""
+    """Prepare a STUDY's data and list its members."""
     from rich.console import Console
 
     from consort import members

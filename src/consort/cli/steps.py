@@ -120,7 +120,7 @@ def predict(
     images: ImagesOption = None,
     log: LogOption = "text",
 ) -> None:
-    """Write the logits of members that are missing, from their weights in the store."""
+    """Write members' missing logits, from their weights."""
     from consort import members
     from consort.data.prepared import open_prepared
     from consort.errors import InputError, IntegrityError
@@ -150,7 +150,7 @@ def predict(
 @app.command()
 def evaluate(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None,
              json: JsonOption = False) -> None:
-    """Compare every ensemble of a STUDY's finished members with the singles, from their logits."""
+    """Compare the ensembles of a STUDY, from logits."""
     from rich.console import Console
 
     from consort.cli.answer import print_answer
@@ -166,7 +166,7 @@ def evaluate(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: Dat
 
 @app.command()
 def report(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None) -> None:
-    """Write report.html, table.md and the plot of a STUDY that was evaluated."""
+    """Write the report of a STUDY that was evaluated."""
     from consort.report import write_report
 
     target = _target(study, store, data)
