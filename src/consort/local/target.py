@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from rich.console import Console
 
-from consort import hardware, members
+from consort import architectures, hardware, members
 from consort.errors import ConsortError, IncompleteRun
 from consort.evaluate import evaluate
 from consort.local.progress import Progress
@@ -130,8 +130,8 @@ class LocalRun:
                 found[architecture] = known
             elif importlib.util.find_spec("torch"):
                 by_input.setdefault(record.input, []).append(architecture)
-        for size, architectures in by_input.items():
-            out = self._step("latency", *architectures, "--input", size, "--classes", str(classes), "--batch-size",
+        for size, names in by_input.items():
+            out = self._step("latency", *names, "--input", size, "--classes", str(classes), "--batch-size",
                              str(settings.batch_size), "--threads", str(settings.threads), "--repeats",
                              str(settings.repeats), "--json")
             found |= {values["architecture"]: LatencyRecord(**values) for values in json.loads(out)}
@@ -168,9 +168,11 @@ def read_summary(store: Store, plan: Plan) -> dict:
 
 def _costliest_first(specs: Sequence[MemberSpec]) -> list[MemberSpec]:
     """The order that ends soonest: a long training that starts last would run alone."""
-    if len({s.architecture for s in specs}) == 1:
-        return list(specs)
-    from consort.flops import count  # torch takes seconds to import, and one architecture needs no order
+    names = {s.architecture for s in specs}
+    sizes = {name: architectures.wide_resnet(name) for name in names}
+    cost = {name: (size[0] - 4) * size[1] ** 2 for name, size in sizes.items() if size is not None}
+    if len(names) > 1 and cost.keys() != names:
+        from consort.flops import count  # torch takes seconds to import, and wide residual networks do without
 
-    macs = {name: count(name).macs for name in {s.architecture for s in specs}}
-    return sorted(specs, key=lambda s: -macs[s.architecture] * s.recipe.epochs)
+        cost = {name: count(name).macs for name in names}
+    return sorted(specs, key=lambda s: -cost.get(s.architecture, 0) * s.recipe.epochs)
