@@ -41,8 +41,8 @@ def print_answer(console: Console, summary: dict, store: Store) -> None:
     if len(shown) > ROWS:
         shown = [r for r in shown if r["kind"] == "single" or r["pareto_macs"]][:ROWS]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("ensemble", "M MACs", "test accuracy %", "gain on the best single that costs no less"):
-        table.add_column(title, justify="left" if title == "ensemble" else "right")
+    for title in ("ensemble", "M MACs", "test accuracy %", "gain, points"):
+        table.add_column(title, justify="left" if title == "ensemble" else "right", no_wrap=title != "ensemble")
     for row in shown:
         mark = " *" if row["pareto_macs"] else "  "
         table.add_row(row["ensemble"] + mark, f"{row['macs'] / 1e6:,.2f}",
@@ -50,8 +50,8 @@ def print_answer(console: Console, summary: dict, store: Store) -> None:
                       f"{100 * row['accuracy_high']:.2f}]", _gain(row))
     console.print()
     console.print(table)
-    console.print(f"* on the Pareto front, chosen on validation; intervals at {summary['confidence']:.0%}; all "
-                  "ensembles are in the report", style="dim", highlight=False, soft_wrap=True)
+    console.print(f"gain: on the best single that costs no less; *: on the Pareto front, chosen on validation; "
+                  f"intervals at {summary['confidence']:.0%}; every ensemble is in the report", style="dim", highlight=False, soft_wrap=True)
     console.print()
     console.print(summary["answer"], style="bold", highlight=False, soft_wrap=True)
     if summary["answers"][0].get("cascade"):
@@ -64,5 +64,4 @@ def print_answer(console: Console, summary: dict, store: Store) -> None:
 def _gain(row: dict) -> str:
     if row["gain_macs"] is None:
         return ""
-    return (f"{100 * row['gain_macs']:+.2f} [{100 * row['gain_macs_low']:+.2f}, {100 * row['gain_macs_high']:+.2f}] "
-            f"on {row['versus_macs']}")
+    return f"{100 * row['gain_macs']:+.2f} [{100 * row['gain_macs_low']:+.2f}, {100 * row['gain_macs_high']:+.2f}]"
