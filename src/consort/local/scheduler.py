@@ -51,18 +51,22 @@ class _Running:
         self.error = self.error_kind = ""
         self.last_lines: list[str] = []
         # A session of its own: Ctrl-C reaches the run only, which then stops the members one by one.
-        self.process = subprocess.Popen(job.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        errors="replace", env=dict(environment), start_new_session=True)
+        self.process = subprocess.Popen(job.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        env=dict(environment), start_new_session=True)
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
-        self.rest = ""
+        self.rest = b""
 
     def read(self, listen: Listener) -> None:
         """Pass on the events that have come; keep the last ordinary lines for an error message."""
         assert self.process.stdout is not None
-        self.rest += self.process.stdout.read() or ""
-        *lines, self.rest = self.rest.split("\n")
-        for line in lines:
+        try:
+            while chunk := os.read(self.process.stdout.fileno(), 1 << 16):
+                self.rest += chunk
+        except BlockingIOError:
+            pass  # nothing more for now
+        *lines, self.rest = self.rest.split(b"\n")
+        for line in (raw.decode(errors="replace") for raw in lines):
             event = parse_event(line)
             if event is None:
                 self.last_lines = [*self.last_lines[-4:], line]
