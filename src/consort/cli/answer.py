@@ -50,9 +50,9 @@ def print_answer(console: Console, summary: dict, store: Store) -> None:
                       f"{100 * row['accuracy_high']:.2f}]", _gain(row))
     console.print()
     console.print(table)
-    console.print("gain: on the best single that costs no less; *: on the Pareto front, chosen on validation; intervals "
-                  f"at {summary['confidence']:.0%}; every ensemble is in the report", style="dim", highlight=False,
-                  soft_wrap=True)
+    legend = ("gain: on the best single that costs no less; *: on the Pareto front, chosen on validation; intervals at "
+              f"{summary['confidence']:.0%}; every ensemble is in the report")
+    console.print(legend, style="dim", highlight=False, soft_wrap=True)
     console.print()
     console.print(summary["answer"], style="bold", highlight=False, soft_wrap=True)
     if summary["answers"][0].get("cascade"):
