@@ -2,6 +2,7 @@
 
 import csv
 import json
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -169,6 +170,7 @@ def test_weights_that_do_not_fit_are_refused(world: World, weights: Path, tmp_pa
 def test_torchvision_weights_without_a_network(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, CLOSED)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies that it first saw
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from consort.errors import Busy, StoreUnavailable, Terminated
@@ -85,18 +86,21 @@ class Scheduler:
         self.outcome = Outcome()
 
     def run(self, jobs: Iterable[Job]) -> Outcome:
-        """Run all jobs to their end. On KeyboardInterrupt the members save their state before it goes on."""
+        """Run all jobs to their end. Raises KeyboardInterrupt on SIGINT or SIGTERM, when the members have saved."""
         waiting = list(jobs)
-        try:
-            while waiting or self.running:
-                self._start(waiting)
-                self._listen(0.2)
-                for ended in [r for r in self.running if r.process.poll() is not None]:
-                    self.running.remove(ended)
-                    ended.read(self.listen)
-                    self._conclude(ended, waiting)
-        finally:
-            self._stop()
+        with _noted_signals() as asked:
+            try:
+                while (waiting or self.running) and not asked:
+                    self._start(waiting)
+                    self._listen(0.2)
+                    for ended in [r for r in self.running if r.process.poll() is not None]:
+                        self.running.remove(ended)
+                        ended.read(self.listen)
+                        self._conclude(ended, waiting)
+            finally:
+                self._stop(asked)
+        if asked:
+            raise KeyboardInterrupt
         return self.outcome
 
     def _start(self, waiting: list[Job]) -> None:
@@ -142,18 +146,32 @@ class Scheduler:
             self.outcome.failed[job.member] = _reason(ended)
             self.listen(job.member, "failed", {"text": _reason(ended)})
 
-    def _stop(self) -> None:
-        """End the members that still run, giving them time to save."""
+    def _stop(self, asked: Sequence[int]) -> None:
+        """End the members that still run, giving them time to save; asked twice, or too slow, they are killed."""
         for running in self.running:
             running.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
+        while self.running and time.monotonic() < deadline and len(asked) < 2:
+            self._listen(0.1)
+            self.running = [r for r in self.running if r.process.poll() is None]
         for running in self.running:
-            try:
-                running.process.communicate(timeout=max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                running.process.kill()
-                running.process.wait()
+            running.process.kill()
+            running.process.wait()
         self.running.clear()
+
+
+@contextmanager
+def _noted_signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM are noted instead of raised: raised between starting a process and remembering it, they would
+    leave it behind."""
+    asked: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: asked.append(number))
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _retry_can_help(code: int) -> bool:
