@@ -108,7 +108,7 @@ class Training:
         self.network.train()
         started, started_cpu, started_step = time.perf_counter(), time.process_time(), self.step
         before = self.counters["seconds"], self.counters["cpu_seconds"]
-        saved = reported = started
+        saved, reported = started, started - PROGRESS_SECONDS
         for x, y in self.batches.from_step(self.step, self.steps, self.settings.loader_workers):
             loss = self.update(x, y)
             self.step += 1

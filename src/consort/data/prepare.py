@@ -110,9 +110,10 @@ def _from_folder(store: Store, data: Data, folder: ImageFolder, progress: Progre
     size = data.image_size
     if (size or typical_side(folder, [e.path for e in train])) >= STREAM_FROM:
         return _from_streamed(store, data, folder, classes, train, test)
-    paths = [e.path for e in train + test]
+    entries = train + test
+    paths = [e.path for e in entries]
     images, kept = decode_all(folder, paths, size, data.skip_unreadable, progress)
-    labels = _labels([(train + test)[i] for i in kept], classes)
+    labels = _labels([entries[i] for i in kept], classes)
     in_train = kept < len(train)
     for split, count in (("train", in_train.sum()), ("test", (~in_train).sum())):
         if not count:
