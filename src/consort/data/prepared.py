@@ -18,8 +18,6 @@ from consort.errors import IntegrityError, MissingKey
 from consort.records import FileRecord, canonical_json, from_json, sha256
 from consort.store import Store, keys
 
-SPLITS = ("train", "val", "test")
-
 
 @dataclass(frozen=True)
 class DataManifest:
