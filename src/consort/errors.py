@@ -8,6 +8,9 @@
     ├── MissingKey        2    the store has no such object
     ├── Busy            175    somebody else holds this member's lock; try again later
     ├── StoreUnavailable 175   the store did not answer within its deadline, or the disk is full; try again
+    ├── AlreadyExists     2    the cluster has an object of this kind and name
+    ├── ClusterUnavailable 175 the Kubernetes API did not answer within its deadline; try again
+    ├── PeerLost        175    a process that trains this member too was lost, or was not found in time; try again
     └── Terminated      143    SIGTERM arrived; the state was saved
 
 Codes of 128 and above mean "a retry can help", as the Training Operator's restart policy `ExitCode` reads them.
@@ -52,8 +55,28 @@ class StoreUnavailable(ConsortError):
     exit_code = 175
 
 
+class AlreadyExists(InputError):
+    """The cluster has an object of this kind and name."""
+
+
+class ClusterUnavailable(ConsortError):
+    exit_code = 175
+
+
+class PeerLost(ConsortError):
+    exit_code = 175
+
+
 class Terminated(ConsortError):
     exit_code = 143
+
+
+class StepFailed(ConsortError):
+    """A step that ran as a process or a pod ended with an error; its message and exit code are passed on."""
+
+    def __init__(self, step: str, exit_code: int, text: str) -> None:
+        super().__init__(f"consort {step}: {text.removeprefix('error: ')}")
+        self.exit_code = exit_code if exit_code > 0 else 128 - exit_code
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:

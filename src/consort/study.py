@@ -2,29 +2,25 @@
 
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_serializer, model_validator
 
 from consort.errors import InputError, unknown_name
+from consort.execution import MAX_SEEDS, AsList, Cluster, Grow, Run, Table, Toleration, Volume
 from consort.recipes import PositiveInt, Recipe, named_recipe
 from consort.records import canonical_json, sha256
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 Seed = Annotated[int, Field(ge=0, le=9_999_999)]
 """Bounded so that ids stay short and a seed and a step number fit into torch's 64 bits."""
-MAX_SEEDS = 10_000
-AsList = Field(strict=False)
-"""TOML has lists where the records have tuples; what is in them is as strict as the rest."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class TestSet(_Table):
+class TestSet(Table):
     """A further test set, such as a shifted one: every member predicts it, and it gets rows of its own."""
 
     name: Name
@@ -32,7 +28,7 @@ class TestSet(_Table):
     """A folder or zip with `test/<class>/*`, its classes a subset of the data's."""
 
 
-class Data(_Table):
+class Data(Table):
     source: str
     """digits, cifar10, cifar100, or the path of an image folder or zip (relative to the study file)."""
     train_images: PositiveInt | None = None
@@ -57,11 +53,11 @@ class Data(_Table):
         return value
 
 
-class Architecture(_Table):
+class Architecture(Table):
     """A row of [architectures]: `"wrn-16-1" = 4`, `= [0, 1]`, or a table with these keys."""
 
     seeds: Annotated[tuple[Seed, ...], AsList] = (0,)
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, Any] = Field(default_factory=dict)
     """Values that differ from the study's recipe for this architecture."""
     weights: str | None = None
     """Import instead of training: a safetensors file, or the name of torchvision weights such as IMAGENET1K_V1."""
@@ -93,7 +89,7 @@ class Architecture(_Table):
         return self
 
 
-class Evaluate(_Table):
+class Evaluate(Table):
     combine: Annotated[tuple[Literal["geometric", "arithmetic"], ...], AsList] = ("geometric", "arithmetic")
     """How members' predictions become one; the first is the one that the answer is about."""
     mixed_members: Annotated[int, Field(ge=1, le=6)] = 3
@@ -111,25 +107,20 @@ class Evaluate(_Table):
         return value
 
 
-class Latency(_Table):
+class Latency(Table):
     batch_size: PositiveInt = 1
     threads: PositiveInt = 1
     repeats: Annotated[int, Field(ge=3)] = 50
+    hardware: str | None = None
+    """Id of the hardware whose measurements are shown; by default this one's, or those that the store has most of."""
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, serialize: Callable) -> dict:
+        """Without `hardware` where none was named: run names are hashes over this, and stay what they were."""
+        return {key: value for key, value in serialize(self).items() if key != "hardware" or value is not None}
 
 
-class Run(_Table):
-    """How to execute on one machine; nothing here changes what a member is."""
-
-    workers: PositiveInt | None = None
-    """Members trained side by side; by default one per core, or `members_per_gpu` per GPU."""
-    members_per_gpu: PositiveInt = 1
-    loader_workers: Annotated[int, Field(ge=0)] = 2
-    """Processes per member that decode streamed images; small images need none."""
-    checkpoint_seconds: Annotated[float, Field(ge=0.1)] = 60.0
-    checkpoint_steps: PositiveInt | None = None
-
-
-class Study(_Table):
+class Study(Table):
     name: Name
     question: str = ""
     """What this study asks, in words; it heads the report."""
@@ -139,6 +130,8 @@ class Study(_Table):
     evaluate: Evaluate = Evaluate()
     latency: Latency = Latency()
     run: Run = Run()
+    cluster: Cluster = Cluster()
+    grow: Grow | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -173,6 +166,15 @@ class Study(_Table):
                                            for error in e.errors())) from e
         return self
 
+    @model_validator(mode="after")
+    def _processes_share_batches(self) -> "Study":
+        processes = self.cluster.nodes * self.cluster.processes
+        for name, architecture in self.architectures.items():
+            if not architecture.weights and (batch := self.recipe_of(name).batch_size) % processes:
+                raise ValueError("all processes of all nodes of [cluster] take equal parts of a batch: batch_size must "
+                                 f"be a multiple of nodes x processes, got {batch} for {name} and {processes}")
+        return self
+
     def recipe_of(self, architecture: str) -> Recipe:
         """The study's recipe with this architecture's own values in place."""
         overrides = self.architectures[architecture].recipe
@@ -189,7 +191,7 @@ class MemberSpec:
     recipe: Recipe
     seed: int
 
-    @property
+    @cached_property
     def id(self) -> str:
         """`<architecture>-s<seed>-<hash>`, a DNS label of at most 48 characters."""
         identity = {"architecture": self.architecture, "data": self.data, "recipe": self.recipe.identity(),
@@ -256,7 +258,7 @@ def _explain(error: Any) -> str:
 def _keys_of(loc: list[str]) -> set[str]:
     """The keys that a table of the study file may have."""
     tables: dict[str, type[BaseModel]] = {"data": Data, "recipe": Recipe, "evaluate": Evaluate, "latency": Latency,
-                                          "run": Run}
+                                          "run": Run, "cluster": Cluster, "grow": Grow}
     if not loc:
         return set(Study.model_fields)
     if loc[0] == "architectures" and loc[2:] == ["recipe"]:
@@ -265,4 +267,6 @@ def _keys_of(loc: list[str]) -> set[str]:
         return set(Architecture.model_fields)
     if loc[:2] == ["data", "also"]:
         return set(TestSet.model_fields)
+    if loc[:2] in (["cluster", "data"], ["cluster", "tolerations"]):
+        return set((Volume if loc[1] == "data" else Toleration).model_fields)
     return set(tables[loc[0]].model_fields) | ({"name"} if loc[0] == "recipe" else set())

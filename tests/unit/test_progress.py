@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from consort.local import progress
-from consort.local.progress import Progress, duration
+from consort.progress import Progress, duration
 
 VALUES = {"epoch": 1.25, "epochs": 10, "step": 50, "steps": 400, "loss": 1.23456, "images_per_second": 4321.9,
           "seconds_left": 75.2}

@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from consort.errors import Busy, StoreUnavailable, Terminated
+from consort.progress import Listener, Outcome
 from consort.records import parse_event
 from consort.study import Run
 
@@ -21,9 +22,6 @@ RETRIES = 3
 STOP_SECONDS = 60.0
 """What a member has to save its state when the run is stopped, before it is killed."""
 
-Listener = Callable[[str, str, Mapping], None]
-"""Called with (member id, event, values)."""
-
 
 @dataclass
 class Job:
@@ -33,15 +31,6 @@ class Job:
     command: list[str]
     not_before: float = 0.0
     failures: int = 0
-
-
-@dataclass
-class Outcome:
-    """How the members of a run ended."""
-
-    trained: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    """Member id -> reason."""
 
 
 class _Running:

@@ -13,13 +13,14 @@ from types import MappingProxyType
 from rich.console import Console
 
 from consort import architectures, hardware, members
-from consort.errors import ConsortError, IncompleteRun
+from consort.errors import IncompleteRun, MissingKey, StepFailed
 from consort.evaluate import evaluate
-from consort.local.progress import Progress
-from consort.local.scheduler import Job, Outcome, Scheduler, train_command
-from consort.measurements import stored
+from consort.local.scheduler import Job, Scheduler, train_command
+from consort.measurements import chosen, stored_here
 from consort.plan import Plan
-from consort.records import LatencyRecord
+from consort.predictions import missing_logits, no_torch
+from consort.progress import Outcome, Progress
+from consort.records import MemberRecord
 from consort.report import write_report
 from consort.store import Store, keys
 from consort.study import MemberSpec
@@ -35,7 +36,6 @@ class LocalRun:
     plan: Plan
     cache: Path
     console: Console
-    study_text: str
     command: str
     """What the user typed; it stands in the report."""
     workers: int | None = None
@@ -84,81 +84,62 @@ class LocalRun:
         return list(places[:jobs])
 
     def unfinished(self, failed: Mapping[str, str]) -> dict[str, str]:
-        """Planned member -> why it is not there: what the store or this run knows."""
-        return {s.id: members.read_failure(self.store, s.id) or failed.get(s.id, "not finished")
-                for s in self.plan.specs if members.read_record(self.store, s.id) is None}
+        """Planned member -> why it is not there: what the store, this run or what launched the members knows."""
+        absent = [s.id for s in self.plan.specs if members.read_record(self.store, s.id) is None]
+        known = {**self._left_reasons(), **failed} if absent else {}
+        return {m: members.read_failure(self.store, m) or known.get(m, "not finished") for m in absent}
+
+    def _left_reasons(self) -> dict[str, str]:
+        """What launched the members elsewhere may have left why some are not there."""
+        try:
+            return dict(json.loads(self.store.read(keys.missing_members(self.plan.study.name, self.plan.run))))
+        except (MissingKey, ValueError, TypeError):
+            return {}
 
     def evaluate(self, failed: Mapping[str, str] = MappingProxyType({})) -> dict:
         """Predict what is missing, measure latencies, compare every ensemble with the singles; the summary.
 
         failed: why members that this run tried are not there."""
         missing = self.unfinished(failed)
-        finished = [s for s in self.plan.specs if s.id not in missing]
+        finished = [s.id for s in self.plan.specs if s.id not in missing]
         if not finished:
             raise IncompleteRun("no member finished, so there is nothing to evaluate:\n"
                                 + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
-        incomplete = [s.id for s in finished if self._lacks_logits(s.id)]
-        if incomplete:
-            chosen = [word for member in incomplete for word in ("--member", member)]
-            also = [word for name, d in self.plan.also.items() for word in ("--also", f"{name}={d.fingerprint}")]
-            self._step("predict", *chosen, *also, "--loader-workers", str(self.plan.study.run.loader_workers))
-        latencies = self._latencies([s.id for s in finished])
-        self.store.write(keys.study_file(self.plan.study.name, self.plan.run, "study.toml"), self.study_text.encode())
-        return evaluate(self.store, self.plan.study, self.plan.run, [s.id for s in finished], self.plan.data,
-                        self.plan.also, latencies, missing, self.cache, self._context())
+        records = [record for m in finished if (record := members.read_record(self.store, m)) is not None]
+        sizes = {record.architecture: record.input for record in records}
+        classes, settings = len(self.plan.data.classes), self.plan.study.latency
+        self._predict(records, sizes)
+        latencies = chosen(self.store, sizes, classes, settings)
+        self.store.write(keys.study_file(self.plan.study.name, self.plan.run, "study.toml"),
+                         self.plan.study_text.encode())
+        return evaluate(self.store, self.plan.study, self.plan.run, finished, self.plan.data, self.plan.also, latencies,
+                        missing, self.cache, self._context())
 
-    def _lacks_logits(self, member: str) -> bool:
-        record = members.read_record(self.store, member)
-        assert record is not None
-        wanted = [keys.member_file(member, name) for name in ("logits-val.npy", "logits-test.npy")]
-        for test_set in self.plan.also.values():
-            wanted += [keys.extra_logits_record(member, test_set.fingerprint),
-                       keys.extra_logits(member, test_set.fingerprint)]
-        listed = {keys.member_file(member, name) for name in record.files}
-        return not set(wanted[:2]) <= listed or not all(self.store.exists(key) for key in wanted)
-
-    def _latencies(self, finished: Sequence[str]) -> dict[str, LatencyRecord]:
-        """Each architecture's latency on this machine: from the store, or measured now where torch is installed."""
+    def _predict(self, records: Sequence[MemberRecord], sizes: Mapping[str, str]) -> None:
+        """Write missing logits and measure missing latencies, in a process of its own where anything is missing."""
+        lacking = missing_logits(self.store, records, {name: d.fingerprint for name, d in self.plan.also.items()})
+        if not importlib.util.find_spec("torch"):
+            if lacking:
+                raise no_torch(lacking, self.plan.ref)
+            return
         settings = self.plan.study.latency
-        records = {r.architecture: r for m in finished if (r := members.read_record(self.store, m)) is not None}
-        classes = len(self.plan.data.classes)
-        found: dict[str, LatencyRecord] = {}
-        by_input: dict[str, list[str]] = {}
-        for architecture, record in records.items():
-            known = stored(self.store, architecture, record.input, classes, settings.batch_size, settings.threads)
-            if known is not None:
-                found[architecture] = known
-            elif importlib.util.find_spec("torch"):
-                by_input.setdefault(record.input, []).append(architecture)
-        for size, names in by_input.items():
-            out = self._step("latency", *names, "--input", size, "--classes", str(classes), "--batch-size",
-                             str(settings.batch_size), "--threads", str(settings.threads), "--repeats",
-                             str(settings.repeats), "--json")
-            found |= {values["architecture"]: LatencyRecord(**values) for values in json.loads(out)}
-        return found
+        known = stored_here(self.store, sizes, len(self.plan.data.classes), settings)
+        if lacking or (settings.hardware is None and known.keys() != sizes.keys()):
+            self._step("predict", self.plan.ref, "--loader-workers", str(self.plan.study.run.loader_workers))
 
-    def _step(self, name: str, *arguments: str) -> str:
-        """Run a step as a process of its own; returns its standard output."""
+    def _step(self, name: str, *arguments: str) -> None:
+        """Run a step as a process of its own."""
         done = subprocess.run([sys.executable, "-m", "consort", name, *arguments, "--store", self.store.uri],
                               capture_output=True, text=True)
         if done.returncode:
             raise StepFailed(name, done.returncode, done.stderr.strip() or f"exit code {done.returncode}")
-        return done.stdout
 
     def _context(self) -> dict:
         manifest = self.plan.data.manifest
-        return {"command": self.command, "store": self.store.uri, "study_text": self.study_text,
+        return {"command": self.command, "store": self.store.uri, "study_text": self.plan.study_text,
                 "data": {"name": manifest.name, "fingerprint": self.plan.data.fingerprint, "counts": manifest.counts,
                          "layout": manifest.layout, "unreadable": manifest.unreadable},
                 "hardware": hardware.describe(), "versions": hardware.versions()}
-
-
-class StepFailed(ConsortError):
-    """A step's process ended with an error; its message and exit code are passed on."""
-
-    def __init__(self, step: str, exit_code: int, text: str) -> None:
-        super().__init__(f"consort {step}: {text.removeprefix('error: ')}")
-        self.exit_code = exit_code if exit_code > 0 else 128 - exit_code
 
 
 def read_summary(store: Store, plan: Plan) -> dict:

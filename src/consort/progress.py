@@ -1,7 +1,8 @@
 """Live progress of members that train side by side: a table in a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -12,6 +13,18 @@ from rich.text import Text
 
 PLAIN_SECONDS = 10.0
 """Without a terminal, a member's progress is printed this often."""
+
+Listener = Callable[[str, str, Mapping], None]
+"""Called with (member id, event, values)."""
+
+
+@dataclass
+class Outcome:
+    """How the members of a run ended."""
+
+    trained: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Member id -> reason."""
 
 
 class Progress:
@@ -41,6 +54,11 @@ class Progress:
                 self.printed[member] = time.monotonic()
                 self._say(member, _line(values))
             return
+        if event == "placed":  # on a cluster
+            if state.get("pod") != values["pod"] or state.get("phase") != values["phase"]:
+                self._say_place(member, values)
+            state.update(values)
+            return
         if event in ("done", "failed", "elsewhere", "started", "retry"):
             state["state"] = {"elsewhere": "trained by another run", "started": "starting",
                               "retry": "starting again"}.get(event, event)
@@ -53,6 +71,11 @@ class Progress:
     def finished(self) -> int:
         return self.done_before + sum(s["state"] == "done" for s in self.state.values())
 
+    def _say_place(self, member: str, values: Mapping[str, Any]) -> None:
+        if not self.live and values["phase"] in ("Pending", "Running"):
+            self._say(member, f"{values['phase'].lower()}: pod {values['pod']}"
+                              + (f" on {values['node']}" if values["node"] else ""))
+
     def _say(self, member: str, text: str) -> None:
         self.console.print(Text.assemble((f"{member}  ", "bold"), text), soft_wrap=True)
 
@@ -61,15 +84,20 @@ class Progress:
         for title in ("member", "", "epoch", "images/s", "loss", "left"):
             table.add_column(title, justify="left" if title in ("member", "") else "right", no_wrap=True)
         active = {m: s for m, s in self.state.items() if s["state"] not in ("waiting", "done", "failed")}
+        placed = any("pod" in state for state in active.values())
+        for title in ("node", "restarts") if placed else ():
+            table.add_column(title, no_wrap=True)
         for member, state in active.items():
-            table.add_row(member, *_cells(state))
+            place = (state.get("node", ""), str(state.get("restarts", ""))) if placed else ()
+            table.add_row(member, *_cells(state), *place)
         waiting = sum(s["state"] == "waiting" for s in self.state.values())
         return Group(table, Text(f"{self.finished} of {self.total} members done, {waiting} waiting", style="dim"))
 
 
 def _cells(state: Mapping[str, Any]) -> list[RenderableType]:
     if state["state"] != "training":
-        return [str(state["state"]), "", "", "", ""]
+        phase = f" ({state['phase'].lower()})" if "phase" in state else ""
+        return [f"{state['state']}{phase}", "", "", "", ""]
     return [ProgressBar(total=state["steps"], completed=state["step"], width=20),
             f"{state['epoch']:.1f} / {state['epochs']}", f"{state['images_per_second']:,.0f}", f"{state['loss']:.3f}",
             duration(state["seconds_left"])]

@@ -1,0 +1,84 @@
+"""A member as a PyTorchJob of the Kubeflow Training Operator."""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from consort.execution import Cluster, Run
+from consort.kube import names, pod
+from consort.kube.images import Images
+from consort.records import sha256
+from consort.study import Study
+
+CONTAINER = "pytorch"
+"""The operator insists on this name."""
+PATIENCE_SECONDS = "120"
+"""A pod waits so long for a member's lock: that of a pod that was killed frees itself within 30 s."""
+# Stand for a member in the template of a run's jobs. Control characters, so that no setting can contain them.
+_ID, _JOB = "\x01member\x01", "\x01job\x01"
+
+
+def member_job(member_id: str, store_uri: str, study: Study, run: str, images: Images,
+               owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The PyTorchJob that trains one member; `owner` is a reference to what it shall not outlive."""
+    own = {_ID: member_id, _JOB: names.member_job_name(member_id)}
+    text, hashed = (_fill(template, own) for template in _templates(
+        store_uri, study.name, run, study.cluster.model_dump_json(), study.run.model_dump_json(), images))
+    job = json.loads(text)
+    job["metadata"]["labels"][names.SPEC_HASH_LABEL] = sha256(hashed.encode())[:names.SPEC_HASH_DIGITS]
+    if owner:
+        job["metadata"]["ownerReferences"] = [dict(owner)]
+    return job
+
+
+def _fill(template: str, own: Mapping[str, str]) -> str:
+    for token, value in own.items():
+        template = template.replace(json.dumps(token)[1:-1], value)
+    return template
+
+
+@lru_cache(maxsize=8)
+def _templates(store_uri: str, study: str, run: str, cluster: str, settings: str, images: Images) -> tuple[str, str]:
+    """The jobs of a run differ in nothing but the member, and a study may have thousands: their JSON with a placeholder
+    for the member, and what of it the spec hash is over."""
+    from kubeflow import training  # it takes 1.6 s to import
+
+    chosen, how = Cluster.model_validate_json(cluster), Run.model_validate_json(settings)
+    labels = {**names.labels(names.MEMBER, study, run), names.MEMBER_LABEL: _ID}
+    template = {"metadata": {"labels": labels, "annotations": names.NO_SIDECAR},
+                "spec": _pod(store_uri, chosen, how, images)}
+    queue = {names.QUEUE_LABEL: chosen.queue} if chosen.queue else {}
+    replicas = {"Master": 1, "Worker": chosen.nodes - 1}
+    job = training.KubeflowOrgV1PyTorchJob(
+        api_version="kubeflow.org/v1",
+        kind="PyTorchJob",
+        metadata={"name": _JOB, "labels": {**labels, **queue},
+                  "annotations": {names.STORE_ANNOTATION: store_uri}},
+        spec=training.KubeflowOrgV1PyTorchJobSpec(
+            nproc_per_node=str(chosen.processes),  # its default "auto" starts a process per processor of the node
+            run_policy=training.KubeflowOrgV1RunPolicy(
+                clean_pod_policy="Running",
+                active_deadline_seconds=chosen.deadline_seconds,
+                ttl_seconds_after_finished=chosen.failed_ttl_seconds),
+            pytorch_replica_specs={
+                role: training.KubeflowOrgV1ReplicaSpec(replicas=number, restart_policy="ExitCode", template=template)
+                for role, number in replicas.items() if number}))
+    manifest = training.ApiClient().sanitize_for_serialization(job)
+    return json.dumps(manifest), names.hashed_text(manifest)
+
+
+def _pod(store_uri: str, cluster: Cluster, run: Run, images: Images) -> dict[str, Any]:
+    arguments = ["train", "--member", _ID, "--store", store_uri, "--log", "json",
+                 "--checkpoint-seconds", str(run.checkpoint_seconds),
+                 *(["--checkpoint-steps", str(run.checkpoint_steps)] if run.checkpoint_steps else []),
+                 "--loader-workers", str(run.loader_workers),
+                 "--patience", PATIENCE_SECONDS,
+                 *pod.images_arguments(cluster),
+                 *(["--torchrun"] if cluster.nodes * cluster.processes > 1 else [])]
+    storage = [pod.shared_memory(cluster), *pod.cache(cluster), *pod.data(cluster.data)]
+    step = pod.container(CONTAINER, images.torch, arguments, pod.resources(cluster), pod.threads_of(cluster),
+                         mounts=[mount for _, mount in storage])
+    spec = pod.place(pod.pod(cluster, [step], volumes=[volume for volume, _ in storage]), cluster)
+    # The operator looks at its own deadline only when something happens to a job; the kubelet makes it happen.
+    return {**spec, "activeDeadlineSeconds": cluster.deadline_seconds}

@@ -1,0 +1,102 @@
+"""The other jobs of a run: its last steps, and launching it from within the cluster, once or on a schedule."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from consort.kube import names, pod
+from consort.kube.images import Images
+from consort.study import Study
+
+RETRIES = 6
+"""With the pauses of a Job's back-off, about 10 minutes."""
+FINAL_EXIT_CODES = [1, 2, 3, 4, 5, 126, 127]
+"""After these a retry ends the same way: Consort's own below 128, and those of a program that cannot be started."""
+HISTORY = 3
+"""Ended jobs of each kind that a CronJob keeps, for their logs."""
+LATE_SECONDS = 3600
+"""A tick that could not start on time still starts within this."""
+LAUNCHER_RESOURCES = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+
+
+def answer_job(store_uri: str, study: Study, run: str, images: Images,
+               owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """One Job for the last steps: predict where logits or latencies are missing, then evaluate, then report."""
+    cluster, name = study.cluster, f"{study.name}/{run}"
+    storage = [pod.shared_memory(cluster), *pod.cache(cluster), *pod.data(cluster.data)]
+    mounts = [mount for _, mount in storage]
+    where, plain = ["--store", store_uri], pod.resources(cluster, gpus=False)
+    predict = ["predict", name, *where, "--log", "json", "--loader-workers", str(study.run.loader_workers),
+               *pod.images_arguments(cluster)]
+    threads = max(1, int(cluster.cpus))
+    spec = pod.pod(
+        cluster,
+        [pod.container("report", images.plain, ["report", name, *where], plain, threads, mounts=mounts)],
+        [pod.container("predict", images.torch, predict, pod.resources(cluster), threads, mounts=mounts),
+         pod.container("evaluate", images.plain, ["evaluate", name, *where], plain, threads, mounts=mounts)],
+        [volume for volume, _ in storage])
+    job = _job(names.answer_job_name(study.name, run), names.ANSWER, store_uri, study, run,
+               pod.place(spec, cluster), owner)
+    job["spec"]["activeDeadlineSeconds"] = cluster.deadline_seconds
+    if cluster.queue:
+        job["metadata"]["labels"][names.QUEUE_LABEL] = cluster.queue
+    return job
+
+
+def launch_job(store_uri: str, study: Study, run: str, images: Images) -> dict[str, Any]:
+    """A Job that starts the members of a run from within the cluster, follows them, evaluates and reports."""
+    arguments = ["run", f"{study.name}/{run}", "--target", "cluster", "--store", store_uri]
+    return _job(names.launch_job_name(study.name, run), names.LAUNCHER, store_uri, study, run,
+                _launcher(arguments, study, images))
+
+
+def cron_job(store_uri: str, study: Study, run: str, images: Images, cron: str) -> dict[str, Any]:
+    """A CronJob that runs the study at these times (five fields, UTC), growing it where the study says so."""
+    arguments = ["run", f"{study.name}/{run}", "--target", "cluster", "--grow", "--store", store_uri]
+    job = _job(study.name, names.LAUNCHER, store_uri, study, run, _launcher(arguments, study, images))
+    return names.with_spec_hash({
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": job["metadata"],
+        "spec": {
+            "schedule": cron,
+            "timeZone": "Etc/UTC",
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": LATE_SECONDS,
+            "successfulJobsHistoryLimit": HISTORY,
+            "failedJobsHistoryLimit": HISTORY,
+            "jobTemplate": {"metadata": {"labels": names.labels(names.LAUNCHER, study.name, run)},
+                            "spec": {k: v for k, v in job["spec"].items() if k != "ttlSecondsAfterFinished"}},
+        }})
+
+
+def _launcher(arguments: Sequence[str], study: Study, images: Images) -> dict[str, Any]:
+    """Runs anywhere: it needs neither the members' nodes nor their queue, which would wait for it while it waits."""
+    env: list[dict[str, Any]] = [
+        {"name": "CONSORT_IMAGE", "value": images.plain},
+        {"name": "CONSORT_TORCH_IMAGE", "value": images.torch},
+        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
+    step = pod.container("launch", images.plain, arguments, LAUNCHER_RESOURCES, env=env)
+    return pod.pod(study.cluster, [step], account=names.LAUNCHER_ACCOUNT)
+
+
+def _job(name: str, component: str, store_uri: str, study: Study, run: str, spec: dict[str, Any],
+         owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    labels = names.labels(component, study.name, run)
+    job = names.with_spec_hash({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "labels": labels, "annotations": {names.STORE_ANNOTATION: store_uri}},
+        "spec": {
+            "backoffLimit": RETRIES,
+            "podFailurePolicy": {"rules": [
+                # A node that was drained or taken back says nothing about the step.
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                {"action": "FailJob", "onExitCodes": {"operator": "In", "values": FINAL_EXIT_CODES}},
+            ]},
+            "ttlSecondsAfterFinished": study.cluster.failed_ttl_seconds,
+            "template": {"metadata": {"labels": labels, "annotations": names.NO_SIDECAR},
+                         "spec": {**spec, "restartPolicy": "Never"}},
+        }})
+    if owner:
+        job["metadata"]["ownerReferences"] = [dict(owner)]
+    return job
