@@ -85,6 +85,10 @@ def with_latency(summary: dict) -> dict:
     for row in changed["rows"]:
         row |= {"latency_parallel_ms": 1.5, "latency_serial_ms": 1.5 * row["num_members"],
                 "pareto_latency_parallel": True}
+    changed["latencies"] = [
+        {"architecture": name, "median_ms": 1.5, "p10_ms": 1.4, "p90_ms": 1.7, "batch_size": 1, "threads": 1,
+         "input": "8x8", "device": "cpu", "precision": "float32", "repeats": 50, "hardware_id": "0123abcdef",
+         "hardware": {"cpu": "another processor", "gpu": None}} for name in ("wrn-10-1", "wrn-10-2")]
     return changed
 
 

@@ -1,7 +1,9 @@
 """Members in the store: their specification, their record, and files that are checked against the record."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
 
@@ -10,10 +12,36 @@ from consort.records import FileRecord, MemberRecord, canonical_json, from_json,
 from consort.store import Store, keys
 from consort.study import MemberSpec
 
+WRITERS = 16
+"""Specifications that are written at the same time."""
+LISTED_ONE_BY_ONE = 64
+
 
 def write_spec(store: Store, spec: MemberSpec) -> None:
     """Leave the specification where a step finds it; it is the same text whoever writes it."""
     store.write(keys.member_spec(spec.id), canonical_json(spec.to_dict()).encode())
+
+
+def write_specs(store: Store, specs: Sequence[MemberSpec]) -> None:
+    """Leave the specifications that are not there yet, many at a time: each write waits for a disk or a network."""
+    present = files(store, [spec.id for spec in specs])
+    new = [spec for spec in specs if "spec.json" not in present[spec.id]]
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for _ in pool.map(lambda spec: write_spec(store, spec), new):  # raises what a write raised
+            pass
+
+
+def files(store: Store, ids: Sequence[str]) -> dict[str, set[str]]:
+    """Member -> names of its files in the store, those in folders of its own included."""
+    found: dict[str, set[str]] = {member_id: set() for member_id in ids}
+    # A list of few folders is quicker than that of a store with very many members, and the other way round.
+    folders = map(keys.member_folder, found) if len(found) <= LISTED_ONE_BY_ONE else (keys.MEMBERS,)
+    for folder in folders:
+        for key in store.list(folder):
+            _, member_id, name = key.split("/", 2)
+            if member_id in found:
+                found[member_id].add(name)
+    return found
 
 
 def read_spec(store: Store, member_id: str) -> MemberSpec:
@@ -80,8 +108,15 @@ def planned(store: Store) -> Iterator[str]:
     yield from sorted({key.split("/")[1] for key in store.list(keys.MEMBERS)})
 
 
+def is_id(name: str) -> bool:
+    """Whether this has the form of a whole member id."""
+    return re.fullmatch(r"[a-z0-9-]+-s[0-9]+-[0-9a-f]{10}", name) is not None
+
+
 def find(store: Store, name: str) -> str:
     """The one id that is or starts with `name`; raises InputError for none or several."""
+    if is_id(name) and store.exists(keys.member_spec(name)):
+        return name  # one request, where listing thousands of members takes many
     ids = list(planned(store))
     matches = [name] if name in ids else [i for i in ids if i.startswith(name)]
     if not matches:

@@ -13,6 +13,7 @@ from consort.data.prepared import Prepared
 from consort.errors import InputError, IntegrityError
 from consort.logits import accuracy, npy_array, npy_bytes, predict_logits
 from consort.models import build
+from consort.predictions import missing_logits
 from consort.records import MemberRecord, canonical_json, sha256
 from consort.shapes import input_size
 from consort.store import Store, keys
@@ -45,7 +46,8 @@ def predict(store: Store, member_id: str, data: Prepared, also: Mapping[str, Pre
     if record is None:
         raise InputError(f"member {member_id} is not finished: there are no weights to predict with.")
     wanted = {split: (data, split) for split in ("val", "test")} | {name: (d, "test") for name, d in also.items()}
-    missing = [name for name, (d, _) in wanted.items() if not _stored(store, record, name, d)]
+    further = {name: d.fingerprint for name, d in also.items()}
+    missing = missing_logits(store, [record], further).get(member_id, [])
     todo = list(wanted) if recompute else missing
     if not todo:
         return []
@@ -71,13 +73,6 @@ def _scaled_like(data: Prepared, test_set: Prepared) -> Prepared:
     """The test set, normalised as the images that the network was trained on."""
     manifest = dataclasses.replace(test_set.manifest, mean=data.manifest.mean, std=data.manifest.std)
     return dataclasses.replace(test_set, manifest=manifest)
-
-
-def _stored(store: Store, record: MemberRecord, name: str, data: Prepared) -> bool:
-    if name in ("val", "test"):
-        file = f"logits-{name}.npy"
-        return file in record.files and store.exists(keys.member_file(record.id, file))
-    return all(store.exists(key(record.id, data.fingerprint)) for key in (keys.extra_logits_record, keys.extra_logits))
 
 
 def _write(store: Store, record: MemberRecord, name: str, data: Prepared, logits: np.ndarray) -> MemberRecord:

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from consort import checkpoint, compute, hardware, members
 from consort.checkpoint import Checkpoint
 from consort.data.batches import TrainingBatches
 from consort.data.prepared import Prepared
-from consort.errors import MemberFailed, Terminated
+from consort.errors import Busy, MemberFailed, Terminated
 from consort.flops import count
 from consort.logits import accuracy, npy_bytes, predict_logits
 from consort.models import build
@@ -37,6 +37,8 @@ Report = Callable[..., None]
 """Called as report(event, **values) for progress and warnings."""
 
 PROGRESS_SECONDS = 1.0
+BUSY_SECONDS = 3.0
+"""Between two attempts to take a member's lock."""
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Settings:
     process: Process = dataclasses.field(default_factory=Process)
     stop: Callable[[], bool] = lambda: False
     """Asked after every step; true saves a checkpoint and raises Terminated."""
+    patience_seconds: float = 0.0
+    """To wait for another process that trains this member: one that died keeps its lock for a while."""
 
 
 def train(store: Store, spec: MemberSpec, data: Prepared, settings: Settings, report: Report) -> MemberRecord:
@@ -58,7 +62,9 @@ def train(store: Store, spec: MemberSpec, data: Prepared, settings: Settings, re
     another process trains this member.
     """
     first = settings.process.rank == 0
-    with store.lock(keys.member_lock(spec.id)) if first else nullcontext():
+    with ExitStack() as held:
+        if first:
+            _take_lock(held, store, spec.id, settings, report)
         done = members.read_record(store, spec.id)
         if done is not None:
             return done
@@ -71,6 +77,22 @@ def train(store: Store, spec: MemberSpec, data: Prepared, settings: Settings, re
                 checkpoint.discard(store, spec.id)
             raise
         return training.finish() if first else training.record({}, 0.0)
+
+
+def _take_lock(held: ExitStack, store: Store, member_id: str, settings: Settings, report: Report) -> None:
+    """Hold the member's lock until `held` is closed; raises Busy where another holds it beyond the patience."""
+    deadline = time.monotonic() + settings.patience_seconds
+    while True:
+        try:
+            held.enter_context(store.lock(keys.member_lock(member_id)))
+            return
+        except Busy as e:
+            if time.monotonic() >= deadline:
+                raise
+            report("waiting", member=member_id, text=str(e))
+        if settings.stop():
+            raise Terminated(f"member {member_id} was asked to stop before it began.")
+        time.sleep(BUSY_SECONDS)
 
 
 class Training:

@@ -16,7 +16,8 @@ from consort import cli
 from consort.store import keys
 from consort.study import MemberSpec
 
-COMMANDS = ["run", "plan", "init", "train", "predict", "evaluate", "report", "flops", "latency", "members",
+COMMANDS = ["run", "plan", "init", "status", "list", "attach", "logs", "cancel", "gc", "launch", "render", "submit",
+            "schedule", "train", "predict", "evaluate", "report", "flops", "latency", "members",
             "members import", "show", "rm", "data", "data fetch", "data import", "data info", "doctor"]
 STUDY = """
 name = "tiny"
@@ -176,6 +177,7 @@ def test_data_is_imported_and_described(run: Callable[..., Done], tmp_path: Path
     (info,) = json.loads(run("data", "info", "--json", *store).out)
     assert info["fingerprint"] == fingerprint and info["counts"] == {"train": 50, "val": 20, "test": 1197}
     assert json.loads(run("data", "info", fingerprint, *store).out) == [info]
+    assert done.out.splitlines()[1] == f'elsewhere: source = "store:{fingerprint}"'
     refused(run("data", "info", "0123456789ab", *store), "0123456789ab", "consort data import")
     refused(run("data", "import", tmp_path / "nowhere", *store), f"{tmp_path / 'nowhere'} does not exist")
     refused(run("data", "import", "digits", "--train-images", 5000, *store), "5000")
@@ -231,6 +233,8 @@ def test_wrong_arguments_exit_with_2(run: Callable[..., Done], tmp_path: Path) -
     file.write_text(STUDY)
     refused(run("run", file, "--only", "train", "--store", tmp_path / "store"), "unknown stage 'train'", "members")
     refused(run("report", file, "--store", tmp_path / "store"), "consort evaluate")
+    refused(run("predict", "--store", tmp_path / "store"), "NAME/RUN", "--member")
+    refused(run("plan", "tiny/0123456789", "--store", tmp_path / "store"), "unknown run 'tiny/0123456789'")
     refused(run("predict", "--member", "a", "--also", "b", "--store", tmp_path / "store"), "NAME=FINGERPRINT", "'b'")
     assert run("flops").code == 2
     assert run("run", file, "--workers", "0").code == 2

@@ -1,6 +1,7 @@
 """Several processes train one member: the same result as one process up to rounding."""
 
 import multiprocessing
+import os
 import signal
 import socket
 import subprocess
@@ -10,7 +11,20 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from small_members import BASE, LONG, LONG_STEPS, PATIENCE_SECONDS, World, is_event, lines_until, start, train_quietly
+from small_members import (
+    BASE,
+    LONG,
+    LONG_STEPS,
+    PATIENCE_SECONDS,
+    World,
+    consort,
+    events_of,
+    is_event,
+    lines_until,
+    processes_with,
+    start,
+    train_quietly,
+)
 from torch import Tensor, nn
 
 from consort import checkpoint, members
@@ -77,6 +91,58 @@ def test_sigterm_to_all_saves_and_one_process_goes_on(world: World) -> None:
     assert events[0] == {"event": "resumed", "member": spec.id, "step": saved.step, "steps": LONG_STEPS}
     assert (record.attempts, record.processes) == (2, 1)
     assert record.val_accuracy is not None and record.val_accuracy > 0.5
+
+
+def start_together(world: World, spec: MemberSpec, *arguments: str) -> subprocess.Popen[str]:
+    """Two processes under `consort train --torchrun`."""
+    return start("train", "--torchrun", "--processes", str(PROCESSES), "--member", spec.id, "--store",
+                 world.store.uri, "--log", "json", *arguments)
+
+
+def process_of_rank(spec: MemberSpec, rank: int) -> int:
+    """The process id; torchrun tells each process its rank in its environment."""
+    (found,) = [pid for pid, _ in processes_with(spec.id)
+                if f"RANK={rank}" in Path(f"/proc/{pid}/environ").read_text().split("\0")]
+    return found
+
+
+def test_a_lost_process_exits_with_175_and_the_rerun_is_bit_identical(new_world) -> None:
+    whole, broken = new_world(), new_world()
+    spec = whole.spec(BASE | {"epochs": 8, "precision": "float32"})
+    members.write_spec(broken.store, spec)
+    done = consort("train", "--torchrun", "--processes", "2", "--member", spec.id, "--store", whole.store.uri)
+    assert done.returncode == 0, done.stderr
+    process = start_together(broken, spec, "--checkpoint-steps", "5")
+    lines_until(process, is_event("checkpoint"))
+    os.kill(process_of_rank(spec, 1), signal.SIGKILL)
+    rest, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 175, errors
+    error = events_of(rest)[-1]
+    assert (error["event"], error["kind"], error["exit_code"]) == ("error", "PeerLost", 175)
+    assert list(processes_with(spec.id)) == []
+    rest, errors = start_together(broken, spec).communicate(timeout=PATIENCE_SECONDS)
+    events = events_of(rest)
+    assert [e["event"] for e in events if e["event"] in ("resumed", "finished")] == ["resumed", "finished"], errors
+    assert broken.files(spec) == whole.files(spec)
+    assert (broken.record(spec).processes, broken.record(spec).attempts) == (PROCESSES, 2)
+
+
+def test_torchrun_passes_on_signals_and_exit_codes(world: World) -> None:
+    spec = world.spec(LONG | {"precision": "float32"})
+    process = start_together(world, spec, "--checkpoint-steps", "5")
+    lines_until(process, is_event("checkpoint"))
+    process.send_signal(signal.SIGTERM)
+    rest, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    saved, error = events_of(rest)[-2:]
+    assert process.returncode == 143, errors
+    assert (saved["event"], error["kind"], error["exit_code"]) == ("checkpoint", "Terminated", 143)
+    assert f"step {saved['step']} is saved" in error["text"]
+    for recipe, code, kind, text in ((BASE | {"learning_rate": 1e12}, 3, "MemberFailed", "the loss became"),
+                                     (BASE | {"batch_size": 31}, 2, "InputError", "a multiple of the number")):
+        process = start_together(world, world.spec(recipe))
+        (error,) = [e for e in events_of(process.communicate(timeout=PATIENCE_SECONDS)[0]) if e["event"] == "error"]
+        assert (process.returncode, error["exit_code"], error["kind"]) == (code, code, kind)
+        assert text in error["text"]
 
 
 def whole_batch() -> tuple[Tensor, Tensor]:

@@ -1,11 +1,13 @@
 """`consort run` as a process, from a study file to its answer, also when it is disturbed."""
 
 import csv
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -102,8 +104,8 @@ def test_a_run_ends_with_the_answer(first: tuple[World, subprocess.CompletedProc
     world, done = first
     assert (done.returncode, done.stderr) == (0, "")
     files = study_files(world.store.root, "tiny")
-    assert set(files) == {"study.toml", "results.csv", "results.parquet", "summary.json", "report.html", "table.md",
-                          "accuracy-macs.png"}
+    assert set(files) == {"plan.json", "study.toml", "results.csv", "results.parquet", "summary.json", "report.html",
+                          "table.md", "accuracy-macs.png"}
     assert all(file.stat().st_size for file in files.values())
     summary = read_json(files["summary.json"])
     lines = done.stdout.splitlines()
@@ -148,10 +150,11 @@ def test_a_study_grows_stage_by_stage(copy: Path, tmp_path: Path) -> None:
     assert "training 1 of 5 members" in done.stdout and len(done_members(done.stdout)) == 1
     after = member_times(copy)
     assert len(after) == 5 and before.items() <= after.items()
-    assert not (copy / "studies").exists()
+    assert set(study_files(copy, "tiny")) == {"plan.json"}
     done = consort(*run, "evaluate")
     assert done.returncode == 0, done.stderr
-    assert set(study_files(copy, "tiny")) == {"study.toml", "results.csv", "results.parquet", "summary.json"}
+    assert set(study_files(copy, "tiny")) == {"plan.json", "study.toml", "results.csv", "results.parquet",
+                                              "summary.json"}
     done = consort(*run, "report")
     assert done.returncode == 0, done.stderr
     assert "3 x wrn-10-1" in study_files(copy, "tiny")["report.html"].read_text()
@@ -240,3 +243,60 @@ def test_a_stopped_run_leaves_within_seconds(run_only_members: list[str], world:
     assert process.returncode == 130
     assert time.monotonic() - started < 60
     assert list(processes_with(world.store.uri)) == []
+
+
+def grown(study: Path, world: World) -> str:
+    """Run a study that grows; what it printed."""
+    done = consort("run", str(study), "--grow", "--store", world.store.uri)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_study_grows_by_one_seed_per_run_until_it_has_enough(world: World, tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"wrn-10-1": 1, "wrn-10-2": 1})
+    study.write_text(study.read_text() + "[grow]\nseeds = 1\nmax_seeds = 2\n")
+    assert "level 0: the study as it is written\ntraining 2 of 2 members" in grown(study, world)
+    first = member_times(world.store.root)
+    assert "level 1: one more seed of 2 architectures\ntraining 2 of 4 members" in grown(study, world)
+    second = member_times(world.store.root)
+    assert first.items() <= second.items()
+    assert [m.rpartition("-")[0] for m in sorted(second.keys() - first.keys())] == ["wrn-10-1-s1", "wrn-10-2-s1"]
+    out = grown(study, world)
+    assert out.startswith("level 1: every architecture has its 2 seeds or more: nothing to train\n")
+    assert "training" not in out and "Under " in out
+    assert member_times(world.store.root) == second
+    planned = json.loads(consort("plan", str(study), "--grow", "--json", "--store", world.store.uri).stdout)
+    assert (planned["level"], len(planned["members"])) == (1, 4)
+    assert planned["ref"] == f"tiny/{planned['run']}"
+
+
+def test_a_planned_run_needs_neither_study_file_nor_source(copy: Path, tmp_path: Path) -> None:
+    (run,) = (copy / "studies" / "tiny").iterdir()
+    ref, store = f"tiny/{run.name}", ("--store", str(copy))
+    for name in ("summary.json", "report.html"):
+        (run / name).unlink()
+    lost = sorted(member_times(copy))[0]
+    (copy / "members" / lost / "member.json").unlink()
+    (run / "missing.json").write_text(json.dumps({lost: "its pod was evicted"}))
+    shutil.rmtree(copy / "latency")
+    done = consort("predict", ref, "--no-latency", *store)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    (copy / "members" / sorted(member_times(copy))[0] / "logits-val.npy").unlink()
+    done = consort("predict", ref, *store)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["predicted", "measured", "measured"]
+    done = consort("evaluate", ref, *store, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["missing"] == {lost: "its pod was evicted"}
+    assert consort("report", ref, *store).returncode == 0
+    assert "its pod was evicted" in (run / "report.html").read_text()
+
+
+def test_nothing_to_predict_needs_no_torch(copy: Path) -> None:
+    (run,) = (copy / "studies" / "tiny").iterdir()
+    command = ["predict", f"tiny/{run.name}", "--store", str(copy)]
+    program = ("import sys, consort.cli\n"
+               "sys.modules['torch'] = sys.modules['safetensors'] = None\n"  # importing them fails
+               "consort.cli.main()\n")
+    done = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -86,6 +86,11 @@ def test_page_says_answer_missing_members_and_provenance():
         assert expected in text
 
 
+def test_page_names_the_hardware_that_latencies_are_from():
+    text = Page(page_html(with_latency(SUMMARY), PICTURE)).text.replace("\u00a0", " ")
+    assert "On another processor (hardware 0123abcdef)." in text and "some processor" in text
+
+
 def test_page_refers_to_nothing_outside_itself():
     html = page_html(SUMMARY, PICTURE)
     for tag, attributes in Page(html).tags:

@@ -21,9 +21,12 @@ app = typer.Typer(
 StoreOption = Annotated[str, typer.Option(
     "--store", envvar="CONSORT_STORE", metavar="URI",
     help="A folder, or s3://bucket/prefix (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY).")]
-StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (TOML).", show_default=False)]
+StudyArgument = Annotated[Path, typer.Argument(
+    metavar="STUDY", help="A study file (TOML), or NAME/RUN of a planned run in the store.", show_default=False)]
 DataOption = Annotated[str | None, typer.Option(
     "--data", metavar="SOURCE", help="Use this instead of the study's [data] source.", show_default=False)]
+GrowOption = Annotated[bool, typer.Option(
+    "--grow", help="Add the seeds that the study's `grow` asks for, until its answer is narrow enough.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 DEFAULT_STORE = "consort-store"
 
@@ -67,6 +70,6 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "consort"
 
 
-from consort.cli import run, costs, steps, members, data, machine  # noqa: E402, I001 - they add commands in this order
+from consort.cli import run, cluster, launching, costs, steps, members, data, machine  # noqa: E402, I001 - they add commands in this order
 
-__all__ = ["app", "costs", "data", "machine", "members", "run", "steps"]
+__all__ = ["app", "cluster", "costs", "data", "launching", "machine", "members", "run", "steps"]

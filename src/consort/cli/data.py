@@ -36,10 +36,14 @@ def import_data(
     image_size: Annotated[int | None, typer.Option(min=8, max=224, show_default=False)] = None,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable")] = False,
 ) -> None:
-    """Prepare data in the store and print its fingerprint; the options are those of a study's [data]."""
+    """Prepare data in the store and print its fingerprint.
+
+    The options are those of a study's [data]. With [data] source = "store:FINGERPRINT" a study uses this data wherever
+    the store can be reached.
+    """
     from rich.console import Console
 
-    from consort.cli.run import preparation
+    from consort.cli.planning import preparation
     from consort.data.prepare import prepare
     from consort.study import Data
 
@@ -50,6 +54,7 @@ def import_data(
     skipped = prepared.manifest.unreadable
     print(f"{prepared.fingerprint}  {prepared.name}  {prepared.counts}"
           + (f"  {skipped} unreadable images left out" if skipped else ""))
+    print(f'elsewhere: source = "store:{prepared.fingerprint}"')
 
 
 @group.command()

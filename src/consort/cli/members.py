@@ -64,7 +64,7 @@ def import_member(
     """
     from rich.console import Console
 
-    from consort.cli.run import preparation, read_study
+    from consort.cli.planning import preparation, read_study
     from consort.data.prepare import prepare
     from consort.errors import InputError
     from consort.imports import import_member as import_one

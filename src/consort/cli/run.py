@@ -1,16 +1,18 @@
 """consort run, plan and init: a study from its file to its answer."""
 
+import os
 import signal
 import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from consort.cli.app import (
     DEFAULT_STORE,
     DataOption,
+    GrowOption,
     JsonOption,
     StoreOption,
     StudyArgument,
@@ -18,13 +20,11 @@ from consort.cli.app import (
     cache_folder,
     open_store_at,
 )
+from consort.cli.connecting import ContextOption, NamespaceOption, cluster_run, connect_for
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from consort.plan import Plan
     from consort.store import Store
-    from consort.study import Study
 
 
 @app.command()
@@ -35,60 +35,95 @@ def run(
         "--workers", "-j", min=1, help="Members trained side by side; by default one per core or GPU.")] = None,
     only: Annotated[str | None, typer.Option(
         "--only", metavar="members|evaluate|report", help="Do one stage of the three.")] = None,
+    grow: GrowOption = False,
     data: DataOption = None,
+    target: Annotated[str, typer.Option(metavar="local|cluster", help="Where members train.")] = "local",
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    output: Annotated[Path | None, typer.Option(
+        help="Copy the report into this folder; from a cluster by default into consort-report/.",
+        show_default=False)] = None,
 ) -> None:
     """Train a STUDY's members, compare ensembles, report.
 
     Every ensemble of the trained members is compared with the single networks, at equal MACs, latency and training.
     What the store holds already is not done again: run the same command after an interruption, or with more seeds.
+    With --target cluster each member is a PyTorchJob, and --workers says how many train at a time.
     """
     from rich.console import Console
 
+    from consort.cli.planning import planned_study
     from consort.errors import IncompleteRun, unknown_name
     from consort.local.target import STAGES, LocalRun
 
-    if only is not None and only not in STAGES:
-        raise unknown_name("stage", only, STAGES)
+    for kind, name, known in (("stage", only, STAGES), ("target", target, ("local", "cluster"))):
+        if name is not None and name not in known:
+            raise unknown_name(kind, name, known)
     console = Console()
     opened = open_store_at(store)
-    loaded, text = read_study(study, data)
-    signal.signal(signal.SIGTERM, _interrupt)
+    asked = _noted_signal()
     try:
-        plan = plan_study(opened, loaded, study, console)
-        target = LocalRun(opened, plan, cache_folder(), console, text, "consort " + " ".join(sys.argv[1:]), workers)
-        summary, missing = target.execute(only)
+        if target == "cluster":
+            api = connect_for(opened, namespace, context)
+        plan = planned_study(opened, study, console, data, grow).plan
+        chosen = cluster_run(api, opened, plan, console, workers) if target == "cluster" else LocalRun(
+            opened, plan, cache_folder(), console, "consort " + " ".join(sys.argv[1:]), workers)
+        summary, missing = chosen.execute(only)
     except KeyboardInterrupt:
-        console.print("\nstopped; members in training saved their state. The same command goes on from there.",
-                      soft_wrap=True)
-        raise typer.Exit(130) from None
+        console.print(f"\nleft; the jobs go on. `consort attach {study}` follows them, the same command goes on, "
+                      f"`consort cancel {study}` ends them." if target == "cluster" else
+                      "\nstopped; members in training saved their state. The same command goes on from there.",
+                      soft_wrap=True, highlight=False)
+        raise typer.Exit(143 if asked and target == "cluster" else 130) from None
     if summary:
         from consort.cli.answer import print_answer
 
         print_answer(console, summary, opened)
+        _bring_back(opened, plan, output, target)
     if missing:
         raise IncompleteRun(f"{len(missing)} of {len(plan.specs)} members are missing; what finished is kept:\n"
                             + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
 
 
 @app.command()
-def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None,
+def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOption = False, data: DataOption = None,
          json: JsonOption = False) -> None:
     """Prepare a STUDY's data and list its members."""
     from rich.console import Console
 
-    from consort import members
+    from consort.cli.planning import planned_study
     from consort.records import canonical_json
 
     opened = open_store_at(store)
-    planned = plan_study(opened, read_study(study, data)[0], study, Console(stderr=True))
-    states = {s.id: "done" if members.read_record(opened, s.id) else "failed" if members.read_failure(opened, s.id)
-              else "to import" if s.id in planned.weights else "to train" for s in planned.specs}
+    planned = planned_study(opened, study, Console(stderr=True), data, grow)
+    states = _states(opened, planned.plan)
     if json:
-        print(canonical_json({"study": planned.study.name, "run": planned.run, "data": planned.data.fingerprint,
+        print(canonical_json({"study": planned.plan.study.name, "run": planned.plan.run, "ref": planned.plan.ref,
+                              "level": planned.level, "data": planned.plan.data.fingerprint,
                               "members": [{"id": m, "state": state} for m, state in states.items()]}))
         return
     for member, state in states.items():
         print(f"{member:50} {state}")
+
+
+def _bring_back(store: "Store", plan: "Plan", output: Path | None, target: str) -> None:
+    """Copy the report to where the user is, unless that is a pod."""
+    from consort.report import copy_report
+
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
+    if output is None and (target == "local" or in_pod):
+        return
+    folder = output or Path("consort-report") / f"{plan.study.name}-{plan.run}"
+    print(f"copied to {copy_report(store, plan.study.name, plan.run, folder)}")
+
+
+def _states(store: "Store", plan: "Plan") -> dict[str, str]:
+    """Member -> done, failed, to import or to train."""
+    from consort import members
+
+    present = members.files(store, [spec.id for spec in plan.specs])
+    return {member: "done" if "member.json" in names else "failed" if "failed.json" in names
+            else "to import" if member in plan.weights else "to train" for member, names in present.items()}
 
 
 @app.command()
@@ -105,31 +140,13 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
     print(f"wrote {path}. Edit it, then: consort run {path}")
 
 
-def read_study(path: Path, data: str | None) -> "tuple[Study, str]":
-    """The study and its text, with another data source where one was given."""
-    from consort.study import load_study
+def _noted_signal() -> list[int]:
+    """SIGTERM interrupts as Ctrl-C does; the list tells that it came."""
+    asked: list[int] = []
 
-    study = load_study(path)
-    if data is not None:
-        source = data if data in ("digits", "cifar10", "cifar100") else str(Path(data).expanduser().resolve())
-        study = study.model_copy(update={"data": study.data.model_copy(update={"source": source})})
-    return study, path.read_text()
+    def interrupt(number: int, frame: object) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
 
-
-def plan_study(store: "Store", study: "Study", path: Path, console: "Console") -> "Plan":
-    """Plan a study, showing how far the preparation of its data is."""
-    from consort.plan import plan
-
-    with preparation(console) as shown:
-        return plan(store, study, path.parent, cache_folder(), shown)
-
-
-def preparation(console: "Console") -> Any:
-    """A context with a progress bar that appears when preparing takes long enough to report progress."""
-    from consort.cli.answer import Bar
-
-    return Bar(console, "preparing the data")
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, interrupt)
+    return asked

@@ -3,8 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,34 +40,64 @@ def train(
                                                          show_default=False)] = None,
     loader_workers: Annotated[int, typer.Option(min=0, help="Processes that decode streamed images.")] = 0,
     images: ImagesOption = None,
+    torchrun: Annotated[bool, typer.Option(
+        "--torchrun", help="As several processes: those that PET_* asks for, or --processes on this machine.")] = False,
+    processes: Annotated[int | None, typer.Option(min=1, help="With --torchrun: processes on this machine.",
+                                                  show_default=False)] = None,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for another process that trains this member."
+                                            )] = 0.0,
     log: LogOption = "text",
 ) -> None:
     """Train one member, or go on where it was interrupted.
 
-    SIGTERM saves the state and exits with 143. Under torchrun, all processes train this one member together.
+    SIGTERM saves the state and exits with 143. Under torchrun, all processes train this one member together; with
+    --torchrun Consort starts it, and ends with the exit code of the step.
     """
-    from consort import members
+    from consort.cli.torchrun import kind_of
     from consort.errors import ConsortError
     from consort.records import event_line
 
     report = _reporter(log)
     try:
-        opened = open_store_at(store)
-        member_id = members.find(opened, member)
-        with _process_group() as process:
-            record = _train(opened, member_id, checkpoint_seconds, checkpoint_steps, loader_workers, images, report,
-                            process)
+        if torchrun:
+            _train_together(member, store, checkpoint_seconds, checkpoint_steps, loader_workers, images, log, processes,
+                            patience)
+        else:
+            _train_here(member, store, checkpoint_seconds, checkpoint_steps, loader_workers, images, report, patience)
     except ConsortError as e:
-        if log == "json":
-            print(event_line("error", kind=type(e).__name__, text=str(e), exit_code=e.exit_code), flush=True)
+        if log == "json" and os.environ.get("RANK", "0") == "0":
+            print(event_line("error", kind=kind_of(e), text=str(e), exit_code=e.exit_code), flush=True)
             sys.exit(e.exit_code)
         raise
-    if process.rank == 0:
-        report("finished", member=member_id, val_accuracy=record.val_accuracy, seconds=record.train_seconds)
+
+
+def _train_together(member: str, store: str, seconds: float, steps: int | None, workers: int, images: Path | None,
+                    log: str, processes: int | None, patience: float) -> None:
+    from consort.cli.torchrun import torchrun
+
+    arguments = ["train", "--member", member, "--store", store, "--checkpoint-seconds", str(seconds),
+                 "--loader-workers", str(workers), "--patience", str(patience), "--log", log]
+    arguments += ["--checkpoint-steps", str(steps)] if steps is not None else []
+    arguments += ["--images", str(images)] if images is not None else []
+    torchrun(arguments, processes)
+
+
+def _train_here(member: str, store: str, seconds: float, steps: int | None, workers: int, images: Path | None,
+                report: Callable[..., None], patience: float) -> None:
+    from consort import members
+    from consort.cli.torchrun import failure_noted, process_group
+
+    with failure_noted():
+        opened = open_store_at(store)
+        member_id = members.find(opened, member)
+        with process_group() as process:
+            record = _train(opened, member_id, seconds, steps, workers, images, report, process, patience)
+        if process.rank == 0:
+            report("finished", member=member_id, val_accuracy=record.val_accuracy, seconds=record.train_seconds)
 
 
 def _train(store: "Store", member_id: str, seconds: float, steps: int | None, workers: int, images: Path | None,
-           report: Callable[..., None], process: "Process") -> "MemberRecord":
+           report: Callable[..., None], process: "Process", patience: float) -> "MemberRecord":
     from consort import members
 
     spec = members.read_spec(store, member_id)
@@ -86,65 +115,47 @@ def _train(store: "Store", member_id: str, seconds: float, steps: int | None, wo
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
     signal.signal(signal.SIGINT, lambda number, frame: stopped.append(number))
     data = open_prepared(store, spec.data, cache_folder(), images)
-    settings = Settings(seconds, steps, workers, process, lambda: bool(stopped))
+    settings = Settings(seconds, steps, workers, process, lambda: bool(stopped), patience)
     return train_member(store, spec, data, settings, report)
-
-
-@contextmanager
-def _process_group() -> "Iterator[Process]":
-    """This process's place under torchrun, with the process group open while the context lasts."""
-    from consort.places import Process
-
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Process()
-        return
-    import torch
-    import torch.distributed as dist
-
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield Process(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
-    finally:
-        dist.destroy_process_group()
 
 
 @app.command()
 def predict(
-    member: Annotated[list[str], typer.Option("--member", help="Id of a finished member; may be repeated.")],
+    study: Annotated[Path | None, typer.Argument(
+        metavar="[STUDY]", help="A study file, or NAME/RUN: all its finished members, and latencies.",
+        show_default=False)] = None,
+    member: Annotated[list[str], typer.Option("--member", help="Id of a finished member; may be repeated.",
+                                              show_default=False)] = [],  # noqa: B006 - typer copies it
     store: StoreOption = DEFAULT_STORE,
     also: Annotated[list[str], typer.Option(metavar="NAME=FINGERPRINT", help="A further, prepared test set.",
-                                            show_default=False)] = [],  # noqa: B006 - typer copies it
+                                            show_default=False)] = [],  # noqa: B006
     recompute: Annotated[bool, typer.Option("--recompute", help="Predict everything, and compare with what is stored."
                                             )] = False,
+    no_latency: Annotated[bool, typer.Option("--no-latency", help="Do not measure a STUDY's latencies.")] = False,
     loader_workers: Annotated[int, typer.Option(min=0, help="Processes that decode streamed images.")] = 0,
     images: ImagesOption = None,
+    data: DataOption = None,
     log: LogOption = "text",
 ) -> None:
-    """Write members' missing logits, from their weights."""
-    from consort import members
-    from consort.data.prepared import open_prepared
-    from consort.errors import InputError, IntegrityError
-    from consort.predict import predict as predict_member
+    """Write members' missing logits, from their weights.
 
-    opened = open_store_at(store)
+    With a STUDY: those of all its finished members, on its further test sets too, and the latencies that are not known
+    of this machine. Quick where nothing is missing.
+    """
+    from consort.cli.predicting import predict_members, predict_study
+    from consort.errors import InputError
+
+    if study is None and not member:
+        raise InputError("name what predicts: a STUDY (a file or NAME/RUN) for all its members, or --member.")
     bad = [a for a in also if "=" not in a]
     if bad:
         raise InputError(f"--also is NAME=FINGERPRINT, got {bad[0]!r}.")
-    others = {a.split("=")[0]: open_prepared(opened, a.split("=")[1], cache_folder()) for a in also}
+    opened, further = open_store_at(store), dict(a.split("=", 1) for a in also)
     report = _reporter(log)
-    different = []
-    for name in member:
-        spec = members.read_spec(opened, members.find(opened, name))
-        data = open_prepared(opened, spec.data, cache_folder(), images)
-        for c in predict_member(opened, spec.id, data, others, recompute, loader_workers, report):
-            verdict = "identical" if c.identical else f"largest difference {c.largest_difference:.3g}"
-            print(f"{c.member}  {c.test_set}: {verdict}, accuracy {c.stored_accuracy:.4f} stored, "
-                  f"{c.recomputed_accuracy:.4f} recomputed", flush=True)
-            different += [c] if not c.agrees else []
-    if different:
-        raise IntegrityError(f"the weights and the stored logits of {different[0].member} do not belong together "
-                             f"({different[0].test_set} differs by up to {different[0].largest_difference:.3g}). "
-                             f"`consort rm {different[0].member}` and run the study again.")
+    if study is None:
+        predict_members(opened, member, further, recompute, loader_workers, images, report)
+    else:
+        predict_study(opened, study, data, member, further, recompute, not no_latency, loader_workers, images, report)
 
 
 @app.command()
@@ -165,25 +176,33 @@ def evaluate(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: Dat
 
 
 @app.command()
-def report(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None) -> None:
+def report(
+    study: StudyArgument,
+    store: StoreOption = DEFAULT_STORE,
+    output: Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Copy its files to this folder too.",
+                                                show_default=False)] = None,
+    data: DataOption = None,
+) -> None:
     """Write the report of a STUDY that was evaluated."""
     from consort.report import write_report
 
     target = _target(study, store, data)
     for key in write_report(target.store, target.plan.study.name, target.plan.run):
         print(f"{target.store.uri}/{key}")
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+            (output / Path(key).name).write_bytes(target.store.read(key))
 
 
 def _target(study: Path, store: str, data: str | None) -> "LocalRun":
     from rich.console import Console
 
-    from consort.cli.run import plan_study, read_study
+    from consort.cli.planning import planned_study
     from consort.local.target import LocalRun
 
     opened, console = open_store_at(store), Console(stderr=True)
-    loaded, text = read_study(study, data)
-    plan = plan_study(opened, loaded, study, console)
-    return LocalRun(opened, plan, cache_folder(), console, text, "consort " + " ".join(sys.argv[1:]))
+    plan = planned_study(opened, study, console, data).plan
+    return LocalRun(opened, plan, cache_folder(), console, "consort " + " ".join(sys.argv[1:]))
 
 
 def _reporter(log: str) -> Callable[..., None]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -21,6 +22,8 @@ from consort.study import Data
 
 STREAM_FROM = 224
 """Images of this side or larger are decoded while training instead of kept as arrays."""
+STORED = "store:"
+"""Before a fingerprint, a source that is prepared data of the store."""
 FORMAT = 1
 """Part of every source's key: raise it when preparing gives other arrays."""
 
@@ -28,8 +31,32 @@ FORMAT = 1
 def prepare(store: Store, data: Data, base: Path, cache: Path, progress: Progress = lambda done, total: None
             ) -> Prepared:
     """The study's data, prepared in the store unless it is there already; `base` is where relative paths start."""
+    if data.source.startswith(STORED):
+        return _stored(store, data, cache)
     return _once(store, data, data.source, base, cache, lambda source: _prepare_all(store, data, source, cache,
                                                                                    progress))
+
+
+def _stored(store: Store, data: Data, cache: Path) -> Prepared:
+    """Data that was prepared before: its split and its size are what they are."""
+    changing = sorted(data.model_dump(exclude_defaults=True).keys()
+                      & {"train_images", "val_images", "split_seed", "image_size"})
+    if changing:
+        raise InputError(f"[data] source {data.source} is prepared already, so {', '.join(changing)} cannot be set: "
+                         "leave them out, or give them to `consort data import`.")
+    prepared = _open_stored(store, data.source, cache)
+    if not {"train", "val", "test"} <= prepared.counts.keys():
+        raise InputError(f"[data] source {data.source} is a further test set ({prepared.name}): a study needs train, "
+                         "val and test. `consort data info` lists what is prepared.")
+    return prepared
+
+
+def _open_stored(store: Store, source: str, cache: Path) -> Prepared:
+    fingerprint = source.removeprefix(STORED)
+    if not re.fullmatch(r"[0-9a-f]{12}", fingerprint):
+        raise InputError(f"a source in the store is {STORED}<fingerprint>, 12 hexadecimal digits as `consort data "
+                         f"info` lists them, got {source!r}.")
+    return open_prepared(store, fingerprint, cache)
 
 
 def prepare_test_set(store: Store, name: str, source: str, like: Prepared, data: Data, base: Path, cache: Path,
@@ -54,6 +81,12 @@ def prepare_test_set(store: Store, name: str, source: str, like: Prepared, data:
         return _arrays_manifest(store, name, like.classes, {"test": (images, labels)}, like.manifest.mean,
                                 like.manifest.std, len(entries) - len(kept))
 
+    if source.startswith(STORED):
+        prepared = _open_stored(store, source, cache)
+        if prepared.classes != like.classes or "test" not in prepared.counts:
+            raise InputError(f"test set {name}: {source} was not prepared as a test set for these training data. Give "
+                             "its folder or zip instead.")
+        return prepared
     if source in BUILTIN:
         raise InputError(f"test set {name}: source must be an image folder or zip with test/<class>/*, got {source!r}.")
     extra = {"like": like.fingerprint, "test_set": name}

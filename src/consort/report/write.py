@@ -1,15 +1,19 @@
-"""Reads one object of the store, writes three beside it."""
+"""Reads one object of the store, writes three beside it; and copies a finished report out of the store."""
 
 import json
+from pathlib import Path
 
 from jinja2 import UndefinedError
 
-from consort.errors import IntegrityError, MissingKey
+from consort.errors import InputError, IntegrityError, MissingKey
 from consort.report.page import page_html
 from consort.report.plot import accuracy_macs_png
 from consort.report.table import table_markdown
 from consort.store import Store
 from consort.store.keys import study_file
+
+REPORT_FILES = ("report.html", "table.md", "accuracy-macs.png", "summary.json", "results.csv", "results.parquet",
+                "study.toml")
 
 
 def write_report(store: Store, study_name: str, run: str) -> list[str]:
@@ -30,6 +34,17 @@ def write_report(store: Store, study_name: str, run: str) -> list[str]:
     for name, data in files.items():
         store.write(keys[name], data)
     return list(keys.values())
+
+
+def copy_report(store: Store, study_name: str, run: str, folder: Path) -> Path:
+    """Copy the files of a reported run into a folder, which is made where it is missing; returns the report's path."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in REPORT_FILES:
+            (folder / name).write_bytes(store.read(study_file(study_name, run, name)))
+    except OSError as e:
+        raise InputError(f"the report cannot be copied to {folder}: {e.strerror}. Name another folder.") from e
+    return folder / "report.html"
 
 
 def _read_summary(store: Store, key: str) -> dict:

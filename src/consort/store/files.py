@@ -4,11 +4,32 @@ import contextlib
 import errno
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from consort.errors import ConsortError, InputError, StoreUnavailable
 from consort.store.base import TEMPORARY_PREFIX
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Write a file so that readers see all of it or what was there before. Quick: plans write thousands."""
+    temporary = f"{target.parent}/{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+    try:
+        handle = os.open(temporary, flags, 0o644)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(temporary, flags, 0o644)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink()
+        raise
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from consort.errors import Busy, MissingKey
 from consort.store.base import TEMPORARY_PREFIX, check_key, check_prefix
-from consort.store.files import explain, replacing
+from consort.store.files import explain, replacing, write_whole
 
 
 class FolderStore:
@@ -31,8 +31,8 @@ class FolderStore:
             return self._path(key).read_bytes()
 
     def write(self, key: str, data: bytes) -> None:
-        with self._explained(key), replacing(self._path(key)) as temporary:
-            temporary.write_bytes(data)
+        with self._explained(key):
+            write_whole(self._path(key), data)
 
     def exists(self, key: str) -> bool:
         with self._explained(key):

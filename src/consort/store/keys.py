@@ -5,6 +5,7 @@ import re
 MEMBERS = "members"
 STUDIES = "studies"
 DATA = "data"
+LATENCIES = "latency"
 
 
 def member_file(member_id: str, name: str) -> str:
@@ -46,14 +47,22 @@ def checkpoint_file(member_id: str, step: int, name: str) -> str:
     return member_file(member_id, f"resume/{step:08d}/{name}")
 
 
+def extra_logits_name(fingerprint: str) -> str:
+    return f"logits-{fingerprint}.npy"
+
+
+def extra_logits_record_name(fingerprint: str) -> str:
+    return f"logits-{fingerprint}.json"
+
+
 def extra_logits(member_id: str, fingerprint: str) -> str:
     """Logits on a further test set."""
-    return member_file(member_id, f"logits-{fingerprint}.npy")
+    return member_file(member_id, extra_logits_name(fingerprint))
 
 
 def extra_logits_record(member_id: str, fingerprint: str) -> str:
     """Written last: the sha256 of the logits on a further test set."""
-    return member_file(member_id, f"logits-{fingerprint}.json")
+    return member_file(member_id, extra_logits_record_name(fingerprint))
 
 
 def data_file(fingerprint: str, name: str) -> str:
@@ -72,8 +81,18 @@ def source_index(source_key: str) -> str:
 
 def latency_record(hardware_id: str, architecture: str, size: str, classes: int, batch_size: int, threads: int) -> str:
     slug = re.sub(r"[^a-z0-9_.]+", "-", architecture.lower())
-    return f"latency/{hardware_id}/{slug}-{size}-c{classes}-b{batch_size}-t{threads}.json"
+    return f"{LATENCIES}/{hardware_id}/{slug}-{size}-c{classes}-b{batch_size}-t{threads}.json"
 
 
 def study_file(study: str, run: str, name: str) -> str:
     return f"{STUDIES}/{study}/{run}/{name}"
+
+
+def study_plan(ref: str) -> str:
+    """What a planned run will do; `ref` is NAME/RUN. Steps need no study file and no data source beside it."""
+    return f"{STUDIES}/{ref}/plan.json"
+
+
+def missing_members(study: str, run: str) -> str:
+    """Why members of a run are not there, where only what launched them knows."""
+    return study_file(study, run, "missing.json")

@@ -56,7 +56,7 @@ class S3Store:
         # Attempts are repeated in one place (s3_errors.retried), not in the connection pool as well.
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS), retries=False,
-            cert_reqs="CERT_REQUIRED", ca_certs=certifi.where(), maxsize=10)
+            cert_reqs="CERT_REQUIRED", ca_certs=certifi.where(), maxsize=16)
         try:
             self._client = Minio(host, access.access_key, access.secret_key, secure=secure, region=access.region,
                                  http_client=self._http)

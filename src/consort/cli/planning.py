@@ -1,0 +1,82 @@
+"""The argument STUDY: a study file, or NAME/RUN of a run that was planned in the store."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consort.cli.app import cache_folder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from consort.plan import Plan
+    from consort.store import Store
+    from consort.study import Study
+
+REF = r"[a-z0-9-]+/[a-z0-9]+"
+NAMED_DATA = ("digits", "cifar10", "cifar100")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a command works on."""
+
+    plan: "Plan"
+    level: int = 0
+    """How often the study has grown."""
+
+
+def planned_study(store: "Store", study: Path, console: "Console", data: str | None = None,
+                  grow: bool = False) -> Planned:
+    """Plan a study file, or open the plan of NAME/RUN; a file that exists goes before a run of its name.
+
+    data: another source than the file's. grow: add the seeds that the study's `grow` asks for, saying which.
+    """
+    from consort.grow import grown
+    from consort.plan import open_plan, plan
+
+    if is_ref(study):
+        _refuse_data(study, data)
+        base = open_plan(store, study.as_posix(), cache_folder())
+    else:
+        loaded, text = read_study(study, data)
+        with preparation(console) as shown:
+            base = plan(store, loaded, study.parent, cache_folder(), shown, text)
+    if not grow:
+        return Planned(base)
+    growth = grown(store, base)
+    console.print(growth.words, highlight=False, soft_wrap=True)
+    return Planned(growth.plan, growth.level)
+
+
+def is_ref(study: Path) -> bool:
+    """Whether this names a run in the store rather than a file."""
+    return not study.is_file() and re.fullmatch(REF, study.as_posix()) is not None
+
+
+def read_study(path: Path, data: str | None) -> "tuple[Study, str]":
+    """The study of a file and its text, with another data source where one was given."""
+    from consort.study import load_study
+
+    study = load_study(path)
+    if data is not None:
+        as_it_is = data in NAMED_DATA or data.startswith("store:")
+        source = data if as_it_is else str(Path(data).expanduser().resolve())
+        study = study.model_copy(update={"data": study.data.model_copy(update={"source": source})})
+    return study, path.read_text()
+
+
+def preparation(console: "Console") -> Any:
+    """A context with a progress bar that appears when preparing takes long enough to report progress."""
+    from consort.cli.answer import Bar
+
+    return Bar(console, "preparing the data")
+
+
+def _refuse_data(study: Path, data: str | None) -> None:
+    from consort.errors import InputError
+
+    if data is not None:
+        raise InputError(f"--data is for study files: the run {study} has its data already. Give the study file, or "
+                         "leave --data out.")

@@ -1,0 +1,131 @@
+"""The whole pipeline, run by kfp on this machine: each step is the process that KFP would start in a pod."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from kfp import local
+
+from consort import members
+from consort.store.folder import FolderStore
+from consort_pipelines.train_ensembles import train_ensembles
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore:You may be attemping to run a task that uses custom:RuntimeWarning"),
+]
+STUDY = """
+name = "pipe"
+data = { source = "digits", train_images = 160, val_images = 100 }
+recipe = { name = "fast", epochs = 2, batch_size = 32, flip = false, crop_padding = 1 }
+latency = { repeats = 3 }
+[architectures]
+"""
+GOOD = STUDY + '"wrn-10-1" = 2\n'
+ONE_CANNOT = STUDY + '"wrn-10-1" = 1\n"wrn-10-2" = { seeds = 1, recipe = { learning_rate = 1e30 } }\n'
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One execution of the pipeline."""
+
+    store: FolderStore
+    artifacts: Path
+    """Where kfp put the outputs of this execution, a folder per step."""
+    error: str
+    """Empty where it ended well."""
+
+    def study_file(self, name: str) -> bytes:
+        (key,) = [k for k in self.store.list("studies") if k.endswith(name)]
+        return self.store.read(key)
+
+    def states(self) -> dict[str, bool]:
+        return {m: members.read_record(self.store, m) is not None for m in members.planned(self.store)}
+
+    def steps(self, name: str) -> list[Path]:
+        return sorted(p for p in self.artifacts.rglob(name) if p.is_dir())
+
+    def metrics(self, step: str) -> list[dict]:
+        """The metrics of every execution of a step."""
+        outputs = [json.loads((p / "executor_output.json").read_text()) for p in self.steps(step)]
+        return [o["artifacts"]["metrics"]["artifacts"][0]["metadata"] for o in outputs if "artifacts" in o]
+
+
+def run_pipeline(study: str, folder: Path, number: int = 0) -> Ran:
+    artifacts = folder / f"artifacts-{number}"
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(artifacts), raise_on_error=True)
+    error = ""
+    try:
+        train_ensembles()(study=study, store=str(folder / "store"), target="local")
+    except RuntimeError as e:
+        error = str(e)
+    return Ran(FolderStore(folder / "store"), artifacts, error)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Ran:
+    with quiet():
+        return run_pipeline(GOOD, tmp_path_factory.mktemp("pipeline"))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """A fixture has no marks of its own, so the warning that kfp gives about images is left out here."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You may be attemping", RuntimeWarning)
+        yield
+
+
+def test_the_pipeline_goes_from_the_study_to_the_answer(ran: Ran) -> None:
+    assert ran.error == ""
+    assert list(ran.states().values()) == [True, True]
+    summary = json.loads(ran.study_file("summary.json"))
+    assert summary["missing"] == {} and {r["ensemble"] for r in summary["rows"]} >= {"1 x wrn-10-1", "2 x wrn-10-1"}
+
+
+def test_report_and_metrics_are_artifacts(ran: Ran) -> None:
+    summary = json.loads(ran.study_file("summary.json"))
+    (page,) = [p for p in ran.artifacts.rglob("page") if p.is_file()]
+    (table,) = [p for p in ran.artifacts.rglob("table") if p.is_file()]
+    assert page.read_bytes() == ran.study_file("report.html")
+    assert table.read_text() == ran.study_file("table.md").decode() and summary["answer"] in table.read_text()
+    (answer,) = ran.metrics("evaluate-ensembles")
+    assert answer["accuracy"] == summary["answers"][0]["accuracy"] and answer["missing_members"] == 0
+    assert {"val_accuracy", "macs", "train_seconds", "attempts"} == set(*map(tuple, ran.metrics("train-member")[:1]))
+
+
+def test_the_page_needs_nothing_that_a_sandboxed_frame_lacks(ran: Ran) -> None:
+    page = ran.study_file("report.html").decode()
+    for lacking in ("localStorage", "sessionStorage", "indexedDB", "document.cookie", "window.top", "fetch(",
+                    'src="http', 'href="http', "import("):
+        assert lacking not in page
+
+
+def test_a_second_run_trains_nothing(ran: Ran) -> None:
+    def written() -> dict[str, int]:
+        return {key: (ran.store.root / key).stat().st_mtime_ns for key in ran.store.list("members")
+                if not key.endswith("spec.json")}
+
+    before = written()
+    again = run_pipeline(GOOD, ran.store.root.parent, 1)
+
+    assert again.error == "" and again.steps("train-member") == [] and again.steps("report") != []
+    assert written() == before
+
+
+def test_a_member_that_cannot_be_trained_stops_no_other_and_turns_the_run_red(
+        tmp_path: Path, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    ran = run_pipeline(ONE_CANNOT, tmp_path)
+
+    good, bad = sorted(ran.states())
+    assert ran.states() == {good: True, bad: False}
+    assert "FAILURE" in ran.error
+    reason = members.read_failure(ran.store, bad)
+    assert reason and json.loads(ran.study_file("summary.json"))["missing"] == {bad: reason}
+    assert bad in ran.study_file("table.md").decode()
+    assert reason in capfd.readouterr().out
