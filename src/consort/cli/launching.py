@@ -1,0 +1,167 @@
+"""consort launch, render, submit and schedule: a study as objects of Kubernetes, and as runs of KFP."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from consort.cli.app import DEFAULT_STORE, StoreOption, StudyArgument, app, open_store_at
+from consort.cli.connecting import ContextOption, NamespaceOption, cluster_run, connect_for, images_of
+
+if TYPE_CHECKING:
+    from consort.plan import Plan
+    from consort.store import Store
+
+HostOption = Annotated[str | None, typer.Option(
+    "--host", envvar="CONSORT_KFP_HOST", metavar="URL", show_default=False,
+    help="Address of the KFP API, such as http://localhost:8888.")]
+CronOption = Annotated[str, typer.Option("--cron", metavar="'M H D M W'", help="Five fields, as cron has them (UTC).")]
+
+
+@app.command()
+def launch(
+    member: Annotated[str, typer.Option("--member", help="Id of a planned member.")],
+    run: Annotated[str, typer.Option("--run", metavar="NAME/RUN", help="The run whose [cluster] settings apply.")],
+    store: StoreOption = DEFAULT_STORE,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+) -> None:
+    """Train one member as a PyTorchJob on a cluster, or adopt its job, and follow it to its end.
+
+    SIGTERM ends the job too (its state is saved): KFP stops a step so when its run is terminated.
+    """
+    from rich.console import Console
+
+    from consort import members
+    from consort.cli.planning import planned_study
+    from consort.cluster.reap import release
+    from consort.errors import IncompleteRun, MemberFailed, Terminated
+    from consort.progress import Progress
+
+    console, opened = Console(soft_wrap=True), open_store_at(store)
+    api = connect_for(opened, namespace, context)
+    target = cluster_run(api, opened, planned_study(opened, Path(run), console).plan, console)
+    member_id = members.find(opened, member)
+    signal.signal(signal.SIGTERM, _raise_interrupt)
+    try:
+        with Progress(console, [member_id], 0) as progress:
+            failed = target.member_jobs(progress.listen, 1).run([member_id]).failed
+    except KeyboardInterrupt:
+        release(api, member_id, target.owner)
+        raise Terminated(f"the launcher of {member_id} was asked to stop.") from None
+    if member_id in failed:
+        known = members.read_failure(opened, member_id) is not None
+        raise (MemberFailed if known else IncompleteRun)(failed[member_id])
+
+
+@app.command()
+def render(
+    study: StudyArgument,
+    store: StoreOption = DEFAULT_STORE,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    job: Annotated[bool, typer.Option("--job", help="Only the Job that starts the members by itself.")] = False,
+    dry_run: Annotated[str | None, typer.Option(
+        "--dry-run", metavar="server", help="Ask the API server whether it would accept each object.",
+        show_default=False)] = None,
+) -> None:
+    """Print a STUDY's Kubernetes objects as YAML.
+
+    `consort render STUDY | kubectl apply -f -` runs it: a PyTorchJob for every member that is not done, and the Job
+    that adopts them, evaluates and reports.
+    """
+    from consort.errors import unknown_name
+    from consort.kube.yaml import to_yaml
+
+    if dry_run not in (None, "server"):
+        raise unknown_name("kind of --dry-run", dry_run, ["server"])
+    opened = open_store_at(store)
+    objects = study_objects(opened, _plan(opened, study), job)
+    if dry_run is None:
+        for document in to_yaml(objects):
+            sys.stdout.write(document)
+        return
+    api = connect_for(opened, namespace, context)
+    for item in objects:
+        api.apply(item, dry_run=True)
+        print(f"accepted: {item['kind']} {item['metadata']['name']}")
+
+
+def study_objects(store: "Store", plan: "Plan", only_job: bool = False) -> list[dict]:
+    """The PyTorchJobs of the members that are not done, and the Job that brings the study to its answer."""
+    from consort import members
+    from consort.kube.pytorch_job import member_job
+    from consort.kube.step_jobs import launch_job
+
+    images = images_of(plan.study)
+    todo = [] if only_job else [s.id for s in plan.specs if members.read_record(store, s.id) is None]
+    return [*(member_job(m, store.uri, plan.study, plan.run, images) for m in todo),
+            launch_job(store.uri, plan.study, plan.run, images)]
+
+
+@app.command()
+def submit(
+    study: StudyArgument,
+    host: HostOption = None,
+    experiment: Annotated[str | None, typer.Option(help="KFP experiment; by default the study's name.",
+                                                   show_default=False)] = None,
+    store: StoreOption = DEFAULT_STORE,
+    namespace: NamespaceOption = None,
+) -> None:
+    """Run a STUDY on Kubeflow Pipelines.
+
+    Uploads the pipeline where its version is missing, creates the run and prints its address.
+    """
+    from consort_pipelines import client
+
+    plan = _plan(open_store_at(store), study)
+    print(client.submit(_host(host), f"{plan.study.name}/{plan.run}", store, experiment or plan.study.name, namespace))
+
+
+@app.command()
+def schedule(
+    study: StudyArgument,
+    cron: CronOption,
+    kubectl: Annotated[bool, typer.Option("--kubectl", help="Print a CronJob instead; it needs no KFP.")] = False,
+    host: HostOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    namespace: NamespaceOption = None,
+) -> None:
+    """Run a STUDY again and again: a recurring run of KFP, or a CronJob.
+
+    Each time only what is new is trained; with `grow` in the study, more seeds until the answer is narrow enough.
+    """
+    from consort.kube.step_jobs import cron_job
+    from consort.kube.yaml import to_yaml
+
+    opened = open_store_at(store)
+    plan = _plan(opened, study)
+    if kubectl:
+        sys.stdout.write("".join(to_yaml([cron_job(opened.uri, plan.study, plan.run, images_of(plan.study), cron)])))
+        return
+    from consort_pipelines import client
+
+    print(client.schedule(_host(host), f"{plan.study.name}/{plan.run}", store, plan.study.name, cron, namespace))
+
+
+def _plan(store: "Store", study: Path) -> "Plan":
+    from rich.console import Console
+
+    from consort.cli.planning import planned_study
+
+    return planned_study(store, study, Console(stderr=True)).plan
+
+
+def _host(host: str | None) -> str:
+    from consort.errors import InputError
+
+    if host is None:
+        raise InputError("where is Kubeflow Pipelines? Give --host or set CONSORT_KFP_HOST, for example "
+                         "http://localhost:8888 after `kubectl port-forward -n kubeflow svc/ml-pipeline 8888`.")
+    return host
+
+
+def _raise_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,44 @@
+"""Why a job failed, from what the cluster still knows: its own condition, its pod's end, its last lines, its events."""
+
+from typing import TYPE_CHECKING
+
+from consort.errors import ConsortError
+from consort.kube import names
+from consort.kube.status import JobStatus, pod_status
+from consort.records import parse_event
+
+if TYPE_CHECKING:
+    from consort.cluster.api import KubernetesApi
+
+LAST_LINES = 12
+
+
+def failure_reason(api: "KubernetesApi", job: str, container: str, error: str, status: JobStatus) -> str:
+    """One or more lines: what the step said, or how its container ended with the last lines of its log.
+
+    error: what the step said before it ended, where its log was followed.
+    """
+    if error:
+        return error
+    pods = api.list("Pod", f"{names.OPERATOR_JOB_LABEL}={job}") or api.list("Pod", f"{names.JOB_LABEL}={job}")
+    for pod in sorted(pods, key=lambda p: pod_status(p).exit_code or 0, reverse=True):
+        ended = pod_status(pod)
+        lines = last_lines(api, ended.name, container)
+        said = next((e["text"] for line in reversed(lines) if (e := parse_event(line)) and e["event"] == "error"), "")
+        if said:
+            return said
+        how = ended.reason or (f"exit code {ended.exit_code}" if ended.exit_code is not None else "")
+        shown = [line for line in lines if parse_event(line) is None]
+        if how or shown or ended.message:
+            return "\n".join([f"its pod {ended.name} ended with {how or 'an unknown state'}",
+                              *(shown or ended.message.splitlines()[-LAST_LINES:])])
+    events = [f"{e.get('reason')}: {e.get('message')}" for e in api.events(job)][-3:]
+    return "\n".join([f"{status.reason}: {status.message}", *events])
+
+
+def last_lines(api: "KubernetesApi", pod: str, container: str, number: int = LAST_LINES) -> list[str]:
+    """The end of a container's log; empty where it cannot be had any more."""
+    try:
+        return list(api.log(pod, container, tail=number))
+    except ConsortError:
+        return []

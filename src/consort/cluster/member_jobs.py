@@ -1,0 +1,247 @@
+"""One PyTorchJob per member: created or adopted, a stated number at a time, and followed to its end."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from consort import members
+from consort.cluster.explain import failure_reason
+from consort.cluster.follow import Feed, Happening, feed, member_selector
+from consort.errors import AlreadyExists, ClusterUnavailable
+from consort.kube import names
+from consort.kube.pytorch_job import CONTAINER
+from consort.kube.status import job_status, pod_status
+from consort.progress import Listener, Outcome
+from consort.records import parse_event
+from consort.store import Store
+
+if TYPE_CHECKING:
+    from consort.cluster.api import KubernetesApi
+
+HOPELESS_ENDS = ("OOMKilled", "StartError", "ContainerCannotRun")
+"""The operator starts such a pod again and again, and each ends the same way."""
+MAX_HOPELESS_ENDS = 3
+STUCK_SECONDS = 120.0
+"""A pod that cannot start for this long (its image cannot be pulled, a Secret is missing) is given up."""
+SILENCE_SECONDS = 600.0
+"""After its deadline, a job that the operator says nothing of is given up when this has passed too."""
+SYNC_SECONDS = 60.0
+CREATE_ATTEMPTS = 5
+
+
+@dataclass
+class _Followed:
+    """A job that was created or adopted, and what is known of its pods."""
+
+    member: str
+    since: float
+    clearing: bool = False
+    """An ended job is being deleted; its successor is created when it has gone."""
+    job_uid: str = ""
+    error: str = ""
+    pods: list[str] = field(default_factory=list)
+    """Uids of the master's pods, in order: each after the first is a restart."""
+    hopeless: set[str] = field(default_factory=set)
+    """Uids of pods that ended in a way that the next ones will too."""
+    stuck_since: float | None = None
+    warned: set[str] = field(default_factory=set)
+
+
+class MemberJobs:
+    """Brings members to their ends as PyTorchJobs. `build` gives a member's object, without owner.
+
+    owner: reference to what the jobs shall not outlive; an adopted job that has owners gets this one too.
+    """
+
+    def __init__(self, api: "KubernetesApi", store: Store, build: Callable[[str], dict], listen: Listener,
+                 at_a_time: int, deadline_seconds: float, owner: Mapping[str, Any] | None = None) -> None:
+        self.api, self.store, self.build, self.listen = api, store, build, listen
+        self.at_a_time, self.deadline_seconds, self.owner = at_a_time, deadline_seconds, owner
+        self.existing: dict[str, dict] = {}
+        self.active: dict[str, _Followed] = {}
+        self.outcome = Outcome()
+
+    def run(self, wanted: Sequence[str], create: bool = True) -> Outcome:
+        """Follow these members to their ends; with create=False only those that have a job."""
+        selector = member_selector(wanted[0] if len(wanted) == 1 else None)
+        with feed(self.api, {"PyTorchJob": selector, "Pod": selector}) as events:
+            self._synchronise(events)
+            waiting = sorted(wanted, key=lambda m: names.member_job_name(m) not in self.existing)
+            if not create:
+                waiting = [m for m in waiting if names.member_job_name(m) in self.existing]
+            while waiting or self.active:
+                self._start(waiting)
+                self._take(events)
+                self._check_times()
+        return self.outcome
+
+    def _synchronise(self, events: Feed) -> None:
+        """Know every job and pod that is there before deciding what to create."""
+        synced: set[str] = set()
+        deadline = time.monotonic() + SYNC_SECONDS
+        while len(synced) < 2:
+            happening = events.next(1.0)
+            if happening is None and time.monotonic() > deadline:
+                raise ClusterUnavailable(f"the cluster did not list its jobs within {SYNC_SECONDS:.0f} s; try again.")
+            if happening and happening.source == "synced":
+                synced.add(happening.name)
+            elif happening and happening.source == "PyTorchJob":
+                self.existing[happening.name] = happening.object
+
+    def _start(self, waiting: list[str]) -> None:
+        """Adopt what runs already, whatever the limit; create others while there is room."""
+        for member in list(waiting):
+            if len(self.active) >= self.at_a_time and names.member_job_name(member) not in self.existing:
+                return
+            waiting.remove(member)
+            if members.read_record(self.store, member) is not None:
+                self._end(member, None)
+            elif (reason := members.read_failure(self.store, member)) is not None:
+                self._end(member, reason)
+            else:
+                self._begin(member, self.existing.get(names.member_job_name(member)))
+
+    def _begin(self, member: str, job: dict | None) -> None:
+        job = self._create(member) if job is None else job
+        name = job["metadata"]["name"]
+        store = job["metadata"].get("annotations", {}).get(names.STORE_ANNOTATION)
+        if store != self.store.uri:
+            self._end(member, f"the job {name} in namespace {self.api.namespace} trains this member into {store}, not "
+                              f"into {self.store.uri}. Use another namespace, or `consort cancel {member}` first.")
+            return
+        status = job_status(job)
+        ended = status.state in ("succeeded", "failed") or "deletionTimestamp" in job["metadata"]
+        self.active[name] = _Followed(member, time.monotonic(), clearing=ended, job_uid=job["metadata"]["uid"])
+        if ended:  # the store does not have the member, so that this job's end is not the member's
+            self.api.delete("PyTorchJob", name, uid=job["metadata"]["uid"])
+            return
+        self._own(job)
+        self.listen(member, "started", {"job": name})
+        wanted_hash = self.build(member)["metadata"]["labels"][names.SPEC_HASH_LABEL]
+        if job["metadata"]["labels"].get(names.SPEC_HASH_LABEL) != wanted_hash:
+            self.listen(member, "warning", {"text": f"the job {name} was started with other [cluster] settings; it is "
+                                                    "the same member, and adopted as it is"})
+
+    def _create(self, member: str) -> dict:
+        """The new job, or the one that somebody else created meanwhile."""
+        job = self.build(member)
+        if self.owner:
+            job["metadata"]["ownerReferences"] = [dict(self.owner)]
+        for _ in range(CREATE_ATTEMPTS):
+            try:
+                return self.api.create(job)
+            except AlreadyExists:
+                if (found := self.api.get("PyTorchJob", job["metadata"]["name"])) is not None:
+                    return found  # else it is gone again
+        raise ClusterUnavailable(f"the job {job['metadata']['name']} comes and goes: does somebody else delete it?")
+
+    def _own(self, job: dict) -> None:
+        """Let an adopted job live as long as any of its owners; one without owners stays free."""
+        references = job["metadata"].get("ownerReferences", [])
+        if self.owner and references and all(r["uid"] != self.owner["uid"] for r in references):
+            self.api.patch("PyTorchJob", job["metadata"]["name"], {"metadata": {
+                "ownerReferences": [*references, dict(self.owner)]}})
+
+    def _take(self, events: Feed) -> None:
+        """Act on everything that has happened; waits up to a second for the first."""
+        happening = events.next(1.0)
+        while happening is not None:
+            if happening.source == "PyTorchJob":
+                self._job_changed(happening)
+            elif happening.source == "Pod":
+                self._pod_changed(happening, events)
+            elif happening.source == "line":
+                self._line(happening)
+            happening = events.next(0.0)
+
+    def _job_changed(self, happening: Happening) -> None:
+        name, job = happening.name, happening.object
+        deleted = happening.type == "DELETED"
+        if deleted:
+            self.existing.pop(name, None)
+        else:
+            self.existing[name] = job
+        followed = self.active.get(name)
+        if followed is None:
+            return
+        if deleted and followed.clearing:
+            del self.active[name]
+            self._begin(followed.member, None)
+        elif deleted and followed.job_uid == job["metadata"]["uid"]:
+            self._conclude(name, "its job was deleted")
+        elif not followed.clearing and not deleted:
+            status = job_status(job)
+            if status.state == "succeeded":
+                self._conclude(name, None)
+            elif status.state == "failed":
+                self._conclude(name, failure_reason(self.api, name, CONTAINER, followed.error, status))
+
+    def _pod_changed(self, happening: Happening, events: Feed) -> None:
+        labels = happening.object["metadata"].get("labels", {})
+        followed = self.active.get(labels.get(names.OPERATOR_JOB_LABEL, ""))
+        if followed is None or followed.clearing or labels.get(names.OPERATOR_ROLE_LABEL) != "master":
+            return
+        status, uid = pod_status(happening.object), happening.object["metadata"]["uid"]
+        if happening.type == "DELETED":
+            return
+        if uid not in followed.pods:
+            followed.pods.append(uid)
+            followed.error = ""
+            if len(followed.pods) > 1:
+                self.listen(followed.member, "retry", {"text": "its pod ended and is started again"})
+        self.listen(followed.member, "placed", {"pod": status.name, "node": status.node, "phase": status.phase,
+                                                "restarts": len(followed.pods) - 1 + status.restarts})
+        followed.stuck_since = (followed.stuck_since or time.monotonic()) if status.stuck else None
+        if status.stuck and status.stuck not in followed.warned:
+            followed.warned.add(status.stuck)
+            self.listen(followed.member, "warning", {"text": status.stuck})
+        if status.phase in ("Running", "Succeeded", "Failed"):
+            events.follow_log(status.name, uid, CONTAINER)
+        if status.reason in HOPELESS_ENDS:
+            followed.hopeless.add(uid)
+            if len(followed.hopeless) == MAX_HOPELESS_ENDS:
+                name = labels[names.OPERATOR_JOB_LABEL]
+                self.api.delete("PyTorchJob", name)
+                self._conclude(name, f"{MAX_HOPELESS_ENDS} of its pods ended with {status.reason}" + (
+                    ". Raise [cluster] memory." if status.reason == "OOMKilled" else f": {status.message}"))
+
+    def _line(self, happening: Happening) -> None:
+        followed = self.active.get(happening.name.removesuffix("-master-0"))
+        event = parse_event(happening.object)
+        if followed is None or event is None:
+            return
+        if event["event"] == "error":
+            followed.error = event["text"]
+        else:
+            self.listen(followed.member, event["event"], event)
+
+    def _check_times(self) -> None:
+        now = time.monotonic()
+        for name, followed in list(self.active.items()):
+            cannot_start = followed.stuck_since is not None and now - followed.stuck_since > STUCK_SECONDS and not any(
+                text.startswith("Unschedulable") for text in followed.warned)  # a node may still join
+            if cannot_start:
+                self.api.delete("PyTorchJob", name)
+                self._conclude(name, f"its pod could not start: {sorted(followed.warned)[-1]}")
+            elif now - followed.since > self.deadline_seconds + SILENCE_SECONDS:
+                self._conclude(name, f"its job {name} neither ended nor failed within its deadline of "
+                                     f"{self.deadline_seconds:.0f} s. Does the Training Operator run?")
+
+    def _conclude(self, name: str, reason: str | None) -> None:
+        """The job ended: well, for no reason. The store decides whether the member is there."""
+        followed = self.active.pop(name)
+        if members.read_record(self.store, followed.member) is not None:
+            self.api.delete("PyTorchJob", name)
+            reason = None
+        elif reason is None:
+            reason = f"its job succeeded, but {self.store.uri} does not have it: do pods and launcher use one server?"
+        self._end(followed.member, members.read_failure(self.store, followed.member) or reason)
+
+    def _end(self, member: str, reason: str | None) -> None:
+        if reason is None:
+            self.outcome.trained.append(member)
+            self.listen(member, "done", {})
+        else:
+            self.outcome.failed[member] = reason
+            self.listen(member, "failed", {"text": reason})

@@ -1,0 +1,79 @@
+"""Ending what nobody wants any more: a run that is cancelled, and jobs whose owner has ended."""
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from consort.cluster.owner import has_ended
+from consort.errors import ClusterUnavailable
+from consort.kube import names
+from consort.kube.status import job_status
+
+if TYPE_CHECKING:
+    from consort.cluster.api import KubernetesApi
+
+GONE_SECONDS = 120.0
+JOB_KINDS = ("Job", "PyTorchJob")
+"""Launchers first: they would create again what is deleted under them."""
+
+
+def cancel(api: "KubernetesApi", selector: str, wait_seconds: float = GONE_SECONDS) -> list[str]:
+    """Delete the jobs that `selector` finds and wait until their pods are gone; returns what was deleted.
+
+    Members save their state before they leave, so that a later run goes on from there.
+    """
+    selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{selector}"
+    deleted = []
+    for kind in JOB_KINDS:
+        for job in api.list(kind, selector):
+            api.delete(kind, job["metadata"]["name"], uid=job["metadata"]["uid"])
+            deleted.append(f"{kind} {job['metadata']['name']}")
+    deadline = time.monotonic() + wait_seconds
+    while deleted and (left := api.list("Pod", selector)):
+        if time.monotonic() > deadline:
+            raise ClusterUnavailable(f"{len(left)} pods are still there {wait_seconds:.0f} s after their jobs were "
+                                     f"deleted, {left[0]['metadata']['name']} first: does its node answer?")
+        time.sleep(1.0)
+    return deleted
+
+
+def orphans(api: "KubernetesApi", ending: str | None = None) -> list[tuple[str, dict]]:
+    """(kind, object) of jobs that still run although every owner they have has ended.
+
+    Kubernetes itself deletes what belongs to a deleted owner; a terminated KFP run leaves its Workflow behind.
+    ending: uid of an owner that counts as ended.
+    """
+    known: dict[tuple[str, str], dict | None] = {}
+
+    def find(kind: str, name: str) -> dict | None:
+        if (kind, name) not in known:
+            known[kind, name] = api.get(kind, name)
+        return known[kind, name]
+
+    found = []
+    for kind in JOB_KINDS:
+        for job in api.list(kind, f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"):
+            owners = [o for o in job["metadata"].get("ownerReferences", []) if o["kind"] in ("Job", "Workflow")]
+            if owners and job_status(job).state not in ("succeeded", "failed") and all(
+                    o["uid"] == ending or has_ended(o["kind"], find(o["kind"], o["name"]), o["uid"]) for o in owners):
+                found.append((kind, job))
+    return found
+
+
+def collect(api: "KubernetesApi", ending: str | None = None) -> list[str]:
+    """Delete the orphans of the namespace, `ending` as in `orphans`; returns what was deleted."""
+    deleted = []
+    for kind, job in orphans(api, ending):
+        api.delete(kind, job["metadata"]["name"], uid=job["metadata"]["uid"])
+        deleted.append(f"{kind} {job['metadata']['name']}")
+    return deleted
+
+
+def release(api: "KubernetesApi", member: str, owner: Mapping[str, Any] | None) -> bool:
+    """Delete this member's job where nobody but `owner` wants it: one request, for a launcher with a second to live."""
+    job = api.get("PyTorchJob", names.member_job_name(member))
+    owners = (job or {}).get("metadata", {}).get("ownerReferences", [])
+    alone = job is not None and owner is not None and [o["uid"] for o in owners] == [owner["uid"]]
+    if job is not None and alone:
+        api.delete("PyTorchJob", job["metadata"]["name"], uid=job["metadata"]["uid"])
+    return alone
