@@ -1,0 +1,26 @@
+"""evaluate_ensembles: every ensemble against the single networks, from logits."""
+
+from kfp import dsl
+
+from consort_components.images import CONSORT_IMAGE
+
+
+@dsl.component(base_image=CONSORT_IMAGE, install_kfp_package=False)
+def evaluate_ensembles(run: str, metrics: dsl.Output[dsl.Metrics], store: str = "") -> str:
+    """Compare the ensembles of a run; returns the answer as a sentence."""
+    from consort_components.command import at, consort_json
+
+    summary = consort_json("evaluate", run, "--json", *at(store))
+    answer = summary["answers"][0]
+    row = next(r for r in summary["rows"] if r["ensemble"] == answer["ensemble"] and r["test_set"] == "test"
+               and r["combine"] == summary["combine"])
+    values = {"accuracy": answer["accuracy"], "versus_accuracy": answer["versus_accuracy"], "gain": answer["gain"],
+              "gain_low": answer["low"], "gain_high": answer["high"], "macs": row["macs"],
+              "missing_members": len(summary["missing"])}
+    for name, value in values.items():
+        if value is not None:
+            metrics.log_metric(name, value)
+    print(summary["answer"])
+    for member, reason in summary["missing"].items():
+        print(f"missing: {member}: {reason}")
+    return summary["answer"]

@@ -1,0 +1,1 @@
+"""Pipelines of Kubeflow Pipelines, made of the components beside this folder."""
