@@ -1,13 +1,14 @@
 # make quickstart   install into .venv and run the first study
 # make test         install what the tests need and run them
 # make lint         style, types and import layers
+# make e2e          test on the cluster that KUBECONFIG names (images in it: images/load-into-lab.sh for the lab)
 # make bench        print the ratios of benchmarks/
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 
-.PHONY: quickstart install test lint bench clean
+.PHONY: quickstart install test e2e cluster-named lint bench clean
 
 quickstart: install
 	$(BIN)/consort run studies/quickstart.toml
@@ -26,7 +27,13 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest $(PYTEST_ARGS)
+	env -u KUBECONFIG $(BIN)/pytest --ignore=tests/e2e $(PYTEST_ARGS)
+
+e2e: cluster-named $(VENV)/.installed-test
+	$(BIN)/pytest tests/e2e tests/contract/test_cluster_api.py $(PYTEST_ARGS)
+
+cluster-named:
+	@test -n "$$KUBECONFIG" || { echo "make e2e needs a cluster with the Training Operator: set KUBECONFIG to its file" >&2; exit 1; }
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
