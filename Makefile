@@ -2,7 +2,7 @@
 # make test         install what the tests need and run them
 # make lint         style, types and import layers
 # make e2e          test on the cluster that KUBECONFIG names (images in it: images/load-into-lab.sh for the lab)
-# make bench        print the ratios of benchmarks/
+# make bench        print the ratios of benchmarks/ (with KUBECONFIG, those of the cluster too)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -41,7 +41,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-test
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out $(if $(KUBECONFIG),,benchmarks/cluster_start.py),$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
