@@ -2,13 +2,14 @@
 # make test         install what the tests need and run them
 # make lint         style, types and import layers
 # make e2e          test on the cluster that KUBECONFIG names (images in it: images/load-into-lab.sh for the lab)
+# make compile      write the KFP package anew
 # make bench        print the ratios of benchmarks/ (with KUBECONFIG, those of the cluster too)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 
-.PHONY: quickstart install test e2e cluster-named lint bench clean
+.PHONY: quickstart install test e2e cluster-named lint bench compile clean
 
 quickstart: install
 	$(BIN)/consort run studies/quickstart.toml
@@ -42,6 +43,9 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	for script in $(filter-out $(if $(KUBECONFIG),,benchmarks/cluster_start.py),$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+compile: $(VENV)/.installed-test
+	$(BIN)/python -m consort_pipelines.compile --output pipelines/compiled
 
 clean:
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

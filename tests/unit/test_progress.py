@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from consort.local import progress
+from consort import progress
 from consort.progress import Progress, duration
 
 VALUES = {"epoch": 1.25, "epochs": 10, "step": 50, "steps": 400, "loss": 1.23456, "images_per_second": 4321.9,
