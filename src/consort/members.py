@@ -97,8 +97,23 @@ def write_failure(store: Store, member_id: str, reason: str) -> None:
 
 def read_failure(store: Store, member_id: str) -> str | None:
     """Why this member cannot be trained, or None."""
+    return _reason(store, keys.member_failure(member_id))
+
+
+def write_setback(store: Store, member_id: str, reason: str) -> None:
+    """Remember why a job ended without the member: what launched it knows, and its pods may be gone by the time that
+    somebody reports."""
+    store.write(keys.member_setback(member_id), canonical_json({"reason": reason}).encode())
+
+
+def why_missing(store: Store, member_id: str) -> str | None:
+    """Why a member that is not finished is not: it cannot be trained, or its last job ended without it."""
+    return read_failure(store, member_id) or _reason(store, keys.member_setback(member_id))
+
+
+def _reason(store: Store, key: str) -> str | None:
     try:
-        return json.loads(store.read(keys.member_failure(member_id)))["reason"]
+        return json.loads(store.read(key))["reason"]
     except MissingKey:
         return None
 

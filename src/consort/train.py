@@ -236,6 +236,7 @@ class Training:
         record = self.record(written, accuracy(logits["val"], self.data.labels("val")))
         members.write_record(self.store, record)
         checkpoint.discard(self.store, self.spec.id)
+        self.store.delete(keys.member_setback(self.spec.id))
         return record
 
     def record(self, files: dict[str, dict], val_accuracy: float) -> MemberRecord:

@@ -277,7 +277,7 @@ def test_a_planned_run_needs_neither_study_file_nor_source(copy: Path, tmp_path:
         (run / name).unlink()
     lost = sorted(member_times(copy))[0]
     (copy / "members" / lost / "member.json").unlink()
-    (run / "missing.json").write_text(json.dumps({lost: "its pod was evicted"}))
+    (copy / "members" / lost / "setback.json").write_text(json.dumps({"reason": "its pod was evicted"}))
     shutil.rmtree(copy / "latency")
     done = consort("predict", ref, "--no-latency", *store)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

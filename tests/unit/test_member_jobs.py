@@ -218,6 +218,7 @@ def test_a_failure_without_a_word_gives_exit_reason_and_last_lines(world: World)
     world.operator.act[MEMBERS[0]] = vanish
     reason = world.run([MEMBERS[0]]).failed[MEMBERS[0]]
     assert "OOMKilled" in reason and "loading" in reason
+    assert members.why_missing(world.store, MEMBERS[0]) == reason, "for a report that is made later"
 
 
 def test_a_deleted_job_is_a_failure_and_not_created_again(world: World) -> None:

@@ -244,4 +244,6 @@ class MemberJobs:
             self.listen(member, "done", {})
         else:
             self.outcome.failed[member] = reason
+            if members.read_failure(self.store, member) is None:
+                members.write_setback(self.store, member, reason)
             self.listen(member, "failed", {"text": reason})

@@ -17,7 +17,6 @@ from consort.kube.pytorch_job import member_job
 from consort.kube.step_jobs import answer_job
 from consort.plan import Plan
 from consort.progress import Listener, Outcome, Progress
-from consort.records import canonical_json
 from consort.store import Store, keys
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class ClusterRun:
         """Planned member -> why it is not there."""
         absent = [s.id for s in self.plan.specs if members.read_record(self.store, s.id) is None]
         known = {**dict.fromkeys(self.plan.weights, NOT_IMPORTED), **failed}
-        return {m: members.read_failure(self.store, m) or known.get(m, "not finished") for m in absent}
+        return {m: known.get(m) or members.why_missing(self.store, m) or "not finished" for m in absent}
 
     def answer(self, failed: Mapping[str, str]) -> dict:
         """Predict, evaluate and report in the cluster, unless the store has it all; the summary."""
@@ -96,10 +95,8 @@ class ClusterRun:
                                 + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
         if (summary := self.answered(missing)) is not None:
             return summary
-        name, run = self.plan.study.name, self.plan.run
-        self.store.write(keys.missing_members(name, run), canonical_json(missing).encode())
         self.console.print("evaluating in the cluster", highlight=False)
-        run_job(self.api, answer_job(self.store.uri, self.plan.study, run, self.images), self.owner,
+        run_job(self.api, answer_job(self.store.uri, self.plan.study, self.plan.run, self.images), self.owner,
                 lambda text: self.console.print(text, highlight=False, soft_wrap=True))
         return read_summary(self.store, self.plan)
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from rich.console import Console
 
 from consort import architectures, hardware, members
-from consort.errors import IncompleteRun, MissingKey, StepFailed
+from consort.errors import IncompleteRun, StepFailed
 from consort.evaluate import evaluate
 from consort.local.scheduler import Job, Scheduler, train_command
 from consort.measurements import chosen, stored_here
@@ -84,17 +84,9 @@ class LocalRun:
         return list(places[:jobs])
 
     def unfinished(self, failed: Mapping[str, str]) -> dict[str, str]:
-        """Planned member -> why it is not there: what the store, this run or what launched the members knows."""
+        """Planned member -> why it is not there: what this run or the store knows."""
         absent = [s.id for s in self.plan.specs if members.read_record(self.store, s.id) is None]
-        known = {**self._left_reasons(), **failed} if absent else {}
-        return {m: members.read_failure(self.store, m) or known.get(m, "not finished") for m in absent}
-
-    def _left_reasons(self) -> dict[str, str]:
-        """What launched the members elsewhere may have left why some are not there."""
-        try:
-            return dict(json.loads(self.store.read(keys.missing_members(self.plan.study.name, self.plan.run))))
-        except (MissingKey, ValueError, TypeError):
-            return {}
+        return {m: failed.get(m) or members.why_missing(self.store, m) or "not finished" for m in absent}
 
     def evaluate(self, failed: Mapping[str, str] = MappingProxyType({})) -> dict:
         """Predict what is missing, measure latencies, compare every ensemble with the singles; the summary.

@@ -31,6 +31,11 @@ def member_failure(member_id: str) -> str:
     return member_file(member_id, "failed.json")
 
 
+def member_setback(member_id: str) -> str:
+    """Why the last job that trained it ended without it; another attempt may succeed."""
+    return member_file(member_id, "setback.json")
+
+
 def member_lock(member_id: str) -> str:
     return f"locks/{member_id}"
 
@@ -91,8 +96,3 @@ def study_file(study: str, run: str, name: str) -> str:
 def study_plan(ref: str) -> str:
     """What a planned run will do; `ref` is NAME/RUN. Steps need no study file and no data source beside it."""
     return f"{STUDIES}/{ref}/plan.json"
-
-
-def missing_members(study: str, run: str) -> str:
-    """Why members of a run are not there, where only what launched them knows."""
-    return study_file(study, run, "missing.json")
