@@ -275,7 +275,8 @@ def test_follow_goes_on_after_a_cut_without_a_new_list(place: Place) -> None:
         assert [follower.next()[:2] for _ in range(3)] == [("ADDED", round_), ("MODIFIED", round_), ("DELETED", round_)]
     follower.end()
     assert api.requests["list", "ConfigMap"] == 1
-    assert api.requests["watch", "ConfigMap"] == 4
+    # The first cut may come before the first watch, which then begins where the second would.
+    assert api.requests["watch", "ConfigMap"] in (3, 4)
 
 
 def test_follow_ends_soon_though_nothing_happens_and_costs_two_requests(api: FakeCluster | KubernetesApi) -> None:
