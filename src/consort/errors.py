@@ -85,6 +85,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
     near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
     if near:
         hint = f"did you mean {', '.join(near)}?"
+    elif not known:
+        hint = "there is none yet."
     elif len(known) <= 12:
         hint = f"known: {', '.join(known)}."
     else:

@@ -1,4 +1,4 @@
-"""Plan a study: prepare its data, check its architectures, and leave every member's specification in the store.
+"""Plan a study: prepare its data, check its architectures, and leave in the store what its members are.
 
 The plan itself stays there too: a step that sees only the store opens it again, without study file or data source.
 Torch is imported only to check a name that is not a wide residual network's, and only where it is installed.
@@ -20,7 +20,7 @@ from consort.errors import InputError, IntegrityError, MissingKey, unknown_name
 from consort.recipes import Recipe
 from consort.records import canonical_json, sha256
 from consort.store import Store, keys
-from consort.study import MemberSpec, Study
+from consort.study import MemberSpec, Study, stored_study
 
 Progress = Callable[[int, int], None]
 
@@ -79,7 +79,7 @@ def open_plan(store: Store, ref: str, cache: Path) -> Plan:
                                                              "plan STUDY --json` prints them.")))
     try:
         values = json.loads(store.read(key))
-        study = _study(values["study"])
+        study = stored_study(values["study"])
         data = open_prepared(store, values["data"], cache)
         also = {name: open_prepared(store, fingerprint, cache) for name, fingerprint in values["also"].items()}
         weights, study_text = dict(values["weights"]), str(values["study_text"])
@@ -114,12 +114,6 @@ def _written(store: Store, planned: Plan) -> Plan:
               "study_text": planned.study_text}
     store.write(keys.study_plan(planned.ref), (json.dumps(values, indent=1) + "\n").encode())
     return planned
-
-
-def _study(values: dict) -> Study:
-    """A study from its stored form, whose recipe has every value."""
-    recipe = {key: value for key, value in values["recipe"].items() if key != "weights"}
-    return Study.model_validate({**values, "recipe": {"name": "wrn-reference", **recipe}})
 
 
 def run_name(study: Study, data: Sequence[Prepared]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,7 +77,7 @@ class Architecture(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Architecture":
-        repeated = sorted({s for s in self.seeds if self.seeds.count(s) > 1})
+        repeated = sorted(seed for seed, times in Counter(self.seeds).items() if times > 1)
         if repeated:
             raise ValueError(f"seeds must differ, {repeated} stand more than once: two members of one seed are one "
                              "member")
@@ -194,11 +195,17 @@ class MemberSpec:
     @cached_property
     def id(self) -> str:
         """`<architecture>-s<seed>-<hash>`, a DNS label of at most 48 characters."""
-        identity = {"architecture": self.architecture, "data": self.data, "recipe": self.recipe.identity(),
-                    "seed": self.seed}
-        digest = sha256(canonical_json(identity).encode())[:10]
-        slug = re.sub(r"[^a-z0-9]+", "-", self.architecture.lower()).strip("-")[:28].strip("-") or "member"
-        return f"{slug}-s{self.seed}-{digest}"
+        digest = sha256(canonical_json({**self.common(), "seed": self.seed}).encode())[:10]
+        return f"{self.slug}-s{self.seed}-{digest}"
+
+    @property
+    def slug(self) -> str:
+        """The architecture as ids begin with it; other architectures may have the same."""
+        return re.sub(r"[^a-z0-9]+", "-", self.architecture.lower()).strip("-")[:28].strip("-") or "member"
+
+    def common(self) -> dict:
+        """What it has in common with members of other seeds; of the recipe only what differs from the defaults."""
+        return {"architecture": self.architecture, "data": self.data, "recipe": self.recipe.identity()}
 
     def to_dict(self) -> dict:
         return {"architecture": self.architecture, "data": self.data, "recipe": self.recipe.model_dump(mode="json"),
@@ -216,6 +223,12 @@ def load_study(path: Path) -> Study:
     except (OSError, ValueError) as e:
         raise InputError(f"the study file {path} cannot be read: {e}. `consort init` writes one to start from.") from e
     return parse_study(text, str(path))
+
+
+def stored_study(values: dict) -> Study:
+    """A study from its stored form, whose recipe has every value."""
+    recipe = {key: value for key, value in values["recipe"].items() if key != "weights"}
+    return Study.model_validate({**values, "recipe": {"name": "wrn-reference", **recipe}})
 
 
 def parse_study(text: str, where: str) -> Study:

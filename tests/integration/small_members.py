@@ -51,7 +51,7 @@ class World:
     def spec(self, recipe: Mapping[str, Any], seed: int = 0, architecture: str = "wrn-10-1") -> MemberSpec:
         """A planned member."""
         spec = MemberSpec(architecture, self.data.fingerprint, Recipe(**recipe), seed)
-        members.write_spec(self.store, spec)
+        members.write_specs(self.store, [spec])
         return spec
 
     def record(self, spec: MemberSpec) -> MemberRecord:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from small_members import BASE, DATA, World, consort
+from small_members import BASE, DATA, World, after_steps, consort, train_quietly
 
 from consort import cli
+from consort.errors import Terminated
 from consort.store import keys
 from consort.study import MemberSpec
 
@@ -129,22 +130,27 @@ def test_latency_is_measured_once(run: Callable[..., Done], tmp_path: Path) -> N
 def test_members_are_listed_shown_and_deleted(run: Callable[..., Done], new_world: Callable[..., World],
                                               trained: tuple[World, MemberSpec]) -> None:
     world, spec = new_world(trained[0]), trained[1]
-    waiting = world.spec(BASE, seed=1)
+    begun, waiting = world.spec(BASE, seed=1), world.spec(BASE, seed=2)
+    with pytest.raises(Terminated):
+        train_quietly(world, begun, stop=after_steps(1))
     store = ("--store", world.store.uri)
     out = run("members", *store).out.splitlines()
-    assert [line.split()[0] for line in out] == [spec.id, waiting.id]
+    assert [line.split()[0] for line in out] == [spec.id, begun.id]
     assert " done " in out[0] and "% val" in out[0] and " not done" in out[1]
     listed = json.loads(run("members", *store, "--json").out)
     assert listed[0] == {**listed[0], "id": spec.id, "seed": 0}
-    assert listed[1] == {"id": waiting.id, "state": "not done"}
+    assert listed[1] == {"id": begun.id, "state": "not done"}
     shown = json.loads(run("show", spec.id[:12], *store).out)
     assert shown == listed[0]
-    assert json.loads(run("show", waiting.id, *store).out)["recipe"]["epochs"] == BASE["epochs"]
-    refused(run("show", "wrn-10-1", *store), "could be", spec.id, waiting.id)
+    for member in (begun, waiting):
+        assert json.loads(run("show", member.id, *store).out) == {"id": member.id, "state": "not done", "reason": None,
+                                                                  **member.to_dict()}
+    refused(run("show", "wrn-10-1", *store), "could be", spec.id, begun.id)
+    refused(run("show", waiting.id[:-1], *store), "unknown member", "consort plan")
     refused(run("rm", "wrn-99", *store, "-y"), "unknown member 'wrn-99'")
     assert run("rm", spec.id, *store, "-y") == Done(0, f"deleted {spec.id}\n", "")
     assert list(world.store.list(keys.member_folder(spec.id))) == []
-    assert [m["id"] for m in json.loads(run("members", *store, "--json").out)] == [waiting.id]
+    assert [m["id"] for m in json.loads(run("members", *store, "--json").out)] == [begun.id]
 
 
 def test_members_import(run: Callable[..., Done], world: World, trained: tuple[World, MemberSpec],

@@ -55,7 +55,7 @@ def test_two_processes_give_the_result_of_one(new_world) -> None:
     one, two = new_world(), new_world()
     spec = one.spec(EXACT)
     train_quietly(one, spec)
-    members.write_spec(two.store, spec)
+    members.write_specs(two.store, [spec])
     process = start_torchrun(two, spec)
     out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, errors
@@ -109,7 +109,7 @@ def process_of_rank(spec: MemberSpec, rank: int) -> int:
 def test_a_lost_process_exits_with_175_and_the_rerun_is_bit_identical(new_world) -> None:
     whole, broken = new_world(), new_world()
     spec = whole.spec(BASE | {"epochs": 8, "precision": "float32"})
-    members.write_spec(broken.store, spec)
+    members.write_specs(broken.store, [spec])
     done = consort("train", "--torchrun", "--processes", "2", "--member", spec.id, "--store", whole.store.uri)
     assert done.returncode == 0, done.stderr
     process = start_together(broken, spec, "--checkpoint-steps", "5")

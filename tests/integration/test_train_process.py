@@ -33,7 +33,7 @@ def finish_training(world: World, spec: MemberSpec) -> int:
 
 def test_sigterm_saves_and_the_rerun_is_bit_identical(world: World, trained_long: tuple[World, MemberSpec]) -> None:
     whole, spec = trained_long
-    members.write_spec(world.store, spec)
+    members.write_specs(world.store, [spec])
     process, out = start_training(world, spec)
     process.send_signal(signal.SIGTERM)
     rest, errors = process.communicate(timeout=PATIENCE_SECONDS)
@@ -48,7 +48,7 @@ def test_sigterm_saves_and_the_rerun_is_bit_identical(world: World, trained_long
 
 def test_sigkill_loses_no_more_than_the_interval(world: World, trained_long: tuple[World, MemberSpec]) -> None:
     whole, spec = trained_long
-    members.write_spec(world.store, spec)
+    members.write_specs(world.store, [spec])
     process, out = start_training(world, spec)
     process.kill()
     rest, _ = process.communicate(timeout=PATIENCE_SECONDS)
@@ -70,6 +70,10 @@ def test_a_loss_that_is_not_finite_exits_with_3(world: World) -> None:
 
 def test_an_unknown_member_exits_with_2(world: World) -> None:
     spec = world.spec(BASE)
+    done = consort("train", "--member", "wrn-10-1-s1", "--store", world.store.uri)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown member 'wrn-10-1-s1': there is none yet.")
+    members.write_failure(world.store, spec.id, "why")
     done = consort("train", "--member", "wrn-10-1-s1", "--store", world.store.uri)
     assert done.returncode == 2
     assert done.stderr.startswith("error: unknown member 'wrn-10-1-s1'") and spec.id in done.stderr

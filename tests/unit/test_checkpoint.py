@@ -130,7 +130,7 @@ def test_damaged_pointer_is_none_and_does_not_hinder_saving(store, warnings_told
 
 def test_discard_leaves_what_is_not_for_resuming(store, warnings_told):
     checkpoint.save(store, MEMBER, state(1))
-    store.write(keys.member_spec(MEMBER), b"{}")
+    store.write(keys.member_record(MEMBER), b"{}")
     checkpoint.discard(store, MEMBER)
     assert checkpoint.newest(store, MEMBER, warnings_told.append) is None
-    assert list(store.list(keys.member_folder(MEMBER))) == [keys.member_spec(MEMBER)]
+    assert list(store.list(keys.member_folder(MEMBER))) == [keys.member_record(MEMBER)]

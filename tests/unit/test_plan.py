@@ -1,4 +1,7 @@
-"""Plans that stay in the store, data that is prepared already, and how a study grows. On the digits, without torch."""
+"""Plans that stay in the store and what members are there, data that is prepared already, and how a study grows.
+
+On the digits, without torch.
+"""
 
 import json
 from pathlib import Path
@@ -11,9 +14,11 @@ from consort.data.prepare import prepare, prepare_test_set
 from consort.errors import InputError, IntegrityError, MissingKey
 from consort.grow import Growth, at_level, grown, headline_width
 from consort.plan import Plan, open_plan, plan, planned_runs, run_name
+from consort.recipes import Recipe
+from consort.records import canonical_json, sha256
 from consort.store import keys
 from consort.store.folder import FolderStore
-from consort.study import Data, parse_study
+from consort.study import Data, MemberSpec, parse_study
 
 STUDY = """
 name = "tiny"
@@ -47,6 +52,7 @@ def test_a_plan_is_opened_again_as_it_was(store: FolderStore) -> None:
     assert (len(written.specs), written.study_text) == (3, STUDY)
     assert planned_runs(store) == [written.ref] == [f"tiny/{written.run}"]
     assert [members.read_spec(store, spec.id) for spec in written.specs] == written.specs
+    assert list(members.planned(store)) == [], "a plan leaves nothing of each single member"
 
 
 def test_a_plan_needs_neither_its_source_nor_its_weights(store: FolderStore, tmp_path: Path) -> None:
@@ -60,11 +66,14 @@ def test_a_plan_needs_neither_its_source_nor_its_weights(store: FolderStore, tmp
 
 def test_planning_again_writes_only_what_is_new(store: FolderStore) -> None:
     first = planned(store)
-    times = {spec.id: (store.root / keys.member_spec(spec.id)).stat().st_mtime_ns for spec in first.specs}
+    times = {key: (store.root / key).stat().st_mtime_ns for key in store.list(keys.SPECS)}
+    assert len(times) == 2, "one for each architecture with its recipe"
     more = planned(store, STUDY.replace("[0, 2]", "[0, 2, 5]"))
     assert more.run != first.run and len(more.specs) == 4
-    assert times == {m: (store.root / keys.member_spec(m)).stat().st_mtime_ns for m in times}
-    assert all(store.exists(keys.member_spec(spec.id)) for spec in more.specs)
+    assert times == {key: (store.root / key).stat().st_mtime_ns for key in store.list(keys.SPECS)}
+    assert [members.read_spec(store, spec.id) for spec in more.specs] == more.specs
+    planned(store, STUDY.replace("epochs = 2", "epochs = 3"))
+    assert times.keys() < set(store.list(keys.SPECS)) and len(list(store.list(keys.SPECS))) == 4
 
 
 def test_how_a_study_is_executed_names_no_other_run(store: FolderStore) -> None:
@@ -76,8 +85,89 @@ def test_how_a_study_is_executed_names_no_other_run(store: FolderStore) -> None:
 
 def test_very_many_members_are_listed_at_once(store: FolderStore) -> None:
     many = planned(store, STUDY.replace("[0, 2]", "200"))
+    failed = many.specs[7].id
+    members.write_failure(store, failed, "why")
+    members.write_failure(store, "wrn-10-9-s0-0123456789", "not asked for")
     found = members.files(store, [spec.id for spec in many.specs])
-    assert len(found) == 201 > members.LISTED_ONE_BY_ONE and set(map(tuple, found.values())) == {("spec.json",)}
+    assert len(found) == 201 > members.LISTED_ONE_BY_ONE
+    assert {member: names for member, names in found.items() if names} == {failed: {"failed.json"}}
+
+
+# What a member is
+
+def finished(spec: MemberSpec) -> bytes:
+    """Of a record, what is read of it here."""
+    return json.dumps({"id": spec.id, **spec.to_dict(), "files": {}}).encode()
+
+
+def test_one_specification_serves_all_seeds(store: FolderStore) -> None:
+    written = planned(store)
+    unplanned = MemberSpec("wrn-10-1", written.data.fingerprint, written.specs[0].recipe, 77)
+    assert members.read_spec(store, unplanned.id) == unplanned
+    known = written.specs[0].id
+    for wrong in (known.replace("-s0-", "-s1-"), known[:-1], f"wrn-10-1-s{10**8}-0123456789", "wrn-10-7-s0-0123456789",
+                  "x"):
+        with pytest.raises(MissingKey, match=f"no member {wrong}.*consort plan"):
+            members.read_spec(store, wrong)
+
+
+def test_architectures_that_ids_shorten_to_the_same_are_told_apart(store: FolderStore) -> None:
+    specs = [MemberSpec(name, "0123456789ab", Recipe(epochs=epochs), 0)
+             for name in ("a.b", "a_b") for epochs in (1, 2)]
+    members.write_specs(store, specs)
+    assert {spec.slug for spec in specs} == {"a-b"} and len(list(store.list("specs/a-b"))) == 4
+    assert [members.read_spec(store, spec.id) for spec in specs] == specs
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b"altered"])
+def test_an_altered_specification_is_noticed(store: FolderStore, text: bytes) -> None:
+    one, _, other = planned(store).specs
+    key = keys.spec(one.slug, sha256(canonical_json(one.common()).encode())[:10])
+    store.write(key, text or store.read(key).replace(b'"epochs":2', b'"epochs":9'))
+    with pytest.raises(IntegrityError, match=f"{key} was altered.*plan the study again"):
+        members.read_spec(store, one.id)
+    assert members.read_spec(store, other.id) == other
+    store.delete(key)
+    assert members.read_spec(store, planned(store).specs[0].id) == one
+
+
+def test_a_specification_of_another_version_hides_no_other(store: FolderStore) -> None:
+    one = planned(store).specs[0]
+    text = canonical_json({**one.common(), "recipe": {"not_yet_known": 1}}).encode()
+    store.write(keys.spec(one.slug, sha256(text)[:10]), text)
+    assert members.read_spec(store, one.id) == one
+    with pytest.raises(IntegrityError, match=r"(?s)not a specification that this version.*not_yet_known"):
+        members.read_spec(store, "wrn-10-1-s0-0123456789")
+
+
+def test_a_member_that_was_planned_or_finished_elsewhere_is_its_own_specification(store: FolderStore) -> None:
+    one, two, _ = planned(store).specs
+    store.delete(keys.SPECS)
+    store.write(keys.old_member_spec(one.id), canonical_json(one.to_dict()).encode())
+    store.write(keys.member_record(two.id), finished(two))
+    assert [members.read_spec(store, spec.id) for spec in (one, two)] == [one, two]
+    assert list(members.planned(store)) == [one.id, two.id]
+    store.write(keys.member_record(two.id), finished(one))
+    with pytest.raises(IntegrityError, match=rf"member\.json describes {one.id}, not {two.id}.*consort rm"):
+        members.read_spec(store, two.id)
+    store.write(keys.member_record(two.id), b"{")
+    with pytest.raises(IntegrityError, match=r"member\.json is not a specification"):
+        members.read_spec(store, two.id)
+    assert members.find(store, two.id) == two.id, "or nothing could remove it"
+
+
+def test_members_are_found_by_the_start_of_their_ids(store: FolderStore) -> None:
+    one, two, other = [spec.id for spec in planned(store).specs]
+    store.write("studies/tiny/broken/plan.json", b"{")
+    for member in (one, two, other):
+        assert members.find(store, member) == members.find(store, member[:-1]) == member
+    assert members.find(store, "wrn-10-2") == other
+    with pytest.raises(InputError, match=f"'wrn-10-1' could be ({one}, {two}|{two}, {one}): give more"):
+        members.find(store, "wrn-10-1")
+    members.write_failure(store, two, "why")
+    assert members.find(store, "wrn-10-1") == two, "one that has files goes before those to come"
+    with pytest.raises(InputError, match=f"unknown member '{other[:-1]}_': did you mean {other}"):
+        members.find(store, f"{other[:-1]}_")
 
 
 def test_an_unknown_run_names_the_near_ones(store: FolderStore) -> None:

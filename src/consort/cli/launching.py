@@ -96,7 +96,8 @@ def study_objects(store: "Store", plan: "Plan", only_job: bool = False) -> list[
     from consort.kube.step_jobs import launch_job
 
     images = images_of(plan.study)
-    todo = [] if only_job else [s.id for s in plan.specs if members.read_record(store, s.id) is None]
+    present = {} if only_job else members.files(store, [spec.id for spec in plan.specs])
+    todo = [member for member, names in present.items() if "member.json" not in names]
     return [*(member_job(m, store.uri, plan.study, plan.run, images) for m in todo),
             launch_job(store.uri, plan.study, plan.run, images)]
 

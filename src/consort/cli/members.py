@@ -68,7 +68,6 @@ def import_member(
     from consort.data.prepare import prepare
     from consort.errors import InputError
     from consort.imports import import_member as import_one
-    from consort.members import write_spec
     from consort.plan import imported_recipe, weights_source
     from consort.predict import predict
     from consort.recipes import Recipe
@@ -87,7 +86,6 @@ def import_member(
         prepared = prepare(opened, settings, base, cache_folder(), shown)
     spec = MemberSpec(architecture, prepared.fingerprint, imported_recipe(source, recipe), 0)
     record = import_one(opened, spec, prepared, source)
-    write_spec(opened, spec)
     predict(opened, record.id, prepared, {})
     print(record.id)
 

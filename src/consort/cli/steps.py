@@ -100,10 +100,10 @@ def _train(store: "Store", member_id: str, seconds: float, steps: int | None, wo
            report: Callable[..., None], process: "Process", patience: float) -> "MemberRecord":
     from consort import members
 
-    spec = members.read_spec(store, member_id)
     done = members.read_record(store, member_id)
     if done is not None:
         return done
+    spec = members.read_spec(store, member_id)
     import torch
 
     from consort.data.prepared import open_prepared

@@ -3,6 +3,7 @@
 import re
 
 MEMBERS = "members"
+SPECS = "specs"
 STUDIES = "studies"
 DATA = "data"
 LATENCIES = "latency"
@@ -21,9 +22,21 @@ def member_record(member_id: str) -> str:
     return member_file(member_id, "member.json")
 
 
-def member_spec(member_id: str) -> str:
-    """Written by the plan: architecture, data, recipe and seed; a step needs no more than the id and the store."""
+def old_member_spec(member_id: str) -> str:
+    """Architecture, data, recipe and seed of one member: where plans left them before `spec` took their place."""
     return member_file(member_id, "spec.json")
+
+
+def spec_folder(slug: str) -> str:
+    return f"{SPECS}/{slug}"
+
+
+def spec(slug: str, digest: str) -> str:
+    """Written by the plan: architecture, data and recipe, all that members of different seeds share.
+
+    With a member's id it is all that a step needs to know. digest: the first 10 hex digits of its content's sha256.
+    """
+    return f"{spec_folder(slug)}/{digest}.json"
 
 
 def member_failure(member_id: str) -> str:
