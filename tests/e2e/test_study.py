@@ -105,7 +105,7 @@ def test_two_launchers_train_each_member_once(place: Place, tmp_path: Path) -> N
 
 
 def test_cancel_and_gc_leave_nothing_running(place: Place, tmp_path: Path) -> None:
-    study = write_study(tmp_path, epochs=400)
+    study = write_study(tmp_path, epochs=4000)
     ids = place.planned(study)
     with place.running("run", str(study), "--target", "cluster") as run:
         place.wait_for("a checkpoint", lambda: any(place.has(f"members/{m}/resume/newest.json") for m in ids))
@@ -114,13 +114,18 @@ def test_cancel_and_gc_leave_nothing_running(place: Place, tmp_path: Path) -> No
         assert "attach" in run.output()
     assert place.names("pytorchjobs"), "Ctrl-C leaves the jobs"
     assert "running" in place.consort("status", str(study))
-    out = place.consort("cancel", str(study))
+    assert '"progress"' in place.consort("logs", ids[0], "--tail", "20")
+    with place.running("attach", str(study)) as attached:
+        place.wait_for("progress", lambda: "epoch" in attached.output())
+        out = place.consort("cancel", str(study))
+        assert attached.wait(60) == 4
+        assert "has no answer yet" in attached.output()
     assert all(member in out for member in ids)
     assert place.names("pytorchjobs") == [] and place.names("pods") == []
 
 
 def test_deleting_the_owning_job_deletes_the_members(place: Place, tmp_path: Path) -> None:
-    study = write_study(tmp_path, epochs=400)
+    study = write_study(tmp_path, epochs=4000)
     ids = place.planned(study)
     manifest = place.consort("render", str(study), "--job")
     place.kubectl("apply", "-f", "-", text=manifest)

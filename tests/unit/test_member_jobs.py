@@ -1,6 +1,7 @@
 """Following members' jobs, on a cluster in memory on which the test plays the operator and the pods."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,6 +165,29 @@ def test_a_running_job_is_adopted_and_shares_its_owners(world: World) -> None:
     outcome = world.run([MEMBERS[0]], owner={**OWNER, "uid": uids["launcher"]})
     assert outcome.trained == [MEMBERS[0]] and world.operator.created == [MEMBERS[0]]
     assert owners == [uids["other"], uids["launcher"]]
+
+
+def test_the_log_of_an_adopted_job_is_followed_though_its_pod_does_not_change(world: World) -> None:
+    ready, seen = threading.Event(), []
+
+    def train(name: str) -> None:
+        line = event_line("progress", member=name, epoch=1.0, epochs=2)
+        world.cluster.print_line(f"{name}-master-0", "pytorch", line)
+        ready.set()
+
+    def end_when_seen() -> None:
+        deadline = time.monotonic() + 5
+        while not world.events("progress") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        seen.extend(world.events("progress"))
+        world.operator.succeed(MEMBERS[0])
+
+    world.operator.act[MEMBERS[0]] = train
+    world.cluster.create(build(world.store)(MEMBERS[0]))
+    assert ready.wait(10)
+    threading.Thread(target=end_when_seen).start()
+    assert world.run([MEMBERS[0]]).trained == [MEMBERS[0]]
+    assert seen
 
 
 def test_other_settings_are_adopted_with_a_warning(world: World) -> None:

@@ -59,6 +59,8 @@ class MemberJobs:
         self.api, self.store, self.build, self.listen = api, store, build, listen
         self.at_a_time, self.deadline_seconds, self.owner = at_a_time, deadline_seconds, owner
         self.existing: dict[str, dict] = {}
+        self.pods: dict[str, Happening] = {}
+        """Name -> the newest change of every pod that is there, also of jobs that are adopted later."""
         self.active: dict[str, _Followed] = {}
         self.outcome = Outcome()
 
@@ -71,7 +73,7 @@ class MemberJobs:
             if not create:
                 waiting = [m for m in waiting if names.member_job_name(m) in self.existing]
             while waiting or self.active:
-                self._start(waiting)
+                self._start(waiting, events)
                 self._take(events)
                 self._check_times()
         return self.outcome
@@ -88,8 +90,10 @@ class MemberJobs:
                 synced.add(happening.name)
             elif happening and happening.source == "PyTorchJob":
                 self.existing[happening.name] = happening.object
+            elif happening and happening.source == "Pod":
+                self.pods[happening.name] = happening
 
-    def _start(self, waiting: list[str]) -> None:
+    def _start(self, waiting: list[str], events: Feed) -> None:
         """Adopt what runs already, whatever the limit; create others while there is room."""
         for member in list(waiting):
             if len(self.active) >= self.at_a_time and names.member_job_name(member) not in self.existing:
@@ -100,9 +104,9 @@ class MemberJobs:
             elif (reason := members.read_failure(self.store, member)) is not None:
                 self._end(member, reason)
             else:
-                self._begin(member, self.existing.get(names.member_job_name(member)))
+                self._begin(member, self.existing.get(names.member_job_name(member)), events)
 
-    def _begin(self, member: str, job: dict | None) -> None:
+    def _begin(self, member: str, job: dict | None, events: Feed) -> None:
         job = self._create(member) if job is None else job
         name = job["metadata"]["name"]
         store = job["metadata"].get("annotations", {}).get(names.STORE_ANNOTATION)
@@ -122,6 +126,8 @@ class MemberJobs:
         if job["metadata"]["labels"].get(names.SPEC_HASH_LABEL) != wanted_hash:
             self.listen(member, "warning", {"text": f"the job {name} was started with other [cluster] settings; it is "
                                                     "the same member, and adopted as it is"})
+        if (known := self.pods.get(f"{name}-master-0")) is not None:  # its next change may be its end
+            self._pod_changed(known, events)
 
     def _create(self, member: str) -> dict:
         """The new job, or the one that somebody else created meanwhile."""
@@ -148,14 +154,15 @@ class MemberJobs:
         happening = events.next(1.0)
         while happening is not None:
             if happening.source == "PyTorchJob":
-                self._job_changed(happening)
+                self._job_changed(happening, events)
             elif happening.source == "Pod":
+                self.pods[happening.name] = happening
                 self._pod_changed(happening, events)
             elif happening.source == "line":
                 self._line(happening)
             happening = events.next(0.0)
 
-    def _job_changed(self, happening: Happening) -> None:
+    def _job_changed(self, happening: Happening, events: Feed) -> None:
         name, job = happening.name, happening.object
         deleted = happening.type == "DELETED"
         if deleted:
@@ -167,7 +174,7 @@ class MemberJobs:
             return
         if deleted and followed.clearing:
             del self.active[name]
-            self._begin(followed.member, None)
+            self._begin(followed.member, None, events)
         elif deleted and followed.job_uid == job["metadata"]["uid"]:
             self._conclude(name, "its job was deleted")
         elif not followed.clearing and not deleted:
