@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HostOption = Annotated[str | None, typer.Option(
     "--host", envvar="CONSORT_KFP_HOST", metavar="URL", show_default=False,
-    help="Address of the KFP API, such as http://localhost:8888.")]
+    help="Address of Kubeflow Pipelines, such as http://localhost:8080.")]
 CronOption = Annotated[str, typer.Option("--cron", metavar="'M H D M W'", help="Five fields, as cron has them (UTC).")]
 
 
@@ -160,7 +160,7 @@ def _host(host: str | None) -> str:
 
     if host is None:
         raise InputError("where is Kubeflow Pipelines? Give --host or set CONSORT_KFP_HOST, for example "
-                         "http://localhost:8888 after `kubectl port-forward -n kubeflow svc/ml-pipeline 8888`.")
+                         "http://localhost:8080 after `kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80`.")
     return host
 
 
