@@ -36,25 +36,26 @@ def train_ensembles(members_at_a_time: int = MEMBERS_AT_A_TIME) -> graph_compone
     """The pipeline that trains this many members at a time: a loop's limit is fixed when it is compiled."""
 
     @dsl.pipeline(name="answer")
-    def answer(run: str, store: str, target: str) -> None:
+    def answer(run: str, store: str, target: str, recompute: bool) -> None:
         _step(clean_up(target=target))
-        predicted = _step(predict_members(run=run, store=store))
+        predicted = _step(predict_members(run=run, store=store, recompute=recompute))
         evaluated = _step(evaluate_ensembles(run=run, store=store).after(predicted))
         _step(report(run=run, store=store).after(evaluated))
 
     @dsl.pipeline(name="train-and-answer")
-    def train_and_answer(run: str, members: list, store: str, target: str) -> None:
-        last = answer(run=run, store=store, target=target).set_caching_options(False)
+    def train_and_answer(run: str, members: list, store: str, target: str, recompute: bool) -> None:
+        last = answer(run=run, store=store, target=target, recompute=recompute).set_caching_options(False)
         with (dsl.ExitHandler(last, name="members"),
               dsl.ParallelFor(members, name="each member", parallelism=members_at_a_time) as member):
             _step(train_member(member=member, run=run, store=store, target=target))
 
     @dsl.pipeline(name="train-ensembles", description="Train a study's members, compare ensembles, report.",
                   pipeline_config=_pipeline_config())
-    def pipeline(study: str, store: str = "", grow: bool = False, target: str = "cluster") -> None:
+    def pipeline(study: str, store: str = "", grow: bool = False, target: str = "cluster",
+                 recompute: bool = False) -> None:
         planned = _step(plan_study(study=study, store=store, grow=grow))
         answered = train_and_answer(run=planned.outputs["run"], members=planned.outputs["members"], store=store,
-                                    target=target).set_caching_options(False)
+                                    target=target, recompute=recompute).set_caching_options(False)
         _step(confirm_answer(run=planned.outputs["run"], store=store).after(answered))
 
     return pipeline

@@ -127,7 +127,7 @@ def test_steps_run_as_the_user_of_the_images(on_kubernetes: dict[str, dict]) -> 
 def test_the_parameters_are_the_study_s(spec: dict) -> None:
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert {name: p.get("defaultValue") for name, p in parameters.items()} == {
-        "study": None, "store": "", "grow": False, "target": "cluster"}
+        "study": None, "store": "", "grow": False, "target": "cluster", "recompute": False}
 
 
 def test_the_compiled_package_in_the_repository_is_up_to_date(text: str) -> None:
