@@ -1,5 +1,6 @@
 """The whole pipeline, run by kfp on this machine: each step is the process that KFP would start in a pod."""
 
+import builtins
 import contextlib
 import json
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore:You may be attemping to run a task that uses custom:RuntimeWarning"),
 ]
+
 STUDY = """
 name = "pipe"
 data = { source = "digits", train_images = 160, val_images = 100 }
@@ -26,6 +28,14 @@ latency = { repeats = 3 }
 """
 GOOD = STUDY + '"wrn-10-1" = 2\n'
 ONE_CANNOT = STUDY + '"wrn-10-1" = 1\n"wrn-10-2" = { seeds = 1, recipe = { learning_rate = 1e30 } }\n'
+
+
+@pytest.fixture(autouse=True, scope="module")
+def print_as_before() -> Iterator[None]:
+    """kfp.local indents what tasks print by replacing `print`; two tasks at once leave it replaced."""
+    before = builtins.print
+    yield
+    builtins.print = before
 
 
 @dataclass(frozen=True)
