@@ -22,7 +22,7 @@ FAILURES = (S3Error, ServerError, InvalidResponseError, HTTPError, ConnectionErr
 
 FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded"}
 PASSING = {"SlowDown", "SlowDownRead", "SlowDownWrite", "InternalError", "ServiceUnavailable", "RequestTimeout",
-           "XMinioServerNotInitialized", "OperationAborted"}
+           "XMinioServerNotInitialized", "OperationAborted", "IncompleteBody"}
 REMEDIES = {
     "InvalidAccessKeyId": "the server does not know this access key: check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "the secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY",
