@@ -1,4 +1,4 @@
-"""Why a job failed, from what the cluster still knows: its own condition, its pod's end, its last lines, its events."""
+"""Why a member's job failed, from what the cluster knows: its condition, its pod's end and last lines, its events."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ def failure_reason(api: "KubernetesApi", job: str, container: str, error: str, s
     """
     if error:
         return error
-    pods = api.list("Pod", f"{names.OPERATOR_JOB_LABEL}={job}") or api.list("Pod", f"{names.JOB_LABEL}={job}")
+    pods = api.list("Pod", f"{names.OPERATOR_JOB_LABEL}={job}")
     for pod in sorted(pods, key=lambda p: pod_status(p).exit_code or 0, reverse=True):
         ended = pod_status(pod)
         lines = last_lines(api, ended.name, container)

@@ -37,7 +37,7 @@ class Feed:
         self.happenings: queue.Queue[Happening] = queue.Queue()
         self.stopped = threading.Event()
         self.followed: set[str] = set()
-        self.following = 0
+        self.free_logs = threading.Semaphore(MAX_FOLLOWED_LOGS)
 
     def start(self) -> None:
         for kind, selector in self.watched.items():
@@ -55,10 +55,9 @@ class Feed:
 
     def follow_log(self, pod: str, uid: str, container: str) -> None:
         """Follow this pod's log from its beginning, unless it is followed or too many are."""
-        if uid in self.followed or self.following >= MAX_FOLLOWED_LOGS:
+        if uid in self.followed or not self.free_logs.acquire(blocking=False):
             return
         self.followed.add(uid)
-        self.following += 1
         self._thread(partial(self._lines, pod, container))
 
     def _thread(self, work: Callable[[], None]) -> None:
@@ -84,7 +83,7 @@ class Feed:
         except ConsortError:
             return  # the pod has gone, or its log with it; its state comes through the watch
         finally:
-            self.following -= 1
+            self.free_logs.release()
 
 
 @contextmanager
@@ -102,4 +101,4 @@ def member_selector(member: str | None = None) -> str:
     """Selects the objects of one member, or of all."""
     if member is not None:
         return f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{names.MEMBER_LABEL}={member}"
-    return f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{names.COMPONENT_LABEL}=member"
+    return f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{names.COMPONENT_LABEL}={names.MEMBER}"

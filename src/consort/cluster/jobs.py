@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from consort.cluster.explain import last_lines
 from consort.cluster.follow import Happening, feed
+from consort.cluster.owner import share
 from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, StepFailed
 from consort.kube import names
 from consort.kube.status import JobStatus, job_status, pod_status
@@ -24,6 +25,7 @@ Say = Callable[[str], None]
 def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, say: Say) -> None:
     """Create the Job, or adopt the running one of this name; an ended one is replaced. Raises StepFailed with its end.
 
+    owner: reference to what the Job shall not outlive; an adopted one that has owners gets this one too.
     say: is told what the Job waits for."""
     name = job["metadata"]["name"]
     if owner:
@@ -31,7 +33,7 @@ def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, sa
     labels = job["metadata"]["labels"]
     selector = ",".join(f"{key}={labels[key]}" for key in (names.MANAGED_BY_LABEL, names.RUN_LABEL))
     with feed(api, {"Job": selector, "Pod": f"{names.JOB_LABEL}={name}"}) as events:
-        current = _create_or_adopt(api, job)
+        current = _create_or_adopt(api, job, owner)
         deadline = time.monotonic() + job["spec"]["activeDeadlineSeconds"] + GRACE_SECONDS
         while time.monotonic() < deadline:
             happening = events.next(1.0)
@@ -47,7 +49,7 @@ def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, sa
                              f"{name} -n {api.namespace}` tells more.")
 
 
-def _create_or_adopt(api: "KubernetesApi", job: dict) -> dict:
+def _create_or_adopt(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None) -> dict:
     deadline = time.monotonic() + CLEAR_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -60,6 +62,7 @@ def _create_or_adopt(api: "KubernetesApi", job: dict) -> dict:
             api.delete("Job", there["metadata"]["name"], uid=there["metadata"]["uid"])
             time.sleep(1.0)
         else:
+            share(api, "Job", there, owner)
             return there
     raise ClusterUnavailable(f"an earlier Job {job['metadata']['name']} is not gone {CLEAR_SECONDS:.0f} s after it was "
                              f"deleted: does its pod hang on a node that is away?")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from consort import members
 from consort.cluster.explain import failure_reason
 from consort.cluster.follow import Feed, Happening, feed, member_selector
+from consort.cluster.owner import share
 from consort.errors import AlreadyExists, ClusterUnavailable
 from consort.kube import names
 from consort.kube.pytorch_job import CONTAINER
@@ -120,7 +121,7 @@ class MemberJobs:
         if ended:  # the store does not have the member, so that this job's end is not the member's
             self.api.delete("PyTorchJob", name, uid=job["metadata"]["uid"])
             return
-        self._own(job)
+        share(self.api, "PyTorchJob", job, self.owner)
         self.listen(member, "started", {"job": name})
         wanted_hash = self.build(member)["metadata"]["labels"][names.SPEC_HASH_LABEL]
         if job["metadata"]["labels"].get(names.SPEC_HASH_LABEL) != wanted_hash:
@@ -141,13 +142,6 @@ class MemberJobs:
                 if (found := self.api.get("PyTorchJob", job["metadata"]["name"])) is not None:
                     return found  # else it is gone again
         raise ClusterUnavailable(f"the job {job['metadata']['name']} comes and goes: does somebody else delete it?")
-
-    def _own(self, job: dict) -> None:
-        """Let an adopted job live as long as any of its owners; one without owners stays free."""
-        references = job["metadata"].get("ownerReferences", [])
-        if self.owner and references and all(r["uid"] != self.owner["uid"] for r in references):
-            self.api.patch("PyTorchJob", job["metadata"]["name"], {"metadata": {
-                "ownerReferences": [*references, dict(self.owner)]}})
 
     def _take(self, events: Feed) -> None:
         """Act on everything that has happened; waits up to a second for the first."""

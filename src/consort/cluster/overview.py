@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from consort import members
 from consort.cluster.explain import last_lines
+from consort.cluster.follow import member_selector
 from consort.kube import names
 from consort.kube.pytorch_job import CONTAINER
 from consort.kube.status import job_status, pod_status
@@ -37,14 +38,13 @@ class MemberState:
 
 def member_states(api: "KubernetesApi", store: Store, wanted: Sequence[str]) -> list[MemberState]:
     """The state of every member: from the store where it ended, from its job and pod where it has one."""
-    selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{names.COMPONENT_LABEL}=member"
-    jobs = {job["metadata"]["name"]: job for job in api.list("PyTorchJob", selector)}
-    pods = _newest_masters(api.list("Pod", selector)) if jobs else {}
-    states: list[MemberState] = []
-    for member in wanted:
-        name = names.member_job_name(member)
-        states.append(_state(api, store, member, jobs.get(name), pods.get(name), len(states) < MAX_LOGS))
-    return states
+    jobs = {job["metadata"]["name"]: job for job in api.list("PyTorchJob", member_selector())}
+    pods = _newest_masters(api.list("Pod", member_selector())) if jobs else {}
+    named = {member: names.member_job_name(member) for member in wanted}
+    running = [name for name in named.values() if name in pods and pod_status(pods[name]).phase == "Running"]
+    read = set(running[:MAX_LOGS])
+    return [_state(api, store, member, jobs.get(name), pods.get(name), name in read)
+            for member, name in named.items()]
 
 
 def _state(api: "KubernetesApi", store: Store, member: str, job: dict | None, pod: dict | None,
@@ -59,7 +59,7 @@ def _state(api: "KubernetesApi", store: Store, member: str, job: dict | None, po
     if pod is None:
         return MemberState(member, status.state, detail=status.message)
     there = pod_status(pod)
-    progress = _progress(api, there.name) if read_log and there.phase == "Running" else {}
+    progress = _progress(api, there.name) if read_log else {}
     return MemberState(member, status.state, there.name, there.node or "", there.restarts, progress.get("epoch"),
                        progress.get("epochs"), progress.get("loss"), there.stuck or there.reason or "")
 
@@ -86,13 +86,13 @@ class RunState:
     answered: bool
 
 
-def runs(store: Store, api: "KubernetesApi | None") -> list[RunState]:
+def runs(store: Store, api: "KubernetesApi") -> list[RunState]:
     """The runs that the store knows, with the jobs that the namespace has for each."""
     found = [key.split("/") for key in store.list(keys.STUDIES)]
     planned = sorted({(parts[1], parts[2]) for parts in found if len(parts) == 4})
     answered = {(parts[1], parts[2]) for parts in found if parts[-1] == "summary.json"}
     jobs = [j for kind in ("Job", "PyTorchJob") for j in api.list(kind, f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}")
-            if job_status(j).state not in ("succeeded", "failed")] if api else []
+            if job_status(j).state not in ("succeeded", "failed")]
     counts = [(j["metadata"]["labels"].get(names.STUDY_LABEL), j["metadata"]["labels"].get(names.RUN_LABEL))
               for j in jobs]
     return [RunState(f"{study}/{run}", counts.count((study, run)), (study, run) in answered)

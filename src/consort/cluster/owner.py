@@ -24,6 +24,13 @@ def owner_of_pod(api: "KubernetesApi", pod_name: str | None) -> dict[str, Any] |
             "uid": controller["uid"], "controller": False, "blockOwnerDeletion": False}
 
 
+def share(api: "KubernetesApi", kind: str, job: Mapping[str, Any], owner: Mapping[str, Any] | None) -> None:
+    """Let an adopted job live as long as any of its owners, of which `owner` is one; one without owners stays free."""
+    references = job["metadata"].get("ownerReferences", [])
+    if owner and references and all(r["uid"] != owner["uid"] for r in references):
+        api.patch(kind, job["metadata"]["name"], {"metadata": {"ownerReferences": [*references, dict(owner)]}})
+
+
 def has_ended(kind: str, owner: Mapping[str, Any] | None, uid: str) -> bool:
     """Whether this owner, as the cluster knows it now, will never again look after what it created."""
     if owner is None or owner["metadata"]["uid"] != uid:
