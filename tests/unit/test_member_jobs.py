@@ -60,6 +60,15 @@ class Operator:
         self.end_pod(job, 0)
         self.condition(job, "Succeeded")
 
+    def lack_node(self, job: str) -> None:
+        self.cluster.set_status("Pod", f"{job}-master-0", {"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}]})
+
+    def lack_image(self, job: str) -> None:
+        waiting = {"name": "pytorch", "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff",
+                                                                               "message": "no such image"}}}
+        self.cluster.set_status("Pod", f"{job}-master-0", {"phase": "Pending", "containerStatuses": [waiting]})
+
     def end_pod(self, job: str, code: int, reason: str = "Error") -> None:
         ended = {"name": "pytorch", "restartCount": 0, "state": {"terminated": {"exitCode": code, "reason": reason}}}
         self.cluster.set_status("Pod", f"{job}-master-0", {"phase": "Failed" if code else "Succeeded",
@@ -95,9 +104,9 @@ class World:
         self.told: list[tuple[str, str, Mapping[str, Any]]] = []
 
     def run(self, wanted: list[str] = MEMBERS, at_a_time: int = 10, owner: Mapping[str, Any] | None = None,
-            settings: str = "one", create: bool = True) -> Outcome:
+            settings: str = "one", create: bool = True, deadline_seconds: float = 60.0) -> Outcome:
         jobs = MemberJobs(self.cluster, self.store, build(self.store, settings),  # type: ignore[arg-type]
-                          lambda *event: self.told.append(event), at_a_time, 60.0, owner)
+                          lambda *event: self.told.append(event), at_a_time, deadline_seconds, owner)
         return jobs.run(wanted, create)
 
     def events(self, name: str) -> list[tuple[str, Mapping[str, Any]]]:
@@ -257,15 +266,44 @@ def test_success_without_a_record_is_a_failure(world: World) -> None:
 
 
 def test_a_pod_that_cannot_start_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stuck(name: str) -> None:
-        waiting = {"name": "pytorch", "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff",
-                                                                               "message": "no such image"}}}
-        world.cluster.set_status("Pod", f"{name}-master-0", {"phase": "Pending", "containerStatuses": [waiting]})
-
     monkeypatch.setattr("consort.cluster.member_jobs.STUCK_SECONDS", 0.2)
-    world.operator.act[MEMBERS[0]] = stuck
+    world.operator.act[MEMBERS[0]] = world.operator.lack_image
     assert "ImagePullBackOff: no such image" in world.run([MEMBERS[0]]).failed[MEMBERS[0]]
     assert world.cluster.get("PyTorchJob", MEMBERS[0]) is None
+
+
+def test_a_pod_that_waited_for_a_node_is_given_up_where_it_then_cannot_start(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_a_node(name: str) -> None:
+        world.operator.lack_node(name)
+        world.operator.lack_image(name)
+
+    monkeypatch.setattr("consort.cluster.member_jobs.STUCK_SECONDS", 0.2)
+    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 3.0)
+    world.operator.act[MEMBERS[0]] = find_a_node
+    assert "ImagePullBackOff: no such image" in world.run([MEMBERS[0]], deadline_seconds=0.0).failed[MEMBERS[0]]
+
+
+def test_a_job_whose_pod_never_started_is_ended_after_its_deadline(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consort.cluster.member_jobs.STUCK_SECONDS", 0.1)
+    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 0.2)
+    world.operator.act[MEMBERS[0]] = world.operator.lack_node
+    reason = world.run([MEMBERS[0]], deadline_seconds=0.2).failed[MEMBERS[0]]
+    assert "within its deadline" in reason and "Unschedulable: no room" in reason
+    assert world.cluster.get("PyTorchJob", MEMBERS[0]) is None
+
+
+def test_the_deadline_does_not_run_while_a_queue_holds_the_job_back(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait_for_quota(name: str) -> None:
+        world.operator.condition(name, "Suspended")
+        time.sleep(1.5)
+        world.operator.succeed(name)
+
+    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 0.2)
+    world.operator.act[MEMBERS[0]] = wait_for_quota
+    assert world.run([MEMBERS[0]], deadline_seconds=0.2).trained == [MEMBERS[0]]
 
 
 def test_a_member_that_runs_out_of_memory_again_and_again_is_given_up(world: World) -> None:

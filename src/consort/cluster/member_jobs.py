@@ -26,7 +26,7 @@ MAX_HOPELESS_ENDS = 3
 STUCK_SECONDS = 120.0
 """A pod that cannot start for this long (its image cannot be pulled, a Secret is missing) is given up."""
 SILENCE_SECONDS = 600.0
-"""After its deadline, a job that the operator says nothing of is given up when this has passed too."""
+"""After its deadline, a job that has not ended is given up when this has passed too."""
 SYNC_SECONDS = 60.0
 CREATE_ATTEMPTS = 5
 
@@ -45,8 +45,13 @@ class _Followed:
     """Uids of the master's pods, in order: each after the first is a restart."""
     hopeless: set[str] = field(default_factory=set)
     """Uids of pods that ended in a way that the next ones will too."""
+    stuck: str = ""
+    """What keeps the pod from starting now."""
     stuck_since: float | None = None
+    """Since when that is something that waiting does not help against."""
     warned: set[str] = field(default_factory=set)
+    suspended: bool = False
+    """Whether a queue holds the job back: nothing of it runs, and the operator does not count its deadline."""
 
 
 class MemberJobs:
@@ -117,7 +122,8 @@ class MemberJobs:
             return
         status = job_status(job)
         ended = status.state in ("succeeded", "failed") or "deletionTimestamp" in job["metadata"]
-        self.active[name] = _Followed(member, time.monotonic(), clearing=ended, job_uid=job["metadata"]["uid"])
+        self.active[name] = _Followed(member, time.monotonic(), clearing=ended, job_uid=job["metadata"]["uid"],
+                                      suspended=not ended and status.state == "suspended")
         if ended:  # the store does not have the member, so that this job's end is not the member's
             self.api.delete("PyTorchJob", name, uid=job["metadata"]["uid"])
             return
@@ -173,6 +179,7 @@ class MemberJobs:
             self._conclude(name, "its job was deleted")
         elif not followed.clearing and not deleted:
             status = job_status(job)
+            followed.suspended = status.state == "suspended"
             if status.state == "succeeded":
                 self._conclude(name, None)
             elif status.state == "failed":
@@ -185,6 +192,7 @@ class MemberJobs:
             return
         status, uid = pod_status(happening.object), happening.object["metadata"]["uid"]
         if happening.type == "DELETED":
+            followed.stuck, followed.stuck_since = "", None
             return
         if uid not in followed.pods:
             followed.pods.append(uid)
@@ -193,7 +201,9 @@ class MemberJobs:
                 self.listen(followed.member, "retry", {"text": "its pod ended and is started again"})
         self.listen(followed.member, "placed", {"pod": status.name, "node": status.node, "phase": status.phase,
                                                 "restarts": len(followed.pods) - 1 + status.restarts})
-        followed.stuck_since = (followed.stuck_since or time.monotonic()) if status.stuck else None
+        followed.stuck = status.stuck or ""
+        cannot_start = bool(status.stuck) and not followed.stuck.startswith("Unschedulable")  # a node may still join
+        followed.stuck_since = (followed.stuck_since or time.monotonic()) if cannot_start else None
         if status.stuck and status.stuck not in followed.warned:
             followed.warned.add(status.stuck)
             self.listen(followed.member, "warning", {"text": status.stuck})
@@ -202,10 +212,9 @@ class MemberJobs:
         if status.reason in HOPELESS_ENDS:
             followed.hopeless.add(uid)
             if len(followed.hopeless) == MAX_HOPELESS_ENDS:
-                name = labels[names.OPERATOR_JOB_LABEL]
-                self.api.delete("PyTorchJob", name)
-                self._conclude(name, f"{MAX_HOPELESS_ENDS} of its pods ended with {status.reason}" + (
-                    ". Raise [cluster] memory." if status.reason == "OOMKilled" else f": {status.message}"))
+                remedy = ". Raise [cluster] memory." if status.reason == "OOMKilled" else f": {status.message}"
+                self._give_up(labels[names.OPERATOR_JOB_LABEL],
+                              f"{MAX_HOPELESS_ENDS} of its pods ended with {status.reason}{remedy}")
 
     def _line(self, happening: Happening) -> None:
         followed = self.active.get(happening.name.removesuffix("-master-0"))
@@ -220,14 +229,19 @@ class MemberJobs:
     def _check_times(self) -> None:
         now = time.monotonic()
         for name, followed in list(self.active.items()):
-            cannot_start = followed.stuck_since is not None and now - followed.stuck_since > STUCK_SECONDS and not any(
-                text.startswith("Unschedulable") for text in followed.warned)  # a node may still join
-            if cannot_start:
-                self.api.delete("PyTorchJob", name)
-                self._conclude(name, f"its pod could not start: {sorted(followed.warned)[-1]}")
+            if followed.suspended:
+                followed.since = now
+            if followed.stuck_since is not None and now - followed.stuck_since > STUCK_SECONDS:
+                self._give_up(name, f"its pod could not start: {followed.stuck}")
             elif now - followed.since > self.deadline_seconds + SILENCE_SECONDS:
-                self._conclude(name, f"its job {name} neither ended nor failed within its deadline of "
-                                     f"{self.deadline_seconds:.0f} s. Does the Training Operator run?")
+                self._give_up(name, f"its job {name} neither ended nor failed within its deadline of "
+                                    f"{self.deadline_seconds:.0f} s. "
+                                    + (followed.stuck or "Does the Training Operator run?"))
+
+    def _give_up(self, name: str, reason: str) -> None:
+        """End a job that would not end by itself: Kubernetes counts no deadline of a pod that did not start."""
+        self.api.delete("PyTorchJob", name)
+        self._conclude(name, reason)
 
     def _conclude(self, name: str, reason: str | None) -> None:
         """The job ended: well, for no reason. The store decides whether the member is there."""
