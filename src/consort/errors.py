@@ -79,6 +79,16 @@ class StepFailed(ConsortError):
         self.exit_code = exit_code if exit_code > 0 else 128 - exit_code
 
 
+def system_reason(error: Exception) -> str:
+    """What the operating system said that made others raise this error; the error's class where it said nothing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:
     """An InputError for a name that nothing answers to, listing the nearest known names (or all of a few)."""
     known = sorted(known)

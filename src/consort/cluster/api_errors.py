@@ -12,7 +12,7 @@ from typing import Any
 from urllib3.exceptions import ReadTimeoutError, SSLError
 
 from consort.cluster.kinds import KINDS
-from consort.errors import InputError
+from consort.errors import InputError, system_reason
 
 PASSING_STATUS = {408, 429, 500, 502, 503, 504}
 CUT_DURING_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, TimeoutError)
@@ -107,9 +107,4 @@ def reason(error: Exception) -> str:
     """In a few words why there was no answer."""
     if isinstance(error, ReadTimeoutError):
         return "no answer"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
+    return system_reason(error)

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import ParseError
 from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError, SSLError
 
-from consort.errors import ConsortError, InputError, StoreUnavailable
+from consort.errors import ConsortError, InputError, StoreUnavailable, system_reason
 
 Result = TypeVar("Result")
 
@@ -102,9 +102,4 @@ def reason(error: Exception) -> str:
     status = status_of(error)
     if status is not None:
         return f"HTTP status {status}"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
+    return system_reason(error)
