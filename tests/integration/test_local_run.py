@@ -288,8 +288,10 @@ def test_a_planned_run_needs_neither_study_file_nor_source(copy: Path, tmp_path:
     done = consort("evaluate", ref, *store, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["missing"] == {lost: "its pod was evicted"}
-    assert consort("report", ref, *store).returncode == 0
+    assert consort("report", ref, *store, "--output", str(tmp_path / "copy")).returncode == 0
     assert "its pod was evicted" in (run / "report.html").read_text()
+    copied = {file.name for file in (tmp_path / "copy").iterdir()}
+    assert copied == {file.name for file in run.iterdir()} - {"plan.json"}
 
 
 def test_nothing_to_predict_needs_no_torch(copy: Path) -> None:

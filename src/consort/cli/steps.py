@@ -179,19 +179,19 @@ def evaluate(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: Dat
 def report(
     study: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
-    output: Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Copy its files to this folder too.",
+    output: Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Copy it into this folder too.",
                                                 show_default=False)] = None,
     data: DataOption = None,
 ) -> None:
     """Write the report of a STUDY that was evaluated."""
-    from consort.report import write_report
+    from consort.report import copy_report, write_report
 
     target = _target(study, store, data)
-    for key in write_report(target.store, target.plan.study.name, target.plan.run):
+    of_run = target.plan.study.name, target.plan.run
+    for key in write_report(target.store, *of_run):
         print(f"{target.store.uri}/{key}")
-        if output is not None:
-            output.mkdir(parents=True, exist_ok=True)
-            (output / Path(key).name).write_bytes(target.store.read(key))
+    if output is not None:
+        print(f"copied to {copy_report(target.store, *of_run, output)}")
 
 
 def _target(study: Path, store: str, data: str | None) -> "LocalRun":
