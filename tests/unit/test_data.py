@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consort.data.image_folder import ImageFolder
-from consort.data.prepare import channel_statistics, prepare, prepare_test_set, split_indices
+from consort.data.prepare import channel_statistics, prepare, split_indices
 from consort.data.prepared import Prepared, open_prepared
 from consort.errors import InputError, IntegrityError, MissingKey
 from consort.store import Store, keys, open_store
 from consort.study import Data
 from image_files import encoded, image_set, picture, write_folder, write_zip
+from prepared_images import prepared
 
 untimed = settings(deadline=None)
 
@@ -33,10 +33,6 @@ class Counted:
 
     def __call__(self, done: int, total: int) -> None:
         self.calls.append((done, total))
-
-
-def prepared(store: Store, source: Path, progress=lambda done, total: None, **settings) -> Prepared:
-    return prepare(store, Data(source=str(source), **settings), Path(), Path(store.uri) / "unused-cache", progress)
 
 
 def by_pixels(data: Prepared, split: str) -> dict[bytes, int]:
@@ -331,77 +327,3 @@ def test_digits_are_the_same_everywhere(store, tmp_path):
     assert data.images("train").max() == 255
     assert np.bincount(data.labels("test")).min() > 100
     assert data.fingerprint == "035c91bd85e6"
-
-
-# Further test sets
-
-def further(store: Store, like: Prepared, source: Path, **settings) -> Prepared:
-    return prepare_test_set(store, "shifted", str(source), like, Data(source="x", **settings), Path(), Path("/unused"))
-
-
-def test_further_test_set_keeps_class_numbers_and_statistics(store, tmp_path):
-    like = prepared(store, write_folder(tmp_path / "a", image_set()))
-    only_dogs = {"test/dog/0.png": encoded(picture(77)), "test/dog/1.png": encoded(picture(78, 16, 16))}
-    data = further(store, like, write_folder(tmp_path / "b", only_dogs))
-    assert (data.classes, data.counts, data.manifest.mean) == (like.classes, {"test": 2}, like.manifest.mean)
-    assert data.labels("test").tolist() == [1, 1]
-    assert data.images("test")[0].tolist() == picture(77).tolist()
-    assert data.images("test").shape == (2, 8, 8, 3)
-    assert data.fingerprint != like.fingerprint
-
-
-def test_further_test_set_of_oblong_images_is_not_squared(store, tmp_path):
-    like = prepared(store, write_folder(tmp_path / "a", image_set(height=8, width=12)))
-    same = further(store, like, write_folder(tmp_path / "b", {"test/dog/0.png": encoded(picture(5, 8, 12))}))
-    assert same.images("test").shape == (1, 8, 12, 3)
-    with pytest.raises(InputError, match="shifted has images of 8x8 pixels, the training data of 8x12"):
-        further(store, like, write_folder(tmp_path / "c", {"test/dog/0.png": encoded(picture(5))}))
-
-
-def test_further_test_set_with_an_unknown_class(store, tmp_path):
-    like = prepared(store, write_folder(tmp_path / "a", image_set()))
-    folder = write_folder(tmp_path / "b", {"test/cow/0.png": encoded(picture(0))})
-    with pytest.raises(InputError, match="shifted has classes that the training data lacks: cow"):
-        further(store, like, folder)
-
-
-def test_further_test_set_must_be_images(store, tmp_path):
-    like = prepared(store, write_folder(tmp_path / "a", image_set()))
-    with pytest.raises(InputError, match="must be an image folder or zip"):
-        further(store, like, Path("digits"))
-
-
-# Large images, which stay files
-
-def test_large_images_are_listed_and_not_copied(store, tmp_path):
-    folder = write_folder(tmp_path / "large", image_set(3, 1, height=230, width=240))
-    data = prepared(store, folder)
-    assert (data.manifest.layout, data.counts) == ("files", {"train": 5, "val": 1, "test": 2})
-    assert data.image_root == folder
-    assert sorted(data.paths("train") + data.paths("val")) == [e.path for e in ImageFolder(folder).train()]
-    for split in ("train", "val", "test"):
-        assert [data.classes[label] for label in data.labels(split)] == [p.split("/")[1] for p in data.paths(split)]
-    assert not [key for key in store.list("data") if "images" in key]
-
-
-def test_fingerprint_of_large_images_is_of_their_content(store, tmp_path):
-    files = image_set(3, 1, height=230, width=240)
-    plain = prepared(store, write_folder(tmp_path / "a", files))
-    moved = prepared(store, write_zip(tmp_path / "b.zip", files))
-    assert moved.fingerprint == plain.fingerprint
-    assert moved.image_root == tmp_path / "b.zip"
-    other = prepared(store, write_folder(tmp_path / "c", {**files, "test/cat/000.png": encoded(picture(9, 230, 240))}))
-    assert other.fingerprint != plain.fingerprint
-
-
-def test_large_images_of_several_sizes_stay_files(store, tmp_path):
-    files = image_set(3, 1, height=230, width=240) | {"train/cat/000.png": encoded(picture(0, 300, 100))}
-    assert prepared(store, write_folder(tmp_path / "a", files)).manifest.layout == "files"
-
-
-def test_further_test_set_of_large_images(store, tmp_path):
-    files = image_set(3, 1, height=230, width=240)
-    like = prepared(store, write_folder(tmp_path / "a", files))
-    data = further(store, like, write_folder(tmp_path / "b", {p: d for p, d in files.items() if "test/dog" in p}))
-    assert (data.manifest.layout, data.labels("test").tolist()) == ("files", [1])
-    assert data.image_root == tmp_path / "b"

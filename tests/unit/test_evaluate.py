@@ -6,83 +6,17 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 
 from consort.comparisons import format_macs
-from consort.data.prepared import DataManifest, Prepared, open_prepared
 from consort.ensemble_rows import COLUMNS
 from consort.errors import IncompleteRun, InputError, IntegrityError, MissingKey
 from consort.evaluate import evaluate
-from consort.records import LatencyRecord, MemberRecord, sha256, to_json
 from consort.store import Store, keys, open_store
-from consort.study import parse_study
-
-CLASSES = ["cat", "dog", "owl"]
-VAL = [0, 1, 2, 0]
-TEST = [1, 2, 0, 1]
-MACS = {"wrn-10-1": 10_000_000, "wrn-10-2": 40_000_000}
-
-
-def npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def write_data(store: Store, cache: Path, classes=CLASSES, **labels) -> Prepared:
-    """Prepared data that has labels only: evaluation reads nothing else."""
-    contents = {f"{split}-labels.npy": npy(np.array(values, dtype=np.int64)) for split, values in labels.items()}
-    manifest = DataManifest("owls", "arrays", list(classes), {split: len(v) for split, v in labels.items()}, [8, 8],
-                            [0.5] * 3, [0.2] * 3,
-                            {name: {"sha256": sha256(data), "bytes": len(data)} for name, data in contents.items()})
-    for name, data in contents.items():
-        store.write(keys.data_file(manifest.fingerprint, name), data)
-    store.write(keys.data_manifest(manifest.fingerprint), to_json(manifest))
-    return open_prepared(store, manifest.fingerprint, cache)
-
-
-def write_member(store: Store, data: Prepared, architecture: str, seed: int, val: np.ndarray, test: np.ndarray,
-                 imported: bool = False) -> str:
-    member_id = f"{architecture}-s{seed}-0123456789"
-    files = {f"logits-{split}.npy": npy(np.asarray(logits, dtype=np.float32))
-             for split, logits in (("val", val), ("test", test))}
-    for name, content in files.items():
-        store.write(keys.member_file(member_id, name), content)
-    macs = MACS.get(architecture, 1_000_000)
-    store.write(keys.member_record(member_id), to_json(MemberRecord(
-        id=member_id, architecture=architecture, data=data.fingerprint, recipe={}, seed=seed,
-        files={name: {"sha256": sha256(c), "bytes": len(c)} for name, c in files.items()}, macs=macs,
-        params=macs // 100, input="8x8", val_accuracy=0.5, precision="float32", imported=imported,
-        train_images=0 if imported else 1000, train_macs=0 if imported else 3000 * macs,
-        train_cpu_seconds=0.0 if imported else 7.0 + seed)))
-    return member_id
-
-
-def voting(labels, right, strength: float) -> np.ndarray:
-    """Logits of a member that gives `strength` to the true class of the images in `right`, to the next class of the
-    others, and 0 to the rest."""
-    logits = np.zeros((len(labels), len(CLASSES)))
-    for image, label in enumerate(labels):
-        logits[image, label if image in right else (label + 1) % len(CLASSES)] = strength
-    return logits
-
-
-def study(text: str = "", architectures: str = '"wrn-10-1" = 3\n"wrn-10-2" = 1'):
-    return parse_study('name = "owls"\nquestion = "one or three?"\n[data]\nsource = "owls.zip"\n'
-                       f"[architectures]\n{architectures}\n[evaluate]\nbootstrap = 200\nmixed_members = 2\n{text}\n",
-                       "owls.toml")
-
-
-LATENCIES = {"wrn-10-1": 2.0, "wrn-10-2": 5.0}
-
-
-def latency(architecture: str) -> LatencyRecord:
-    ms = LATENCIES[architecture]
-    return LatencyRecord(architecture, "8x8", 3, 1, 1, "cpu", "float32", 5, ms, ms, ms, {}, "hw", {}, "today")
+from owl_members import CLASSES, LATENCIES, TEST, VAL, Small, latency, row_of, study, voting, write_data, write_member
 
 
 @pytest.fixture
@@ -90,34 +24,9 @@ def store(tmp_path) -> Store:
     return open_store(str(tmp_path / "store"))
 
 
-class Small:
-    """Three small members that err on different images, and a large one that is worse."""
-
-    def __init__(self, store: Store, cache: Path) -> None:
-        self.store, self.cache = store, cache
-        self.data = write_data(store, cache, val=VAL, test=TEST)
-        self.ids = [
-            write_member(store, self.data, "wrn-10-1", 0, voting(VAL, {0, 1, 2}, 4), voting(TEST, {0, 1, 2}, 4)),
-            write_member(store, self.data, "wrn-10-1", 1, voting(VAL, {0, 1, 3}, 2), voting(TEST, {0, 1, 3}, 2)),
-            write_member(store, self.data, "wrn-10-1", 2, voting(VAL, {0, 2, 3}, 4), voting(TEST, {0, 1}, 4)),
-            write_member(store, self.data, "wrn-10-2", 0, voting(VAL, {0, 1}, 4), voting(TEST, {0}, 4)),
-        ]
-
-    def evaluate(self, the_study=None, ids=None, also=None, latencies=None, missing=None, context=None) -> dict:
-        return evaluate(self.store, the_study or study(), "r1", self.ids if ids is None else ids, self.data,
-                        also or {}, latencies or {}, missing or {}, self.cache, context or {})
-
-
 @pytest.fixture
 def small(store, tmp_path) -> Small:
     return Small(store, tmp_path / "cache")
-
-
-def row_of(summary: dict, ensemble: str, combine: str = "geometric", test_set: str = "test") -> dict:
-    rows = [row for row in summary["rows"]
-            if (row["ensemble"], row["combine"], row["test_set"]) == (ensemble, combine, test_set)]
-    assert len(rows) == 1
-    return rows[0]
 
 
 def test_every_ensemble_has_a_row_per_method(small):
@@ -335,45 +244,6 @@ def test_training_cost_of_an_imported_member_is_unknown_not_nothing(small):
     assert row_of(summary, "1 x wrn-10-1 + 1 x resnet")["train_macs"] is None
     assert row_of(summary, "3 x wrn-10-1")["versus_train_macs"] == "1 x wrn-10-2"
     assert summary["members"][-1]["imported"]
-
-
-class TestFurtherTestSets:
-    def write_extra(self, small: Small, shifted: Prepared, right) -> None:
-        for member in small.ids:
-            key = keys.extra_logits(member, shifted.fingerprint)
-            content = npy(voting([2, 1], right, 4).astype(np.float32))
-            small.store.write(key, content)
-            small.store.write(key.removesuffix(".npy") + ".json", json.dumps({"sha256": sha256(content)}).encode())
-
-    def test_rows_of_their_own_with_the_same_selection(self, small):
-        shifted = write_data(small.store, small.cache, test=[2, 1])
-        self.write_extra(small, shifted, {0})
-        summary = small.evaluate(also={"fog": shifted})
-        assert [row["test_set"] for row in summary["rows"]] == ["test"] * 10 + ["fog"] * 10
-        fog, test = row_of(summary, "3 x wrn-10-1", test_set="fog"), row_of(summary, "3 x wrn-10-1")
-        assert (fog["accuracy_mean"], test["accuracy_mean"]) == (0.5, 0.5)
-        assert fog["temperature"] == test["temperature"]
-        assert (fog["versus_macs"], fog["gain_macs"]) == ("1 x wrn-10-2", 0.0)
-        assert (fog["gain_macs_low"], fog["gain_macs_high"]) == (0.0, 0.0)  # equal on every image
-
-    def test_without_logits_the_file_and_the_remedy_are_named(self, small):
-        shifted = write_data(small.store, small.cache, test=[2, 1])
-        key = keys.extra_logits(small.ids[0], shifted.fingerprint)
-        with pytest.raises(MissingKey, match=f"{key} is not in the store.*consort predict"):
-            small.evaluate(also={"fog": shifted})
-
-    def test_altered_logits_are_named(self, small):
-        shifted = write_data(small.store, small.cache, test=[2, 1])
-        self.write_extra(small, shifted, {0})
-        key = keys.extra_logits(small.ids[1], shifted.fingerprint)
-        small.store.write(key, npy(np.zeros((2, 3), dtype=np.float32)))
-        with pytest.raises(IntegrityError, match=f"{key} was altered"):
-            small.evaluate(also={"fog": shifted})
-
-    def test_other_classes_are_refused(self, small):
-        shifted = write_data(small.store, small.cache, classes=["cat", "dog", "emu"], test=[2, 1])
-        with pytest.raises(InputError, match=r"'fog' must be prepared with the classes .*got cat, dog, emu"):
-            small.evaluate(also={"fog": shifted})
 
 
 def test_files_hold_what_is_returned(small):
