@@ -67,8 +67,8 @@ def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
 
     from consort.cli.answer import print_answer
     from consort.cli.planning import planned_study
-    from consort.cluster.target import read_summary
     from consort.errors import IncompleteRun, MissingKey
+    from consort.runs import read_summary, unfinished
 
     console, opened = Console(), open_store_at(store)
     plan = planned_study(opened, study, console).plan
@@ -81,7 +81,7 @@ def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
     try:
         print_answer(console, read_summary(opened, plan), opened)
     except MissingKey:
-        missing = run.unfinished(failed)
+        missing = unfinished(opened, plan, failed)
         raise IncompleteRun(f"no job of {plan.study.name}/{plan.run} runs any more, and it has no answer yet; "
                             f"{len(missing)} of {len(plan.specs)} members are missing. `consort run {study} --target "
                             "cluster` goes on.") from None

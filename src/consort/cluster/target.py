@@ -1,29 +1,24 @@
 """Run a study on a cluster: a PyTorchJob per member, then a Job that predicts, evaluates and reports."""
 
-import importlib.util
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from consort import members
 from consort.cluster.jobs import run_job
 from consort.cluster.member_jobs import MemberJobs
-from consort.errors import IncompleteRun, MissingKey
+from consort.errors import MissingKey
 from consort.kube.images import Images
 from consort.kube.pytorch_job import member_job
 from consort.kube.step_jobs import answer_job
 from consort.plan import Plan
 from consort.progress import Listener, Outcome, Progress
+from consort.runs import import_members, nothing_finished, read_summary, to_train, unfinished
 from consort.store import Store, keys
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
-
-NOT_IMPORTED = ("its weights are imported by a command that has torch: run the study once with --only members --target "
-                "cluster where torch is installed")
 
 
 @dataclass(frozen=True)
@@ -42,13 +37,12 @@ class ClusterRun:
         """All stages, or one; returns the summary (empty after `only="members"`) and why each missing member is."""
         failed = self.train_members().failed if only in (None, "members") else {}
         summary = self.answer(failed) if only != "members" else {}
-        return summary, self.unfinished(failed)
+        return summary, unfinished(self.store, self.plan, failed)
 
     def train_members(self) -> Outcome:
         """Import and train what is missing, adopting what runs."""
-        self._import_members()
-        todo = [s.id for s in self.plan.specs if s.id not in self.plan.weights
-                and members.read_record(self.store, s.id) is None and members.read_failure(self.store, s.id) is None]
+        import_members(self.store, self.plan)
+        todo = [s.id for s in to_train(self.store, self.plan)]
         if not todo:
             return Outcome()
         at_a_time = self.at_a_time or self.plan.study.cluster.members_at_a_time
@@ -59,7 +53,7 @@ class ClusterRun:
 
     def follow(self) -> Outcome:
         """Follow the members that have a job, to their ends; creates nothing."""
-        running = [s.id for s in self.plan.specs if members.read_record(self.store, s.id) is None]
+        running = list(unfinished(self.store, self.plan, {}))
         if not running:
             return Outcome()
         with Progress(self.console, running, len(self.plan.specs) - len(running)) as progress:
@@ -73,26 +67,11 @@ class ClusterRun:
         """The PyTorchJob that trains one member of this study."""
         return member_job(member, self.store.uri, self.plan.study, self.plan.run, self.images)
 
-    def _import_members(self) -> None:
-        for spec in self.plan.specs:
-            if spec.id in self.plan.weights and members.read_record(self.store, spec.id) is None \
-                    and importlib.util.find_spec("torch"):
-                from consort.imports import import_member  # torch is needed here only when weights are imported
-
-                import_member(self.store, spec, self.plan.data, self.plan.weights[spec.id])
-
-    def unfinished(self, failed: Mapping[str, str]) -> dict[str, str]:
-        """Planned member -> why it is not there."""
-        absent = [s.id for s in self.plan.specs if members.read_record(self.store, s.id) is None]
-        known = {**dict.fromkeys(self.plan.weights, NOT_IMPORTED), **failed}
-        return {m: known.get(m) or members.why_missing(self.store, m) or "not finished" for m in absent}
-
     def answer(self, failed: Mapping[str, str]) -> dict:
         """Predict, evaluate and report in the cluster, unless the store has it all; the summary."""
-        missing = self.unfinished(failed)
+        missing = unfinished(self.store, self.plan, failed)
         if len(missing) == len(self.plan.specs):
-            raise IncompleteRun("no member finished, so there is nothing to evaluate:\n"
-                                + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
+            raise nothing_finished(missing)
         if (summary := self.answered(missing)) is not None:
             return summary
         self.console.print("evaluating in the cluster", highlight=False)
@@ -110,8 +89,3 @@ class ClusterRun:
         reported = self.store.exists(keys.study_file(self.plan.study.name, self.plan.run, "report.html"))
         same = {m["id"] for m in summary["members"]} == finished and summary["missing"].keys() == missing.keys()
         return summary if reported and same else None
-
-
-def read_summary(store: Store, plan: Plan) -> dict:
-    """The summary of a run that was evaluated; raises MissingKey where it was not."""
-    return json.loads(store.read(keys.study_file(plan.study.name, plan.run, "summary.json")))

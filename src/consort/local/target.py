@@ -1,7 +1,6 @@
 """Run a study on this machine: members side by side, then predict, measure latencies, evaluate and report."""
 
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from types import MappingProxyType
 from rich.console import Console
 
 from consort import architectures, hardware, members
-from consort.errors import IncompleteRun, StepFailed
+from consort.errors import StepFailed
 from consort.evaluate import evaluate
 from consort.local.scheduler import Job, Scheduler, train_command
 from consort.measurements import chosen, stored_here
@@ -22,6 +21,7 @@ from consort.predictions import missing_logits, no_torch
 from consort.progress import Outcome, Progress
 from consort.records import MemberRecord
 from consort.report import write_report
+from consort.runs import import_members, nothing_finished, read_summary, to_train, unfinished
 from consort.store import Store, keys
 from consort.study import MemberSpec
 
@@ -49,13 +49,12 @@ class LocalRun:
         if only in (None, "report"):
             write_report(self.store, self.plan.study.name, self.plan.run)
             summary = summary or read_summary(self.store, self.plan)
-        return summary, self.unfinished(failed)
+        return summary, unfinished(self.store, self.plan, failed)
 
     def train_members(self) -> Outcome:
         """Import and train what is missing. A member that failed before would fail again, and is left alone."""
-        self._import_members()
-        todo = [s for s in self.plan.specs if members.read_record(self.store, s.id) is None
-                and members.read_failure(self.store, s.id) is None]
+        import_members(self.store, self.plan)
+        todo = to_train(self.store, self.plan)
         if not todo:
             return Outcome()
         jobs = [Job(s.id, train_command(s.id, self.store.uri, self.plan.study.run)) for s in _costliest_first(todo)]
@@ -67,13 +66,6 @@ class LocalRun:
                                   lambda member: members.read_record(self.store, member) is not None)
             return scheduler.run(jobs)
 
-    def _import_members(self) -> None:
-        for spec in self.plan.specs:
-            if spec.id in self.plan.weights and members.read_record(self.store, spec.id) is None:
-                from consort.imports import import_member  # torch is needed here only when weights are imported
-
-                import_member(self.store, spec, self.plan.data, self.plan.weights[spec.id])
-
     def _slots(self, jobs: int) -> list[Mapping[str, str]]:
         """The environment of each place: one thread per process, and one GPU where there are GPUs."""
         gpus = hardware.gpus()
@@ -83,20 +75,14 @@ class LocalRun:
         places = [{**base, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else base for i in range(workers)]
         return list(places[:jobs])
 
-    def unfinished(self, failed: Mapping[str, str]) -> dict[str, str]:
-        """Planned member -> why it is not there: what this run or the store knows."""
-        absent = [s.id for s in self.plan.specs if members.read_record(self.store, s.id) is None]
-        return {m: failed.get(m) or members.why_missing(self.store, m) or "not finished" for m in absent}
-
     def evaluate(self, failed: Mapping[str, str] = MappingProxyType({})) -> dict:
         """Predict what is missing, measure latencies, compare every ensemble with the singles; the summary.
 
         failed: why members that this run tried are not there."""
-        missing = self.unfinished(failed)
+        missing = unfinished(self.store, self.plan, failed)
         finished = [s.id for s in self.plan.specs if s.id not in missing]
         if not finished:
-            raise IncompleteRun("no member finished, so there is nothing to evaluate:\n"
-                                + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
+            raise nothing_finished(missing)
         records = [record for m in finished if (record := members.read_record(self.store, m)) is not None]
         sizes = {record.architecture: record.input for record in records}
         classes, settings = len(self.plan.data.classes), self.plan.study.latency
@@ -132,11 +118,6 @@ class LocalRun:
                 "data": {"name": manifest.name, "fingerprint": self.plan.data.fingerprint, "counts": manifest.counts,
                          "layout": manifest.layout, "unreadable": manifest.unreadable},
                 "hardware": hardware.describe(), "versions": hardware.versions()}
-
-
-def read_summary(store: Store, plan: Plan) -> dict:
-    """The summary of a run that was evaluated."""
-    return json.loads(store.read(keys.study_file(plan.study.name, plan.run, "summary.json")))
 
 
 def _costliest_first(specs: Sequence[MemberSpec]) -> list[MemberSpec]:
