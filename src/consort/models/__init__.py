@@ -1,4 +1,4 @@
-"""Networks by name: `wrn-<depth>-<width>`, torchvision's, and `timm:<name>`.
+"""Networks by name: `wrn-<depth>-<width>`, `net-<stages>`, torchvision's, and `timm:<name>`.
 
 A family is a module with `answers_to(name)`, `names()`, `published(name)` and `build(name, classes)`; to add one, write
 the module and add it to FAMILIES.
@@ -13,7 +13,7 @@ from torch import nn
 
 from consort.errors import unknown_name
 
-FAMILIES = ("wide_resnet", "timm_models", "torchvision_models")
+FAMILIES = ("wide_resnet", "staged", "timm_models", "torchvision_models")
 """Asked in this order and imported when asked: torchvision alone takes seconds."""
 
 
@@ -50,4 +50,5 @@ def _family(name: str) -> ModuleType:
         if family.answers_to(name):
             return family
     known = [n for family in _families() for n in family.names()]
-    raise unknown_name("architecture", name, known, "Also wrn-<depth>-<width> with depth = 6n+4, and timm:<name>.")
+    raise unknown_name("architecture", name, known, "Also wrn-<depth>-<width> with depth = 6n+4, "
+                       "net-<stages> (docs/search.md), and timm:<name>.")
