@@ -48,6 +48,17 @@ SKELETONS = {"small": Skeleton("s", 32, 10, 16, 1, (1, 2, 2), None),
 _OF_LETTER = {skeleton.letter: name for name, skeleton in SKELETONS.items()}
 
 
+def expands(block: str) -> bool:
+    """Whether `expansion` means something in a stage of such blocks: a wide-residual block has none."""
+    return block != WIDE
+
+
+def repeats(block: str, depth: int) -> bool:
+    """Whether `skip` means something: an MBConv has its residual connection in blocks that keep the shape, which a
+    stage of one block has none of; a wide-residual block projects."""
+    return block == WIDE or depth > 1
+
+
 @dataclass(frozen=True)
 class Stage:
     """Blocks of one kind and width; the first one has the stage's stride."""
@@ -61,14 +72,11 @@ class Stage:
 
     @property
     def expands(self) -> bool:
-        """Whether `expansion` means something here: a wide-residual block has none."""
-        return self.block != WIDE
+        return expands(self.block)
 
     @property
     def repeats(self) -> bool:
-        """Whether `skip` means something here: an MBConv has its residual connection in blocks that keep the shape,
-        which a stage of one block has none of; a wide-residual block projects."""
-        return self.block == WIDE or self.depth > 1
+        return repeats(self.block, self.depth)
 
     def repaired(self) -> "Stage":
         """The same stage with every value that means nothing at its default, so that equal networks are equal."""

@@ -62,9 +62,9 @@ class StageChoices:
 
     def canonical(self, indices: Sequence[int]) -> Encoding:
         """The first of the encodings of the same stage."""
-        stage = Stage(*(gene[index] for gene, index in zip(self.genes, indices, strict=True)))
-        return (*indices[:_EXPANSION], indices[_EXPANSION] if stage.expands else 0,
-                indices[_SKIP] if stage.repeats else 0)
+        block, depth = self.block[indices[_BLOCK]], self.depth[indices[_DEPTH]]
+        return (*indices[:_EXPANSION], indices[_EXPANSION] if networks.expands(block) else 0,
+                indices[_SKIP] if networks.repeats(block, depth) else 0)
 
     @cached_property
     def variants(self) -> tuple[Encoding, ...]:
@@ -163,12 +163,14 @@ class Space:
         A choice that means something only after the change is free, so that of two candidates either both are
         neighbours of each other or none is.
         """
-        whole, length, changed = self.canonical(encoding), len(GENES), []
-        for place, stage in enumerate(self.stages * self.members):
-            start = place * length
-            changed += [self.canonical((*whole[:start], *other, *whole[start + length:]))
-                        for other in stage.neighbours(whole[start:start + length])]
-        return [e for e in dict.fromkeys(changed) if e != whole]
+        members, changed = self._members_of(self.canonical(encoding)), []
+        for place, member in enumerate(members):
+            parts, rest = self._stages_of(member), members[:place] + members[place + 1:]
+            for number, stage in enumerate(self.stages):
+                for other in stage.neighbours(parts[number]):
+                    new = sum((*parts[:number], other, *parts[number + 1:]), ())
+                    changed.append(sum(sorted((*rest, new)), ()))
+        return list(dict.fromkeys(changed))
 
     def draw_unseen(self, rng: random.Random, seen: Collection[Encoding]) -> Encoding | None:
         """A candidate that is not among the `seen` canonical encodings, or None where all of them are.
