@@ -1,7 +1,7 @@
 """A member as a PyTorchJob of the Kubeflow Training Operator."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -46,39 +46,62 @@ def _templates(store_uri: str, study: str, run: str, cluster: str, settings: str
 
     chosen, how = Cluster.model_validate_json(cluster), Run.model_validate_json(settings)
     labels = {**names.labels(names.MEMBER, study, run), names.MEMBER_LABEL: _ID}
-    template = {"metadata": {"labels": labels, "annotations": names.NO_SIDECAR},
-                "spec": _pod(store_uri, chosen, how, images)}
+    step = step_container(chosen, images, _train_arguments(store_uri, chosen, how))
     queue = {names.QUEUE_LABEL: chosen.queue} if chosen.queue else {}
-    replicas = {"Master": 1, "Worker": chosen.nodes - 1}
-    job = training.KubeflowOrgV1PyTorchJob(
-        api_version="kubeflow.org/v1",
-        kind="PyTorchJob",
-        metadata={"name": _JOB, "labels": {**labels, **queue},
-                  "annotations": {names.STORE_ANNOTATION: store_uri}},
-        spec=training.KubeflowOrgV1PyTorchJobSpec(
-            nproc_per_node=str(chosen.processes),  # its default "auto" starts a process per processor of the node
-            run_policy=training.KubeflowOrgV1RunPolicy(
-                clean_pod_policy="Running",
-                active_deadline_seconds=chosen.deadline_seconds,
-                ttl_seconds_after_finished=chosen.failed_ttl_seconds),
-            pytorch_replica_specs={
-                role: training.KubeflowOrgV1ReplicaSpec(replicas=number, restart_policy="ExitCode", template=template)
-                for role, number in replicas.items() if number}))
-    manifest = training.ApiClient().sanitize_for_serialization(job)
+    metadata = {"name": _JOB, "labels": {**labels, **queue}, "annotations": {names.STORE_ANNOTATION: store_uri}}
+    manifest = operator_job(metadata, chosen, labels, step)
     return json.dumps(manifest), names.hashed_text(manifest)
 
 
-def _pod(store_uri: str, cluster: Cluster, run: Run, images: Images) -> dict[str, Any]:
-    arguments = ["train", "--member", _ID, "--store", store_uri, "--log", "json",
-                 "--checkpoint-seconds", str(run.checkpoint_seconds),
-                 *(["--checkpoint-steps", str(run.checkpoint_steps)] if run.checkpoint_steps else []),
-                 "--loader-workers", str(run.loader_workers),
-                 "--patience", PATIENCE_SECONDS,
-                 *pod.images_arguments(cluster),
-                 *(["--torchrun"] if cluster.nodes * cluster.processes > 1 else [])]
-    storage = [pod.shared_memory(cluster), *pod.cache(cluster), *pod.data(cluster.data)]
-    step = pod.container(CONTAINER, images.torch, arguments, pod.resources(cluster), pod.threads_of(cluster),
-                         mounts=[mount for _, mount in storage])
-    spec = pod.place(pod.pod(cluster, [step], volumes=[volume for volume, _ in storage]), cluster)
+def operator_job(metadata: Mapping[str, Any], cluster: Cluster, labels: Mapping[str, str],
+                 step: Mapping[str, Any]) -> dict[str, Any]:
+    """A PyTorchJob with as many pods as the study's [cluster] says, all of which run this step."""
+    from kubeflow import training  # it takes 0.4 to 0.9 s of processor time to import
+
+    template = {"metadata": {"labels": dict(labels), "annotations": names.NO_SIDECAR}, "spec": _pod(cluster, step)}
+    replicas = {"Master": 1, "Worker": cluster.nodes - 1}
+    job = training.KubeflowOrgV1PyTorchJob(
+        api_version="kubeflow.org/v1",
+        kind="PyTorchJob",
+        metadata=dict(metadata),
+        spec=training.KubeflowOrgV1PyTorchJobSpec(
+            nproc_per_node=str(cluster.processes),  # its default "auto" starts a process per processor of the node
+            run_policy=training.KubeflowOrgV1RunPolicy(
+                clean_pod_policy="Running",
+                active_deadline_seconds=cluster.deadline_seconds,
+                ttl_seconds_after_finished=cluster.failed_ttl_seconds),
+            pytorch_replica_specs={
+                role: training.KubeflowOrgV1ReplicaSpec(replicas=number, restart_policy="ExitCode", template=template)
+                for role, number in replicas.items() if number}))
+    return dict(training.ApiClient().sanitize_for_serialization(job))
+
+
+def step_container(cluster: Cluster, images: Images, arguments: Sequence[str]) -> dict[str, Any]:
+    """The container that trains: `consort` with these arguments."""
+    return pod.container(CONTAINER, images.torch, arguments, pod.resources(cluster), pod.threads_of(cluster),
+                         mounts=[mount for _, mount in _storage(cluster)])
+
+
+def _storage(cluster: Cluster) -> list[tuple[dict, dict]]:
+    return [pod.shared_memory(cluster), *pod.cache(cluster), *pod.data(cluster.data)]
+
+
+def _train_arguments(store_uri: str, cluster: Cluster, run: Run) -> list[str]:
+    return ["train", "--member", _ID, "--store", store_uri, "--log", "json", *training_arguments(cluster, run),
+            *(["--torchrun"] if cluster.nodes * cluster.processes > 1 else [])]
+
+
+def training_arguments(cluster: Cluster, run: Run) -> list[str]:
+    """The options of a step that trains, in a pod."""
+    return ["--checkpoint-seconds", str(run.checkpoint_seconds),
+            *(["--checkpoint-steps", str(run.checkpoint_steps)] if run.checkpoint_steps else []),
+            "--loader-workers", str(run.loader_workers),
+            "--patience", PATIENCE_SECONDS,
+            *pod.images_arguments(cluster)]
+
+
+def _pod(cluster: Cluster, step: Mapping[str, Any]) -> dict[str, Any]:
+    volumes = [volume for volume, _ in _storage(cluster)]
+    spec = pod.place(pod.pod(cluster, [dict(step)], volumes=volumes), cluster)
     # The operator looks at its own deadline only when something happens to a job; the kubelet makes it happen.
     return {**spec, "activeDeadlineSeconds": cluster.deadline_seconds}
