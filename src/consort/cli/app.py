@@ -70,6 +70,6 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "consort"
 
 
-from consort.cli import run, cluster, launching, costs, steps, members, data, machine  # noqa: E402, I001 - they add commands in this order
+from consort.cli import run, search, cluster, launching, costs, steps, members, data, machine, serving  # noqa: E402, I001 - they add commands in this order
 
-__all__ = ["app", "cluster", "costs", "data", "launching", "machine", "members", "run", "steps"]
+__all__ = ["app", "cluster", "costs", "data", "launching", "machine", "members", "run", "search", "serving", "steps"]
