@@ -1,6 +1,7 @@
 """How long one forward pass takes: measured, with its spread, cached in the store per hardware."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,23 +16,37 @@ from consort.store import Store, keys
 WARM_UP = 10
 
 
+def clock(place: compute.Compute, threads: int) -> Callable[[], float]:
+    """Seconds, to time a pass with.
+
+    On one CPU thread it stands still while another process has the core: a pass of milliseconds waits in line on a busy
+    machine, and long passes do so more often than short ones. Elsewhere it is wall clock, on a GPU with all work done.
+    """
+    if place.device.type == "cuda":
+        return _synchronised
+    return time.thread_time if threads == 1 else time.perf_counter
+
+
+def _synchronised() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def measure(architecture: str, input_size: tuple[int, int], classes: int, batch_size: int = 1, threads: int = 1,
             repeats: int = 50, precision: str = "auto") -> LatencyRecord:
-    """Median and spread, in wall-clock milliseconds, of `repeats` forward passes of one batch after a warm-up."""
+    """Median and spread, in milliseconds, of `repeats` forward passes of one batch after a warm-up."""
     place = compute.choose(precision)
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     network = place.place(build(architecture, classes)).eval()
     x = torch.randn(batch_size, 3, *input_size).to(place.device, memory_format=torch.channels_last)
-    times = []
+    now, times = clock(place, threads), []
     with torch.inference_mode(), place.autocast():
         for index in range(WARM_UP + repeats):
-            started = time.perf_counter()
+            started = now()
             network(x)
-            if place.device.type == "cuda":
-                torch.cuda.synchronize()
             if index >= WARM_UP:
-                times.append((time.perf_counter() - started) * 1000)
+                times.append((now() - started) * 1000)
     described = hardware.describe()
     p10, median, p90 = (round(float(q), 4) for q in np.percentile(times, [10, 50, 90]))
     return LatencyRecord(

@@ -82,7 +82,7 @@ class MemberRecord:
 
 @dataclass(frozen=True)
 class LatencyRecord:
-    """latency/<hardware id>/<architecture>-....json: seconds of wall clock for one forward pass of a batch."""
+    """latency/<hardware id>/<architecture>-....json: how long one forward pass of a batch takes."""
 
     architecture: str
     input: str
@@ -99,6 +99,74 @@ class LatencyRecord:
     hardware_id: str
     versions: dict
     measured_at: str
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """latency/<hardware id>/table-....json: the pieces of a space's networks, whose sum predicts a network's latency."""
+
+    skeleton: str
+    input: str
+    classes: int
+    batch_size: int
+    threads: int
+    device: str
+    precision: str
+    repeats: int
+    pieces_ms: dict[str, float]
+    """Piece -> median milliseconds of one forward pass of a batch."""
+    networks: dict[str, dict]
+    """Whole networks that were measured among the pieces: name -> {measured_ms, predicted_ms}."""
+    error: dict
+    """Of the predictions for those networks: n, mean_absolute_percent, bias_percent (positive: predicted too slow),
+    worst_percent, worst, rank_correlation (Spearman; null for one network)."""
+    seconds: float
+    """That measuring all of it took."""
+    hardware: dict
+    hardware_id: str
+    versions: dict
+    measured_at: str
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """trials/<id>.json: how a candidate of a search did. Written once, when its members are trained or cannot be."""
+
+    id: str
+    kind: str
+    """single, uniform or joint: what the search that wrote it was looking for."""
+    networks: tuple[str, ...]
+    """One per member."""
+    members: tuple[str, ...]
+    """Member ids, in the order of `networks`."""
+    state: str
+    """done, failed or stopped."""
+    reason: str | None
+    """Why it failed or was stopped."""
+    accuracy: float | None
+    """Of the ensemble on the validation images, 0..1."""
+    member_accuracies: tuple[float, ...]
+    reward: float | None
+    latency_ms: float | None
+    """What the reward saw."""
+    parallel_latency_ms: float | None
+    serial_latency_ms: float | None
+    network_latencies_ms: dict[str, float]
+    latency_spread_ms: dict[str, tuple[float, float]] | None
+    """Network -> 10th and 90th percentile; None where latencies come from a table."""
+    latency_source: str
+    """table or measured."""
+    hardware_id: str
+    macs: int | None
+    """Sum over the members; this and the next two are None where it did not come to a network of each."""
+    largest_macs: int | None
+    params: int | None
+    train_seconds: float
+    """Spent by this trial; members that were there already cost nothing."""
+    reused: int
+    """Members that were there already."""
+    versions: dict
+    finished_at: str
 
 
 def event_line(event: str, **values: Any) -> str:

@@ -7,6 +7,7 @@ SPECS = "specs"
 STUDIES = "studies"
 DATA = "data"
 LATENCIES = "latency"
+TRIALS = "trials"
 
 
 def member_file(member_id: str, name: str) -> str:
@@ -47,6 +48,11 @@ def member_failure(member_id: str) -> str:
 def member_setback(member_id: str) -> str:
     """Why the last job that trained it ended without it; another attempt may succeed."""
     return member_file(member_id, "setback.json")
+
+
+def member_curve(member_id: str) -> str:
+    """Validation accuracy after each epoch; only searches with median stopping write it."""
+    return member_file(member_id, "curve.json")
 
 
 def member_lock(member_id: str) -> str:
@@ -102,6 +108,15 @@ def latency_record(hardware_id: str, architecture: str, size: str, classes: int,
     return f"{LATENCIES}/{hardware_id}/{slug}-{size}-c{classes}-b{batch_size}-t{threads}.json"
 
 
+def latency_table_name(digest: str) -> str:
+    return f"table-{digest}.json"
+
+
+def latency_table(hardware_id: str, digest: str) -> str:
+    """The measured pieces of a search space's networks; digest says of which space, image size, batch and threads."""
+    return f"{LATENCIES}/{hardware_id}/{latency_table_name(digest)}"
+
+
 def study_file(study: str, run: str, name: str) -> str:
     return f"{STUDIES}/{study}/{run}/{name}"
 
@@ -109,3 +124,17 @@ def study_file(study: str, run: str, name: str) -> str:
 def study_plan(ref: str) -> str:
     """What a planned run will do; `ref` is NAME/RUN. Steps need no study file and no data source beside it."""
     return f"{STUDIES}/{ref}/plan.json"
+
+
+def trial(trial_id: str) -> str:
+    """How a candidate of a search did; content-addressed, so that searches share trials."""
+    return f"{TRIALS}/{trial_id}.json"
+
+
+def proposals(study: str, run: str, arm: str) -> str:
+    return f"{STUDIES}/{study}/{run}/arms/{arm}"
+
+
+def proposal(study: str, run: str, arm: str, number: int) -> str:
+    """What one arm of a search tries as its number-th trial, counted from 0; written before the trial starts."""
+    return f"{proposals(study, run, arm)}/{number:05d}.json"
