@@ -133,6 +133,10 @@ def test_cancel_and_gc_leave_nothing_running(place: Place, tmp_path: Path) -> No
     assert place.names("pytorchjobs"), "Ctrl-C leaves the jobs"
     assert "running" in place.consort("status", str(study))
     assert '"progress"' in place.consort("logs", ids[0], "--tail", "20")
+    (tmp_path / "grown").mkdir()
+    grown = write_study(tmp_path / "grown", epochs=4000, seeds=3)
+    place.kubectl("apply", "-f", "-", text=place.consort("render", str(grown), "--job"))
+    place.wait_for("the job of the third member", lambda: len(place.names("pytorchjobs")) == 3)
     with place.running("attach", str(study)) as attached:
         place.wait_for("progress", lambda: "epoch" in attached.output())
         out = place.consort("cancel", str(study))

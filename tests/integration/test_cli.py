@@ -16,6 +16,7 @@ from consort import cli
 from consort.errors import Terminated
 from consort.store import keys
 from consort.study import MemberSpec
+from scripted_api import Answer, scripted_api
 
 COMMANDS = ["run", "plan", "init", "status", "list", "attach", "logs", "cancel", "gc", "launch", "render", "submit",
             "schedule", "train", "predict", "evaluate", "report", "flops", "latency", "members",
@@ -251,6 +252,23 @@ def test_a_bad_store_exits_with_2(run: Callable[..., Done], tmp_path: Path) -> N
     (tmp_path / "file").touch()
     refused(run("members", "--store", tmp_path / "file"), str(tmp_path / "file"), "folder that you may write to")
     refused(run("members", "--store", "gs://bucket"), "'gs://bucket'", "s3://bucket/prefix")
+
+
+def test_cancel_selects_all_runs_of_a_study_file_and_one_run_of_a_ref(
+        run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, store = tmp_path / "study.toml", ("--store", tmp_path / "store")
+    file.write_text(STUDY)
+    ref = json.loads(run("plan", file, *store, "--json").out)["ref"]
+    managed, of_study = "app.kubernetes.io/managed-by=consort", "consort.dev/study=tiny"
+    with scripted_api() as api:
+        api.answers.append(Answer(body={"apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []}))
+        monkeypatch.setenv("KUBECONFIG", api.kubeconfig(tmp_path / "kubeconfig"))
+        for what, selector in ((file, f"{managed},{of_study}"),
+                               (ref, f"{managed},{of_study},consort.dev/run={ref.split('/')[1]}")):
+            api.asked.clear()
+            assert run("cancel", what, *store) == Done(0, "nothing of it runs here\n", "")
+            assert {asked.query["labelSelector"] for asked in api.asked} == {selector}
+        refused(run("cancel", "tiny/0123456789", *store), "unknown run 'tiny/0123456789'")
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consort.cli.app import DEFAULT_STORE, JsonOption, StoreOption, StudyArgument, app, open_store_at
+from consort.cli.app import DEFAULT_STORE, JsonOption, StoreOption, StudyArgument, app, cache_folder, open_store_at
 from consort.cli.connecting import ContextOption, NamespaceOption, cluster_run, connect, owner_here
 
 if TYPE_CHECKING:
@@ -124,23 +124,29 @@ def cancel(
 ) -> None:
     """End what runs of a STUDY (or one MEMBER) on the cluster.
 
-    Members save their state first: a later run goes on from there. A CronJob or a recurring run stays.
+    A study file means every run of a study of that name, grown ones too; NAME/RUN means that run. Members save their
+    state first: a later run goes on from there. A CronJob or a recurring run stays.
     """
-    from rich.console import Console
-
-    from consort import members
-    from consort.cli.planning import planned_study
     from consort.cluster.reap import cancel as cancel_jobs
-    from consort.kube import names
 
-    api, opened = connect(namespace, context), open_store_at(store)
-    if Path(what).is_file() or "/" in what:
-        plan = planned_study(opened, Path(what), Console(stderr=True)).plan
-        selector = f"{names.STUDY_LABEL}={plan.study.name},{names.RUN_LABEL}={plan.run}"
-    else:
-        selector = f"{names.MEMBER_LABEL}={members.find(opened, what)}"
-    deleted = cancel_jobs(api, selector)
+    deleted = cancel_jobs(connect(namespace, context), _selector(what, store))
     print("\n".join(f"ended {name}" for name in deleted) or "nothing of it runs here")
+
+
+def _selector(what: str, store: str) -> str:
+    """Selects the jobs and pods of a study file, a run or a member."""
+    from consort import members
+    from consort.cli.planning import is_ref, read_study
+    from consort.kube import names
+    from consort.plan import open_plan
+
+    study = Path(what)
+    if not study.is_file() and "/" not in what:
+        return f"{names.MEMBER_LABEL}={members.find(open_store_at(store), what)}"
+    if not is_ref(study):
+        return f"{names.STUDY_LABEL}={read_study(study, None)[0].name}"
+    plan = open_plan(open_store_at(store), study.as_posix(), cache_folder())
+    return f"{names.STUDY_LABEL}={plan.study.name},{names.RUN_LABEL}={plan.run}"
 
 
 @app.command()
