@@ -85,17 +85,16 @@ def _storage(cluster: Cluster) -> list[tuple[dict, dict]]:
 
 
 def _train_arguments(store_uri: str, cluster: Cluster, run: Run) -> list[str]:
-    return ["train", "--member", _ID, "--store", store_uri, "--log", "json", *training_arguments(cluster, run),
+    return ["train", "--member", _ID, "--store", store_uri, "--log", "json", *checkpoint_arguments(run),
+            "--patience", PATIENCE_SECONDS, *pod.images_arguments(cluster),
             *(["--torchrun"] if cluster.nodes * cluster.processes > 1 else [])]
 
 
-def training_arguments(cluster: Cluster, run: Run) -> list[str]:
-    """The options of a step that trains, in a pod."""
+def checkpoint_arguments(run: Run) -> list[str]:
+    """What every step that trains is told: how often to save, and how many processes read images."""
     return ["--checkpoint-seconds", str(run.checkpoint_seconds),
             *(["--checkpoint-steps", str(run.checkpoint_steps)] if run.checkpoint_steps else []),
-            "--loader-workers", str(run.loader_workers),
-            "--patience", PATIENCE_SECONDS,
-            *pod.images_arguments(cluster)]
+            "--loader-workers", str(run.loader_workers)]
 
 
 def _pod(cluster: Cluster, step: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,173 @@
+"""A search as Katib Experiments: one for each arm, whose trials are PyTorchJobs that run `consort trial`."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from consort.errors import InputError
+from consort.kube import names, pod, pytorch_job
+from consort.kube.experiment_rules import check_experiment
+from consort.kube.images import Images
+from consort.records import sha256
+from consort.search_settings import CONTROL, Search
+from consort.study import Study
+
+API_VERSION = "kubeflow.org/v1beta1"
+OBJECTIVE = "reward"
+FURTHER_METRICS = ("accuracy", "latency_ms", "parallel_latency_ms", "serial_latency_ms", "macs", "params")
+METRICS_FILE = "/var/log/katib/metrics.json"
+"""Katib mounts a volume over its folder, which its collector reads when the trial has ended."""
+CHOICES = "CONSORT_CHOICES"
+OF_KATIB = "katib-"
+"""A sampler of this prefix is one of Katib's own algorithms: katib-tpe is its tpe."""
+OF_CONSORT = "consort-"
+"""Katib's configuration has Consort's samplers under this prefix: manifests/components/katib."""
+LONGEST_NAME, HASH_DIGITS = 40, 10
+LEAST_SECONDS = 3
+"""Katib's collector looks for the trial's process; one that ends within about a second has gone by then."""
+
+# Katib wraps this in `sh -c "... && echo completed > $$.pid"`, so it is the shell that gets a pod's SIGTERM. It passes
+# it on, waits until the state is saved, and ends with the trial's exit code: 143 makes the operator start a new pod.
+_SCRIPT = ("trap 'kill -TERM $trial' TERM; {command} & trial=$!; sleep {least}; wait $trial; code=$?; "
+           "while kill -0 $trial 2>/dev/null; do wait $trial; code=$?; done; (exit $code)")
+
+
+def experiment(store_uri: str, study: Study, run: str, kind: str, sampler: str, images: Images,
+               owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The Experiment of one arm. Raises InputError for what Katib cannot do.
+
+    sampler: one of Consort's, or katib-<algorithm>. owner: reference to what it shall not outlive.
+    """
+    search = _search(study)
+    metadata: dict[str, Any] = {
+        "name": experiment_name(study.name, run, kind, sampler),
+        "labels": {**names.labels(names.SEARCH, study.name, run), names.ARM_LABEL: f"{kind}-{sampler}"},
+        "annotations": {names.STORE_ANNOTATION: store_uri}}
+    parameters = search.space(kind).parameters
+    manifest = _typed({
+        "apiVersion": API_VERSION,
+        "kind": "Experiment",
+        "metadata": metadata,
+        "spec": {
+            "objective": {"type": "maximize", "objectiveMetricName": OBJECTIVE,
+                          "additionalMetricNames": list(FURTHER_METRICS),
+                          # Katib would take the maximum of each metric, latencies too, where nothing is said.
+                          "metricStrategies": [{"name": name, "value": "latest"}
+                                               for name in (OBJECTIVE, *FURTHER_METRICS)]},
+            "algorithm": {"algorithmName": algorithm_name(sampler), "algorithmSettings": _settings(search, sampler)},
+            "parallelTrialCount": min(trials_at_a_time(study), search.trials),
+            "maxTrialCount": search.trials,
+            "maxFailedTrialCount": min(search.max_failures, search.trials),
+            "resumePolicy": "Never",  # the suggestion service keeps nothing, so nothing of it has to stay
+            "metricsCollectorSpec": {"collector": {"kind": "File"}, "source": {
+                "fileSystemPath": {"kind": "File", "path": METRICS_FILE, "format": "JSON"}}},
+            "parameters": [{"name": p.name, "parameterType": "categorical",
+                            "feasibleSpace": {"list": list(p.choices)}} for p in parameters],
+            "trialTemplate": {
+                "primaryContainerName": pytorch_job.CONTAINER,
+                "primaryPodLabels": {"training.kubeflow.org/job-role": "master"},
+                "successCondition": 'status.conditions.#(type=="Succeeded")#|#(status=="True")#',
+                "failureCondition": 'status.conditions.#(type=="Failed")#|#(status=="True")#',
+                "retain": True,
+                "trialParameters": [{"name": p.name, "reference": p.name} for p in parameters],
+                "trialSpec": trial_job(store_uri, study, run, kind, images)}}})
+    check_experiment(manifest)
+    manifest["metadata"]["labels"][names.SPEC_HASH_LABEL] = names.spec_hash(_what_it_asks(manifest))
+    if owner:
+        manifest["metadata"]["ownerReferences"] = [dict(owner)]
+    return manifest
+
+
+def experiments(store_uri: str, study: Study, run: str, images: Images, sampler: str | None = None) -> list[dict]:
+    """The Experiments of all arms of a study; none where it has no search. sampler: another than the study's."""
+    return [experiment(store_uri, study, run, kind, name, images) for kind, name in arms(study, sampler)]
+
+
+def arms(study: Study, sampler: str | None = None) -> list[tuple[str, str]]:
+    """(kind, sampler) of every arm: for each kind the sampler, and the random control where that is another one."""
+    if study.search is None:
+        return []
+    chosen = sampler or study.search.sampler
+    controls = [CONTROL] if study.search.control and chosen != CONTROL else []
+    return [(kind, name) for kind in study.search.kinds for name in (chosen, *controls)]
+
+
+def trial_job(store_uri: str, study: Study, run: str, kind: str, images: Images) -> dict[str, Any]:
+    """The trial template: a PyTorchJob without a name, its choices as placeholders that Katib fills in."""
+    search, cluster = _search(study), study.cluster
+    if cluster.nodes * cluster.processes > 1:
+        raise InputError(f"a trial of a search is one process of one pod: [cluster] nodes and processes are 1, got "
+                         f"{cluster.nodes} and {cluster.processes}. Give trials more cpus or gpus instead.")
+    if search.median_stopping:
+        raise InputError("Katib counts a trial without metrics as failed, and a stopped one has none: [search] "
+                         "median_stopping is for searches on one machine. Leave it out for a cluster.")
+    labels = names.labels(names.TRIAL, study.name, run)
+    step = pytorch_job.step_container(cluster, images, [])
+    step["command"], step["args"] = ["sh", "-c"], [_script(store_uri, study, run, kind)]
+    step["env"].append({"name": CHOICES, "value": " ".join(
+        f"{p.name}=${{trialParameters.{p.name}}}" for p in search.space(kind).parameters)})
+    queue = {names.QUEUE_LABEL: cluster.queue} if cluster.queue else {}
+    return pytorch_job.operator_job({"labels": {**labels, **queue}}, cluster, labels, step)
+
+
+def experiment_name(study: str, run: str, kind: str, sampler: str) -> str:
+    """At most 40 characters, a letter first: readable as far as there is room, with a hash over all of it."""
+    digits = sha256(f"{study}/{run}/{kind}/{sampler}".encode())[:HASH_DIGITS]
+    start = study if study[0].isalpha() else f"s-{study}"
+    readable = f"{start}-{kind}-{sampler}"[:LONGEST_NAME - HASH_DIGITS - 1].rstrip("-")
+    return f"{readable}-{digits}"
+
+
+def algorithm_name(sampler: str) -> str:
+    """What Katib's configuration calls a sampler."""
+    return sampler.removeprefix(OF_KATIB) if sampler.startswith(OF_KATIB) else OF_CONSORT + sampler
+
+
+def trials_at_a_time(study: Study) -> int:
+    return _search(study).parallel or study.cluster.members_at_a_time
+
+
+def _script(store_uri: str, study: Study, run: str, kind: str) -> str:
+    options = [*pytorch_job.checkpoint_arguments(study.run), *pod.images_arguments(study.cluster)]
+    command = ["consort", "trial", f"{study.name}/{run}", "--kind", kind, "--store", store_uri, "--log", "json",
+               "--metrics", METRICS_FILE, *options]
+    return _SCRIPT.format(command=shlex.join(command), least=LEAST_SECONDS)
+
+
+def _settings(search: Search, sampler: str) -> list[dict[str, str]]:
+    """What the suggestion service is told. Katib's own algorithms get none: they refuse what they do not know."""
+    if sampler.startswith(OF_KATIB):
+        return []
+    own = search.settings if sampler == search.sampler else {}
+    objective = search.objective
+    told = {**own, "seed": search.seed, "target_latency_ms": objective.target_latency_ms, "reward": objective.reward,
+            "exponent": objective.exponent, "latency": objective.latency}
+    return [{"name": name, "value": str(value)} for name, value in told.items() if value is not None]
+
+
+def _what_it_asks(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what may be changed while it runs, so that a run with more trials at a time adopts it."""
+    spec = {key: value for key, value in manifest["spec"].items() if key not in names.EDITABLE}
+    return {**manifest, "spec": spec}
+
+
+def _typed(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The same, checked by the models that Katib's own SDK has; raises InputError where they are not installed."""
+    try:
+        from kubeflow_katib_api.models import V1beta1Experiment  # it takes half a second to import
+    except ImportError as e:
+        raise InputError(f"Katib's Experiments need {e.name}: pip install 'consort[cluster,search]'.") from e
+    try:
+        checked = V1beta1Experiment.from_dict(manifest)
+    except ValidationError as e:
+        raise InputError(f"this is no Experiment of Katib: {e}") from e
+    assert checked is not None
+    return dict(checked.to_dict())
+
+
+def _search(study: Study) -> Search:
+    if study.search is None:
+        raise InputError(f"the study {study.name} has no [search], so there is no Experiment of it.")
+    return study.search
