@@ -11,6 +11,7 @@
     ├── AlreadyExists     2    the cluster has an object of this kind and name
     ├── ClusterUnavailable 175 the Kubernetes API did not answer within its deadline; try again
     ├── PeerLost        175    a process that trains this member too was lost, or was not found in time; try again
+    ├── Stopped           6    this training is behind the others of its search, and was ended for that
     └── Terminated      143    SIGTERM arrived; the state was saved
 
 Codes of 128 and above mean "a retry can help", as the Training Operator's restart policy `ExitCode` reads them.
@@ -65,6 +66,10 @@ class ClusterUnavailable(ConsortError):
 
 class PeerLost(ConsortError):
     exit_code = 175
+
+
+class Stopped(ConsortError):
+    exit_code = 6
 
 
 class Terminated(ConsortError):

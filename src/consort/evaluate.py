@@ -59,7 +59,7 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
     ensembles = candidates(_by_architecture(study, records), study.evaluate.mixed_members, study.evaluate.max_subsets)
 
     labels = data.labels("val")
-    log_probs = _log_probs(store, records, data, "val", None, cache)
+    log_probs = log_probabilities(store, records, data, "val", None, cache)
     macs = [record.macs for record in records]
     val_accuracies = [accuracy(member, labels) for member in log_probs]
     selected: dict[str, list[Selected]] = {}
@@ -73,7 +73,7 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
     about_test: dict = {}
     for name, test_set in {"test": data, **also}.items():
         labels = _test_labels(name, test_set, data)
-        log_probs = _log_probs(store, records, data, "test", None if name == "test" else test_set, cache)
+        log_probs = log_probabilities(store, records, data, "test", None if name == "test" else test_set, cache)
         found = _compare(name, study, ensembles, selected, known, macs, log_probs, labels)
         rows += [row for method in found for row in found[method].rows]
         if name == "test":
@@ -115,7 +115,7 @@ def _by_architecture(study: Study, records: Sequence[MemberRecord]) -> dict[str,
     return {a: [number for number, record in enumerate(records) if record.architecture == a] for a in order}
 
 
-def _log_probs(store: Store, records: Sequence[MemberRecord], data: Prepared, split: str, other: Prepared | None,
+def log_probabilities(store: Store, records: Sequence[MemberRecord], data: Prepared, split: str, other: Prepared | None,
                cache: Path) -> np.ndarray:
     """Verified log-probabilities, float32 [members, images, classes], on a split of the study's data or on another
     test set."""

@@ -118,7 +118,10 @@ def _written(store: Store, planned: Plan) -> Plan:
 
 def run_name(study: Study, data: Sequence[Prepared]) -> str:
     """A hash of the question and the data; where the data lay and how the study is executed do not count."""
-    question = study.model_dump(mode="json", exclude={"run": True, "cluster": True, "grow": True, "data": True})
+    question = study.model_dump(mode="json", exclude={"run": True, "cluster": True, "grow": True, "data": True,
+                                                      "search": {"parallel": True, "max_failures": True}})
+    if study.search is None:
+        del question["search"]  # the name of a study without one stays what it was before there were searches
     names = [extra.name for extra in study.data.also]
     return sha256(canonical_json([question, names, [d.fingerprint for d in data]]).encode())[:10]
 

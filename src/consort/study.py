@@ -3,18 +3,19 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_serializer, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from consort.comparing import Evaluate, Latency
 from consort.errors import InputError, unknown_name
 from consort.execution import MAX_SEEDS, AsList, Cluster, Grow, Run, Table, Toleration, Volume
 from consort.recipes import PositiveInt, Recipe, named_recipe
 from consort.records import canonical_json, sha256
+from consort.search_settings import MAX_NAME, Final, Search, SearchObjective, SpaceSettings
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 Seed = Annotated[int, Field(ge=0, le=9_999_999)]
@@ -90,37 +91,6 @@ class Architecture(Table):
         return self
 
 
-class Evaluate(Table):
-    combine: Annotated[tuple[Literal["geometric", "arithmetic"], ...], AsList] = ("geometric", "arithmetic")
-    """How members' predictions become one; the first is the one that the answer is about."""
-    mixed_members: Annotated[int, Field(ge=1, le=6)] = 3
-    """Mixed ensembles have at most this many members."""
-    max_subsets: PositiveInt = 2000
-    """Subsets of seeds averaged per ensemble; above this number, a fixed random sample."""
-    bootstrap: Annotated[int, Field(ge=100)] = 2000
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-
-    @field_validator("combine")
-    @classmethod
-    def _not_empty(cls, value: tuple) -> tuple:
-        if not value or len(set(value)) != len(value):
-            raise ValueError(f"combine names one or both of geometric and arithmetic, once each, got {list(value)}")
-        return value
-
-
-class Latency(Table):
-    batch_size: PositiveInt = 1
-    threads: PositiveInt = 1
-    repeats: Annotated[int, Field(ge=3)] = 50
-    hardware: str | None = None
-    """Id of the hardware whose measurements are shown; by default this one's, or those that the store has most of."""
-
-    @model_serializer(mode="wrap")
-    def _as_given(self, serialize: Callable) -> dict:
-        """Without `hardware` where none was named: run names are hashes over this, and stay what they were."""
-        return {key: value for key, value in serialize(self).items() if key != "hardware" or value is not None}
-
-
 class Study(Table):
     name: Name
     question: str = ""
@@ -133,6 +103,7 @@ class Study(Table):
     run: Run = Run()
     cluster: Cluster = Cluster()
     grow: Grow | None = None
+    search: Search | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -147,13 +118,19 @@ class Study(Table):
                                  'weights = "file.safetensors" }.')
             base = named_recipe(name)
             values = {**values, "recipe": {**base, **overrides}}
+            if values.get("search") is not None:
+                values = {"architectures": {}, **values}
+            elif values.get("architectures") == {}:
+                raise InputError("[architectures]: a study needs at least one architecture, for example "
+                                 '"wrn-16-1" = 4, or a [search].')
         return values
 
-    @field_validator("architectures")
+    @field_validator("search")
     @classmethod
-    def _some_architecture(cls, value: dict) -> dict:
-        if not value:
-            raise ValueError('a study needs at least one architecture, for example "wrn-16-1" = 4')
+    def _room_for_final(cls, value: Search | None, info: ValidationInfo) -> Search | None:
+        if value is not None and len(name := info.data.get("name", "")) > MAX_NAME:
+            raise ValueError(f"the name of a study that searches has at most {MAX_NAME} characters, since its winners "
+                             f"are compared in a study {name}-final, got {len(name)}")
         return value
 
     @model_validator(mode="after")
@@ -163,8 +140,12 @@ class Study(Table):
                 self.recipe_of(name)
             except ValidationError as e:
                 place = ("architectures", name, "recipe")
-                raise InputError("\n".join(_explain({**error, "loc": (*place, *error["loc"])})
-                                           for error in e.errors())) from e
+                raise _at(place, e) from e
+        if self.search is not None:
+            try:
+                self.search.trial_recipe(self.recipe)
+            except ValidationError as e:
+                raise _at(("search", "recipe"), e) from e
         return self
 
     @model_validator(mode="after")
@@ -175,6 +156,15 @@ class Study(Table):
                 raise ValueError("all processes of all nodes of [cluster] take equal parts of a batch: batch_size must "
                                  f"be a multiple of nodes x processes, got {batch} for {name} and {processes}")
         return self
+
+    def with_sampler(self, sampler: str) -> "Study":
+        """The same study, searching with another sampler at its default settings; InputError for an unknown one."""
+        assert self.search is not None
+        values = {**self.search.model_dump(mode="json"), "sampler": sampler, "settings": {}}
+        try:
+            return self.model_copy(update={"search": Search.model_validate(values)})
+        except ValidationError as e:
+            raise _at(("search",), e) from e
 
     def recipe_of(self, architecture: str) -> Recipe:
         """The study's recipe with this architecture's own values in place."""
@@ -248,6 +238,11 @@ def parse_study(text: str, where: str) -> Study:
         raise InputError("\n".join(f"{where}: {line}" for line in str(e).splitlines())) from e
 
 
+def _at(place: tuple[str, ...], error: ValidationError) -> InputError:
+    """What is wrong with values that stand at this place of the study file."""
+    return InputError("\n".join(_explain({**one, "loc": (*place, *one["loc"])}) for one in error.errors()))
+
+
 def _has_huge_number(value: Any) -> bool:
     if isinstance(value, dict | list):
         return any(map(_has_huge_number, value.values() if isinstance(value, dict) else value))
@@ -274,8 +269,11 @@ def _keys_of(loc: list[str]) -> set[str]:
                                           "run": Run, "cluster": Cluster, "grow": Grow}
     if not loc:
         return set(Study.model_fields)
-    if loc[0] == "architectures" and loc[2:] == ["recipe"]:
+    if (loc[0] == "architectures" and loc[2:] == ["recipe"]) or loc == ["search", "recipe"]:
         return set(Recipe.model_fields)
+    if loc[0] == "search":
+        inner: dict[str, type[BaseModel]] = {"objective": SearchObjective, "space": SpaceSettings, "final": Final}
+        return set(inner[loc[1]].model_fields) if loc[1:] else {f.alias or n for n, f in Search.model_fields.items()}
     if loc[0] == "architectures":
         return set(Architecture.model_fields)
     if loc[:2] == ["data", "also"]:

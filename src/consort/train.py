@@ -21,7 +21,7 @@ from consort import checkpoint, compute, hardware, members
 from consort.checkpoint import Checkpoint
 from consort.data.batches import TrainingBatches
 from consort.data.prepared import Prepared
-from consort.errors import Busy, MemberFailed, Terminated
+from consort.errors import Busy, MemberFailed, Stopped, Terminated
 from consort.flops import count
 from consort.logits import accuracy, npy_bytes, predict_logits
 from consort.models import build
@@ -53,6 +53,9 @@ class Settings:
     """Asked after every step; true saves a checkpoint and raises Terminated."""
     patience_seconds: float = 0.0
     """To wait for another process that trains this member: one that died keeps its lock for a while."""
+    after_epoch: Callable[[int, float], Any] | None = None
+    """Called with the epoch (from 1) and the validation accuracy after it; what it raises ends the training, its state
+    saved. None saves predicting the validation images. For a member of one process."""
 
 
 def train(store: Store, spec: MemberSpec, data: Prepared, settings: Settings, report: Report) -> MemberRecord:
@@ -146,12 +149,24 @@ class Training:
             if now - reported >= PROGRESS_SECONDS:
                 reported = now
                 self._report_progress((self.step - started_step) / (now - started))
+            if self.settings.after_epoch is not None and self.step % self.batches.steps_per_epoch == 0:
+                self._end_epoch(self.settings.after_epoch)
             if self._agreed(self.settings.stop()):
                 self._save()
                 raise Terminated(f"member {self.spec.id} was asked to stop; its state at step {self.step} is saved.")
             if self.step < self.steps and self._agreed(self._checkpoint_due(now - saved)):
                 self._save()
                 saved = time.perf_counter()
+
+    def _end_epoch(self, after_epoch: Callable[[int, float], Any]) -> None:
+        """Say how good the member is by now; predicting leaves the network itself as it is."""
+        network = _copy(self.average if self.average is not None else self.network)
+        logits = predict_logits(network, self.data, "val", self.input_size, self.compute, self.settings.loader_workers)
+        try:
+            after_epoch(self.step // self.batches.steps_per_epoch, accuracy(logits, self.data.labels("val")))
+        except Stopped:
+            self._save()
+            raise
 
     def update(self, x: Tensor, y: Tensor) -> float:
         """One step of Nesterov SGD on one batch; returns the loss."""

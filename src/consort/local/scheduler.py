@@ -1,4 +1,4 @@
-"""Train members side by side, one process each, and follow what they print."""
+"""Run members or trials side by side, one process each, and follow what they print."""
 
 import os
 import selectors
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from consort import hardware
 from consort.errors import Busy, StoreUnavailable, Terminated
 from consort.progress import Listener, Outcome
 from consort.records import parse_event
@@ -25,9 +26,10 @@ STOP_SECONDS = 60.0
 
 @dataclass
 class Job:
-    """One member to train."""
+    """One member to train, or one trial."""
 
     member: str
+    """Its id, or the trial's."""
     command: list[str]
     not_before: float = 0.0
     failures: int = 0
@@ -74,12 +76,19 @@ class Scheduler:
         self.running: list[_Running] = []
         self.outcome = Outcome()
 
-    def run(self, jobs: Iterable[Job]) -> Outcome:
-        """Run all jobs to their end. Raises KeyboardInterrupt on SIGINT or SIGTERM, when the members have saved."""
+    def run(self, jobs: Iterable[Job], more: Callable[[int], Sequence[Job]] = lambda free: ()) -> Outcome:
+        """Run all jobs to their end. Raises KeyboardInterrupt on SIGINT or SIGTERM, when the members have saved.
+
+        more: asked for further jobs, up to a number, whenever places are free; none while nothing runs ends the run.
+        """
         waiting = list(jobs)
         with _noted_signals() as asked:
             try:
-                while (waiting or self.running) and not asked:
+                while not asked:
+                    if (free := len(self.slots) - len(self.running) - len(waiting)) > 0:
+                        waiting += more(free)
+                    if not waiting and not self.running:
+                        break
                     self._start(waiting)
                     self._listen(0.2)
                     for ended in [r for r in self.running if r.process.poll() is not None]:
@@ -149,6 +158,17 @@ class Scheduler:
         self.running.clear()
 
 
+def places(workers: int | None, settings: Run) -> list[Mapping[str, str]]:
+    """The environment of each place: one thread per process, and one GPU where there are GPUs.
+
+    workers: how many, by default what the settings say, else one per core or `members_per_gpu` per GPU.
+    """
+    gpus = hardware.gpus()
+    workers = workers or settings.workers or (len(gpus) * settings.members_per_gpu if gpus else hardware.cores())
+    base = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return [{**base, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else base for i in range(workers)]
+
+
 @contextmanager
 def _noted_signals() -> Iterator[list[int]]:
     """SIGINT and SIGTERM are noted instead of raised: raised between starting a process and remembering it, they would
@@ -180,10 +200,19 @@ def _reason(ended: _Running) -> str:
 
 def train_command(member: str, store: str, settings: Run) -> list[str]:
     """The command that trains one member, with events on its standard output."""
-    command = [sys.executable, "-m", "consort", "train", "--member", member, "--store", store, "--log", "json",
-               "--checkpoint-seconds", str(settings.checkpoint_seconds), "--loader-workers",
-               str(settings.loader_workers)]
+    return [sys.executable, "-m", "consort", "train", "--member", member, *_step_options(store, settings)]
+
+
+def trial_command(ref: str, kind: str, networks: Sequence[str], store: str, settings: Run) -> list[str]:
+    """The command that runs one trial of the planned search NAME/RUN, in the same way."""
+    return [sys.executable, "-m", "consort", "trial", ref, "--kind", kind, "--networks", ",".join(networks),
+            *_step_options(store, settings)]
+
+
+def _step_options(store: str, settings: Run) -> list[str]:
+    options = ["--store", store, "--log", "json", "--checkpoint-seconds", str(settings.checkpoint_seconds),
+               "--loader-workers", str(settings.loader_workers)]
     steps = settings.checkpoint_steps
-    return command if steps is None else [*command, "--checkpoint-steps", str(steps)]
+    return options if steps is None else [*options, "--checkpoint-steps", str(steps)]
 
 

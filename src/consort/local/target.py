@@ -1,7 +1,6 @@
 """Run a study on this machine: members side by side, then predict, measure latencies, evaluate and report."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from rich.console import Console
 from consort import architectures, hardware, members
 from consort.errors import StepFailed
 from consort.evaluate import evaluate
-from consort.local.scheduler import Job, Scheduler, train_command
+from consort.local.scheduler import Job, Scheduler, places, train_command
 from consort.measurements import chosen, stored_here
 from consort.plan import Plan
 from consort.predictions import missing_logits, no_torch
@@ -58,22 +57,13 @@ class LocalRun:
         if not todo:
             return Outcome()
         jobs = [Job(s.id, train_command(s.id, self.store.uri, self.plan.study.run)) for s in _costliest_first(todo)]
-        slots = self._slots(len(jobs))
+        slots = places(self.workers, self.plan.study.run)[:len(jobs)]
         self.console.print(f"training {len(jobs)} of {len(self.plan.specs)} members, {len(slots)} at a time",
                            highlight=False)
         with Progress(self.console, [j.member for j in jobs], len(self.plan.specs) - len(jobs)) as progress:
             scheduler = Scheduler(slots, progress.listen,
                                   lambda member: members.read_record(self.store, member) is not None)
             return scheduler.run(jobs)
-
-    def _slots(self, jobs: int) -> list[Mapping[str, str]]:
-        """The environment of each place: one thread per process, and one GPU where there are GPUs."""
-        gpus = hardware.gpus()
-        per_gpu = self.plan.study.run.members_per_gpu
-        workers = self.workers or self.plan.study.run.workers or (len(gpus) * per_gpu if gpus else hardware.cores())
-        base = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        places = [{**base, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else base for i in range(workers)]
-        return list(places[:jobs])
 
     def evaluate(self, failed: Mapping[str, str] = MappingProxyType({})) -> dict:
         """Predict what is missing, measure latencies, compare every ensemble with the singles; the summary.

@@ -123,7 +123,7 @@ def _objective(settings: dict[str, str]) -> Objective | None:
     if "target_latency_ms" not in given:
         raise InputError(f"{', '.join(given)} means something only beside target_latency_ms, which is missing.")
     try:
-        return SearchObjective.model_validate(given).objective
+        return SearchObjective.model_validate(given)
     except ValidationError as e:
         first = e.errors()[0]
         name = ".".join(map(str, first["loc"])) or "the objective"

@@ -1,0 +1,117 @@
+"""Search on this machine: trials side by side as processes, fed as places become free."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from rich.console import Console
+
+from consort import arms, trials
+from consort.arms import Arm, Proposal
+from consort.errors import IncompleteRun
+from consort.local.scheduler import Job, Scheduler, places, trial_command
+from consort.plan import Plan
+from consort.records import TrialRecord
+from consort.search_latency import check_target, hardware_of, latencies
+from consort.search_progress import SearchProgress
+from consort.search_settings import Search
+from consort.store import Store
+
+
+@dataclass
+class LocalSearch:
+    """The trials of a planned search, on this machine."""
+
+    store: Store
+    plan: Plan
+    console: Console
+    workers: int | None = None
+    arms: list[Arm] = field(default_factory=list)
+    ended: dict[str, TrialRecord] = field(default_factory=dict)
+    """Trial -> its record, of those that an arm proposed."""
+    started: dict[str, Proposal] = field(default_factory=dict)
+    """Trial -> the first proposal of it, of those that this process started."""
+
+    @cached_property
+    def search(self) -> Search:
+        return trials.search_of(self.plan)
+
+    @cached_property
+    def hardware_id(self) -> str:
+        return hardware_of(self.plan.study)
+
+    def run(self) -> None:
+        """All trials of all arms. Raises IncompleteRun when `max_failures` of them failed, and KeyboardInterrupt where
+        it was interrupted: the trials in training have saved their state then, and the next run goes on."""
+        check_target(self.store, self.plan)
+        self.arms = arms.opened(self.store, self.plan, self.hardware_id)
+        for proposal in (p for arm in self.arms for p in arm.proposals):
+            self._note(proposal.trial)
+        slots = places(self.workers or self.search.parallel, self.plan.study.run)
+        with SearchProgress(self.console, self.arms, self.search, self.ended) as progress:
+            self.progress = progress
+            Scheduler(slots, self._listen, self._note).run((), self._more)
+        self._refuse_failures()
+
+    def _more(self, free: int) -> Sequence[Job]:
+        """Up to `free` further trials that are not in the store: interrupted ones first, then new ones."""
+        jobs: list[Job] = []
+        while len(jobs) < free and len(self.failures) < self.search.max_failures:
+            following = self._next()
+            if following is None:
+                break
+            arm, proposal = following
+            if self._note(proposal.trial):
+                self.progress.ended(proposal.trial, arm)
+                continue
+            if proposal.trial in self.started:
+                continue  # another arm's trial, and in training
+            self.started[proposal.trial] = proposal
+            # Latencies that are measured are measured here: one at a time, and before the trial's own training.
+            latencies(self.store, self.plan, proposal.networks)
+            jobs.append(Job(proposal.trial, trial_command(self.plan.ref, arm.kind, proposal.networks, self.store.uri,
+                                                          self.plan.study.run)))
+        return jobs
+
+    def _next(self) -> tuple[Arm, Proposal] | None:
+        for arm in self.arms:
+            for proposal in arm.proposals:
+                if proposal.trial not in self.ended and proposal.trial not in self.started:
+                    return arm, proposal
+        arm = min(self.arms, key=lambda arm: len(arm.proposals))  # in turn, so that arms can be compared at any time
+        proposed = arms.next_proposal(self.store, self.plan, arm, self.ended, self.hardware_id)
+        return None if proposed is None else (arm, proposed)
+
+    def _listen(self, trial: str, event: str, values: Mapping) -> None:
+        if event == "failed" and not self._note(trial):
+            self._write_failure(trial, values["text"])
+        if event in ("done", "failed") and self._note(trial):
+            self.progress.ended(trial)
+        else:
+            self.progress.listen(trial, event, values)
+
+    def _note(self, trial: str) -> bool:
+        """Whether the trial has a record."""
+        if trial not in self.ended and (record := trials.read(self.store, trial)) is not None:
+            self.ended[trial] = record
+        return trial in self.ended
+
+    def _write_failure(self, trial: str, reason: str) -> None:
+        """The record of a trial whose process ended without one, each time that it was tried."""
+        arm, proposal = next((arm, p) for arm in self.arms for p in arm.proposals if p.trial == trial)
+        tried = trials.Candidate(arm.kind, proposal.networks)
+        known = latencies(self.store, self.plan, proposal.networks)
+        trials.write(self.store, trials.unsuccessful(self.plan, tried, known, trials.FAILED, reason))
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Trial -> why it failed."""
+        return {trial: record.reason or "" for trial, record in self.ended.items() if record.state == trials.FAILED}
+
+    def _refuse_failures(self) -> None:
+        if len(self.failures) >= self.search.max_failures:
+            raise IncompleteRun(
+                f"{len(self.failures)} trials failed, and the search ends at max_failures = "
+                f"{self.search.max_failures}; what was trained is kept:\n"
+                + "\n".join(f"  {trial}: {reason}" for trial, reason in self.failures.items())
+                + "\nRaise [search] max_failures to go on.")
