@@ -78,9 +78,10 @@ def test_two_restarts_in_the_middle_change_nothing_in_the_sequence(client):
 @pytest.mark.parametrize("sampler", samplers.NAMES)
 def test_with_16_trials_in_parallel_none_is_proposed_twice_while_there_are_others(client, sampler):
     asked = experiment(SPACE.parameters, f"consort-{sampler}")
-    chosen = run_search(iter(lambda: client, None), trials=40, at_a_time=16, asked=asked)
+    trials = 20 if sampler == "gp" else 40  # it takes seconds for each
+    chosen = run_search(iter(lambda: client, None), trials=trials, at_a_time=16, asked=asked)
     encodings = [canonical(SPACE, c) for c in chosen]
-    assert len(set(encodings)) == len(encodings) == 40
+    assert len(set(encodings)) == len(encodings) == trials
 
 
 @pytest.mark.parametrize("sampler", samplers.NAMES)

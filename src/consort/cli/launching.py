@@ -63,14 +63,17 @@ def render(
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     job: Annotated[bool, typer.Option("--job", help="Only the Job that starts the members by itself.")] = False,
+    sampler: Annotated[str | None, typer.Option(
+        "--sampler", help="Of a search: katib-<algorithm>, one of Katib's own instead of the study's.",
+        show_default=False)] = None,
     dry_run: Annotated[str | None, typer.Option(
         "--dry-run", metavar="server", help="Ask the API server whether it would accept each object.",
         show_default=False)] = None,
 ) -> None:
     """Print a STUDY's Kubernetes objects as YAML.
 
-    `consort render STUDY | kubectl apply -f -` runs it: a PyTorchJob for every member that is not done, and the Job
-    that adopts them, evaluates and reports.
+    `consort render STUDY | kubectl apply -f -` runs it: a PyTorchJob for every member that is not done (of a search, an
+    Experiment of Katib for every kind and sampler), and the Job that adopts them, evaluates and reports.
     """
     from consort.errors import unknown_name
     from consort.kube.yaml import to_yaml
@@ -78,7 +81,7 @@ def render(
     if dry_run not in (None, "server"):
         raise unknown_name("kind of --dry-run", dry_run, ["server"])
     opened = open_store_at(store)
-    objects = study_objects(opened, _plan(opened, study), job)
+    objects = study_objects(opened, _plan(opened, study), job, sampler)
     if dry_run is None:
         for document in to_yaml(objects):
             sys.stdout.write(document)
@@ -89,13 +92,20 @@ def render(
         print(f"accepted: {item['kind']} {item['metadata']['name']}")
 
 
-def study_objects(store: "Store", plan: "Plan", only_job: bool = False) -> list[dict]:
-    """The PyTorchJobs of the members that are not done, and the Job that brings the study to its answer."""
+def study_objects(store: "Store", plan: "Plan", only_job: bool = False, sampler: str | None = None) -> list[dict]:
+    """The PyTorchJobs of the members that are not done, and the Job that brings the study to its answer.
+
+    Of a search its Experiments, and that Job; its members are known when it has ended.
+    """
     from consort import members
+    from consort.kube.experiment import experiments
     from consort.kube.pytorch_job import member_job
     from consort.kube.step_jobs import launch_job
 
     images = images_of(plan.study)
+    if plan.study.search is not None:
+        found = [] if only_job else experiments(store.uri, plan.study, plan.run, images, sampler)
+        return [*found, launch_job(store.uri, plan.study, plan.run, images, sampler)]
     present = {} if only_job else members.files(store, [spec.id for spec in plan.specs])
     todo = [member for member, names in present.items() if "member.json" not in names]
     return [*(member_job(m, store.uri, plan.study, plan.run, images) for m in todo),

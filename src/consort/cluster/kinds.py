@@ -19,6 +19,9 @@ class Kind:
 
 KINDS = {
     "PyTorchJob": Kind("kubeflow.org/v1", "pytorchjobs", "install the Kubeflow Training Operator"),
+    "Experiment": Kind("kubeflow.org/v1beta1", "experiments", "install Katib"),
+    "Trial": Kind("kubeflow.org/v1beta1", "trials", "install Katib"),
+    "Suggestion": Kind("kubeflow.org/v1beta1", "suggestions", "install Katib"),
     "Job": Kind("batch/v1", "jobs"),
     "CronJob": Kind("batch/v1", "cronjobs"),
     "Pod": Kind("v1", "pods"),

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from consort.cluster.api_errors import Refused
 from consort.cluster.owner import has_ended
 from consort.errors import ClusterUnavailable
 from consort.kube import names
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
 
 GONE_SECONDS = 120.0
-JOB_KINDS = ("Job", "PyTorchJob")
-"""Launchers first: they would create again what is deleted under them."""
+JOB_KINDS = ("Job", "Experiment", "PyTorchJob")
+"""Launchers first, then what leads trials: they would create again what is deleted under them."""
 
 
 def cancel(api: "KubernetesApi", selector: str, wait_seconds: float = GONE_SECONDS) -> list[str]:
@@ -25,7 +26,7 @@ def cancel(api: "KubernetesApi", selector: str, wait_seconds: float = GONE_SECON
     selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{selector}"
     deleted = []
     for kind in JOB_KINDS:
-        for job in api.list(kind, selector):
+        for job in _list(api, kind, selector):
             api.delete(kind, job["metadata"]["name"], uid=job["metadata"]["uid"])
             deleted.append(f"{kind} {job['metadata']['name']}")
     deadline = time.monotonic() + wait_seconds
@@ -52,7 +53,7 @@ def orphans(api: "KubernetesApi", ending: str | None = None) -> list[tuple[str, 
 
     found = []
     for kind in JOB_KINDS:
-        for job in api.list(kind, f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"):
+        for job in _list(api, kind, f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"):
             owners = [o for o in job["metadata"].get("ownerReferences", []) if o["kind"] in ("Job", "Workflow")]
             if owners and job_status(job).state not in ("succeeded", "failed") and all(
                     o["uid"] == ending or has_ended(o["kind"], find(o["kind"], o["name"]), o["uid"]) for o in owners):
@@ -77,3 +78,13 @@ def release(api: "KubernetesApi", member: str, owner: Mapping[str, Any] | None) 
     if job is not None and alone:
         api.delete("PyTorchJob", job["metadata"]["name"], uid=job["metadata"]["uid"])
     return alone
+
+
+def _list(api: "KubernetesApi", kind: str, selector: str) -> list[dict[str, Any]]:
+    """The objects of a kind; none on a cluster that does not know the kind, such as one without Katib."""
+    try:
+        return api.list(kind, selector)
+    except Refused as e:
+        if e.missing == "kind":
+            return []
+        raise

@@ -56,6 +56,10 @@ def answer_job_name(study: str, run: str) -> str:
     return f"{study}-{run}-answer"
 
 
+def latency_job_name(study: str, run: str) -> str:
+    return f"{study}-{run}-latency"
+
+
 def launch_job_name(study: str, run: str) -> str:
     return f"{study}-{run}-launch"
 

@@ -9,7 +9,7 @@ from consort.study import Study
 
 RETRIES = 6
 """With the pauses of a Job's back-off, about 10 minutes."""
-FINAL_EXIT_CODES = [1, 2, 3, 4, 5, 126, 127]
+FINAL_EXIT_CODES = [1, 2, 3, 4, 5, 6, 126, 127]
 """After these a retry ends the same way: Consort's own below 128, and those of a program that cannot be started."""
 HISTORY = 3
 """Ended jobs of each kind that a CronJob keeps, for their logs."""
@@ -42,9 +42,28 @@ def answer_job(store_uri: str, study: Study, run: str, images: Images,
     return job
 
 
-def launch_job(store_uri: str, study: Study, run: str, images: Images) -> dict[str, Any]:
-    """A Job that starts the members of a run from within the cluster, follows them, evaluates and reports."""
-    arguments = ["run", f"{study.name}/{run}", "--target", "cluster", "--store", store_uri]
+def latency_table_job(store_uri: str, study: Study, run: str, images: Images) -> dict[str, Any]:
+    """A Job that measures the blocks of the study's search space on the nodes where its trials will run."""
+    cluster, name = study.cluster, f"{study.name}/{run}"
+    storage = [pod.shared_memory(cluster), *pod.cache(cluster), *pod.data(cluster.data)]
+    step = pod.container("latency", images.torch, ["latency-table", name, "--store", store_uri], pod.resources(cluster),
+                         max(1, int(cluster.cpus)), mounts=[mount for _, mount in storage])
+    spec = pod.pod(cluster, [step], volumes=[volume for volume, _ in storage])
+    job = _job(names.latency_job_name(study.name, run), names.ANSWER, store_uri, study, run, pod.place(spec, cluster))
+    job["spec"]["activeDeadlineSeconds"] = cluster.deadline_seconds
+    if cluster.queue:
+        job["metadata"]["labels"][names.QUEUE_LABEL] = cluster.queue
+    return job
+
+
+def launch_job(store_uri: str, study: Study, run: str, images: Images, sampler: str | None = None) -> dict[str, Any]:
+    """A Job that runs or searches a study from within the cluster: it starts what trains, follows it, and reports.
+
+    sampler: katib-<algorithm>, in place of a search's own.
+    """
+    command = "run" if study.search is None else "search"
+    arguments = [command, f"{study.name}/{run}", "--target", "cluster", "--store", store_uri,
+                 *(["--sampler", sampler] if sampler else [])]
     return _job(names.launch_job_name(study.name, run), names.LAUNCHER, store_uri, study, run,
                 _launcher(arguments, study, images))
 

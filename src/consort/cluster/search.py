@@ -1,0 +1,272 @@
+"""The trials of a search on a cluster: a Katib Experiment for each arm, one after the other, followed to its end.
+
+Katib leads the trials; their records lie in the store, as those of a search on one machine do. What Katib tried is
+written down as the arm's proposals when it has ended, so that all that comes after a search reads the same files.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from consort import trials
+from consort.arms import Arm, Proposal, stored
+from consort.cluster.explain import failure_reason
+from consort.cluster.follow import Happening, feed
+from consort.cluster.jobs import run_job
+from consort.cluster.owner import share
+from consort.ended_search import trial_record
+from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, InputError
+from consort.kube import names
+from consort.kube.experiment import arms, experiment
+from consort.kube.images import Images
+from consort.kube.katib_status import KatibTrial, experiment_status, katib_trial, suggestion_failure
+from consort.kube.pytorch_job import CONTAINER
+from consort.kube.status import job_status, pod_status
+from consort.kube.step_jobs import latency_table_job
+from consort.plan import Plan
+from consort.records import TrialRecord, canonical_json
+from consort.search_latency import NetworkLatencies
+from consort.search_progress import SearchProgress
+from consort.search_settings import CONTROL, Search
+from consort.store import Store, keys
+
+if TYPE_CHECKING:
+    from consort.cluster.api import KubernetesApi
+
+START_SECONDS = 600.0
+"""From an Experiment's creation to its first trial: the suggestion's image is pulled and its pod becomes ready."""
+GRACE_SECONDS = 600.0
+"""Beyond a trial's own deadline, before silence is an error."""
+QUEUED_SECONDS = 30 * 86_400.0
+"""The same where a queue decides when trials start."""
+CLEAR_SECONDS = 300.0
+
+
+@dataclass
+class ClusterSearch:
+    """The trials of a planned search as Katib Experiments. `sampler`: another than the study's, or katib-<algorithm>.
+
+    owner: reference to what the Experiments shall not outlive.
+    """
+
+    api: "KubernetesApi"
+    store: Store
+    plan: Plan
+    images: Images
+    console: Console
+    owner: Mapping[str, Any] | None = None
+    sampler: str | None = None
+    arms: list[Arm] = field(default_factory=list)
+    ended: dict[str, TrialRecord] = field(default_factory=dict)
+    """Trial -> its record, of those that an arm tried."""
+    hardware_id: str | None = None
+    """The hardware that latencies are of; known when the first trial has ended."""
+
+    @cached_property
+    def search(self) -> Search:
+        return trials.search_of(self.plan)
+
+    def run(self) -> None:
+        """All trials of all arms. Raises IncompleteRun where an Experiment fails."""
+        self.hardware_id = self.plan.study.latency.hardware
+        self.arms = self.all_arms()
+        wanted = [experiment(self.store.uri, self.plan.study, self.plan.run, arm.kind, arm.sampler, self.images,
+                             self.owner) for arm in self.arms]  # all, before anything is created
+        if self.search.objective.source == "table" and self.hardware_id is None:
+            self.console.print("measuring the blocks of the space in the cluster", highlight=False)
+            job = latency_table_job(self.store.uri, self.plan.study, self.plan.run, self.images)
+            run_job(self.api, job, self.owner,
+                    lambda text: self.console.print(f"waiting: {text}", style="yellow", highlight=False))
+        with SearchProgress(self.console, self.arms, self.search, self.ended) as progress:
+            for arm, manifest in zip(self.arms, wanted, strict=True):
+                if not self._known(arm, manifest):
+                    _ArmFollowed(self, arm, progress).run(manifest)
+
+    def all_arms(self) -> list[Arm]:
+        """Every arm, without what it has tried."""
+        return [Arm(kind, name, name == CONTROL and name != (self.sampler or self.search.sampler))
+                for kind, name in arms(self.plan.study, self.sampler)]
+
+    def _known(self, arm: Arm, manifest: dict) -> bool:
+        """Whether the store has all trials of an arm whose Experiment is gone."""
+        found = stored(self.store, self.plan, arm.name)
+        records = [trials.read(self.store, proposal.trial) for proposal, _ in found]
+        whole = len(found) >= self.search.trials and None not in records
+        if not whole or self.api.get("Experiment", manifest["metadata"]["name"]) is not None:
+            return False
+        arm.proposals = [proposal for proposal, _ in found]
+        self.hardware_id = self.hardware_id or found[0][1]
+        self.ended |= {record.id: record for record in records if record is not None}
+        return True
+
+
+@dataclass
+class _ArmFollowed:
+    """One Experiment, from its creation to its end."""
+
+    of: ClusterSearch
+    arm: Arm
+    progress: SearchProgress
+    seen: dict[str, KatibTrial] = field(default_factory=dict)
+    noted: set[str] = field(default_factory=set)
+    """Names of Katib's trials that are among the arm's proposals."""
+
+    def run(self, manifest: dict) -> None:
+        api, name = self.of.api, manifest["metadata"]["name"]
+        current = self._create_or_adopt(manifest)
+        selectors = {"Experiment": _run_selector(manifest), "Trial": f"{names.EXPERIMENT_LABEL}={name}"}
+        quiet_seconds, heard = START_SECONDS, time.monotonic()
+        with feed(api, selectors) as events:
+            synced = False
+            while True:
+                happening = events.next(1.0)
+                if happening is None and time.monotonic() - heard > quiet_seconds:
+                    raise ClusterUnavailable(self._silence(name, time.monotonic() - heard))
+                if happening is None:
+                    continue
+                heard = time.monotonic()
+                if happening.source == "Trial" and happening.type != "DELETED":
+                    quiet_seconds = self._quiet_seconds
+                    self._seen(katib_trial(happening.object))
+                synced = synced or (happening.source == "synced" and happening.name == "Trial")
+                if synced:
+                    self._note_ended()
+                end = _ended(happening, name, current)
+                if end:
+                    current = happening.object
+                if synced and current and experiment_status(current).end != "running":
+                    break
+        for trial in api.list("Trial", selectors["Trial"]):
+            self._seen(katib_trial(trial))
+        self._note_ended()
+        self._conclude(current)
+
+    @property
+    def _quiet_seconds(self) -> float:
+        cluster = self.of.plan.study.cluster
+        return QUEUED_SECONDS if cluster.queue else cluster.deadline_seconds + GRACE_SECONDS
+
+    def _create_or_adopt(self, manifest: dict) -> dict:
+        """The new Experiment, or the one that is there; one that failed is replaced, as its finished trials stay."""
+        api, name = self.of.api, manifest["metadata"]["name"]
+        deadline = time.monotonic() + CLEAR_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                return api.create(manifest)
+            except AlreadyExists:
+                there = api.get("Experiment", name)
+            if there is None:
+                continue
+            if "deletionTimestamp" not in there["metadata"] and experiment_status(there).end != "failed":
+                return self._adopt(there, manifest)
+            api.delete("Experiment", name, uid=there["metadata"]["uid"])
+            time.sleep(1.0)
+        raise ClusterUnavailable(f"an earlier Experiment {name} is not gone {CLEAR_SECONDS:.0f} s after it was "
+                                 "deleted: does Katib's controller run?")
+
+    def _adopt(self, there: dict, wanted: dict) -> dict:
+        api, name = self.of.api, wanted["metadata"]["name"]
+        if there["metadata"].get("labels", {}).get(names.SPEC_HASH_LABEL) != wanted["metadata"]["labels"][
+                names.SPEC_HASH_LABEL]:
+            raise InputError(f"the Experiment {name} in namespace {api.namespace} was made with other images, store or "
+                             f"[cluster] settings. `consort cancel {self.of.plan.ref}` ends it; what its trials found "
+                             "stays, and the same search goes on from there.")
+        changed = {key: wanted["spec"][key] for key in names.EDITABLE if there["spec"].get(key) != wanted["spec"][key]}
+        if changed and experiment_status(there).end == "running":
+            api.patch("Experiment", name, {"spec": changed})
+        share(api, "Experiment", there, self.of.owner)
+        return there
+
+    def _seen(self, trial: KatibTrial) -> None:
+        if trial.end == "running" and trial.name not in self.seen:
+            self.progress.listen(trial.name, "started", {})
+        self.seen[trial.name] = trial
+
+    def _note_ended(self) -> None:
+        """Note the trials that have ended, in their order; a first failure waits for one that tells the hardware."""
+        for trial in sorted(self.seen.values(), key=lambda t: (t.ended_at, t.name)):
+            if trial.end != "running" and trial.name not in self.noted:
+                self._note(trial)
+
+    def _note(self, trial: KatibTrial) -> None:
+        """Make an ended trial one of the arm's proposals."""
+        of, space = self.of, self.of.search.space(self.arm.kind)
+        encoding = space.canonical(space.encoding_of(trial.assignments))
+        networks = of.search.networks_of(self.arm.kind, encoding)
+        record = trial_record(of.store, of.plan, networks, of.hardware_id)
+        if record is None and of.hardware_id is None:
+            return
+        of.hardware_id = of.hardware_id or (record.hardware_id if record else None)
+        assert of.hardware_id is not None
+        if record is None:
+            record = self._lost(trial, networks, of.hardware_id)
+        self.noted.add(trial.name)
+        self.progress.running.pop(trial.name, None)
+        proposal = Proposal(len(self.arm.proposals), encoding, networks, record.id)
+        of.store.write(keys.proposal(of.plan.study.name, of.plan.run, self.arm.name, proposal.number), canonical_json(
+            {"number": proposal.number, "encoding": encoding, "networks": networks, "trial": record.id,
+             "hardware": of.hardware_id, "katib": trial.name}).encode())
+        self.arm.proposals.append(proposal)
+        of.ended[record.id] = record
+        self.progress.ended(record.id)
+
+    def _lost(self, trial: KatibTrial, networks: tuple[str, ...], hardware_id: str) -> TrialRecord:
+        """The record of a trial that ended without one."""
+        of = self.of
+        tried = trials.Candidate(self.arm.kind, networks)
+        known = NetworkLatencies({}, None, of.search.objective.source, hardware_id)
+        job = of.api.get("PyTorchJob", trial.name)
+        why = failure_reason(of.api, trial.name, CONTAINER, "", job_status(job)) if job else trial.reason
+        if trial.end == "succeeded":
+            why = (f"its record is not in {of.store.uri} for hardware {hardware_id}: do trials run on nodes of several "
+                   "kinds? Milliseconds of different machines do not compare; [cluster] node_selector chooses one kind")
+        record = trials.unsuccessful(of.plan, tried, known, trials.FAILED, why or "Katib does not say why")
+        trials.write(of.store, record)
+        return record
+
+    def _conclude(self, current: dict) -> None:
+        status = experiment_status(current)
+        lost = [trial for trial in self.seen.values() if trial.end != "running" and trial.name not in self.noted]
+        if status.end == "succeeded" and not lost:
+            return
+        name = current["metadata"]["name"]
+        failed = [f"  {trial.name}: {self._why(trial)}" for trial in self.seen.values() if trial.end == "failed"]
+        said = suggestion_failure(self.of.api.get("Suggestion", name)) if not self.seen else ""
+        raise IncompleteRun("\n".join([
+            f"the Experiment {name} {status.end}: {status.message or status.reason}", *([f"  {said}"] if said else []),
+            *failed[:10], "What was trained is kept; the same command tries again."]))
+
+    def _why(self, trial: KatibTrial) -> str:
+        job = self.of.api.get("PyTorchJob", trial.name)
+        return failure_reason(self.of.api, trial.name, CONTAINER, "", job_status(job)) if job else trial.reason
+
+    def _silence(self, name: str, seconds: float) -> str:
+        """What is known of an Experiment of which nothing is heard."""
+        api = self.of.api
+        pods = api.list("Pod", f"{names.EXPERIMENT_LABEL}={name}")
+        stuck = [text for pod in pods if (text := pod_status(pod).stuck)]
+        known = [suggestion_failure(api.get("Suggestion", name)), *stuck[:3]]
+        return (f"nothing was heard of the Experiment {name} for {seconds:.0f} s. " + " ".join(filter(None, known))
+                + f" `kubectl describe experiment,suggestion {name} -n {api.namespace}` tells more; does Katib's "
+                  "controller run?")
+
+
+def _run_selector(manifest: dict) -> str:
+    labels = manifest["metadata"]["labels"]
+    return ",".join(f"{key}={labels[key]}" for key in (names.MANAGED_BY_LABEL, names.RUN_LABEL, names.ARM_LABEL))
+
+
+def _ended(happening: Happening, name: str, current: dict) -> bool:
+    """Whether this is a change of the Experiment; raises IncompleteRun where it was deleted."""
+    if happening.source != "Experiment" or happening.name != name:
+        return False
+    if happening.object["metadata"]["uid"] != current["metadata"]["uid"]:
+        return False
+    if happening.type == "DELETED":
+        raise IncompleteRun(f"the Experiment {name} was deleted; what was trained is kept. The same command creates it "
+                            "again.")
+    return True

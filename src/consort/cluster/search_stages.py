@@ -1,0 +1,46 @@
+"""The stages of a search on a cluster: trials under Katib, the winners' study as PyTorchJobs, the report's input."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from consort.cluster.search import ClusterSearch
+from consort.cluster.target import ClusterRun
+from consort.ended_search import ended_search, on_hardware
+from consort.plan import Plan
+from consort.runs import read_summary
+from consort.search_results import read_results, write_results
+from consort.search_winners import final_plan, winners
+from consort.trials import search_of
+from consort.winners_compared import compared
+
+
+def run_search_on_cluster(searching: ClusterSearch, run_of: Callable[[Plan], ClusterRun], cache: Path,
+                          only: str | None = None) -> dict[str, str]:
+    """All stages, or one; why each member of the winners that is missing is. run_of: how a study is executed there."""
+    if only in (None, "search"):
+        _search(searching)
+    return _train_winners(searching, run_of, cache) if only in (None, "final") else {}
+
+
+def _search(searching: ClusterSearch) -> None:
+    try:
+        searching.run()
+    finally:
+        if searching.hardware_id is not None:
+            there = on_hardware(searching.plan, searching.hardware_id)
+            before = read_results(searching.store, there)
+            write_results(searching.store, there, searching.arms, before and before["final"])
+
+
+def _train_winners(searching: ClusterSearch, run_of: Callable[[Plan], ClusterRun], cache: Path) -> dict[str, str]:
+    store, console = searching.store, searching.console
+    there, tried = ended_search(store, searching.plan, searching.all_arms())
+    won = winners(store, there, tried)
+    final = final_plan(store, searching.plan, won)  # its latencies are measured when it is evaluated
+    console.print(f"training the winners again, as the study {final.ref}:", highlight=False)
+    for kind, record in won.items():
+        console.print(f"  {kind}: {' + '.join(record.networks)}", highlight=False, soft_wrap=True)
+    _, missing = run_of(final).execute()
+    shown = compared(store, search_of(there), final, won, read_summary(store, final), cache)
+    write_results(store, there, tried, shown)
+    return missing
