@@ -62,9 +62,13 @@ class StageChoices:
 
     def canonical(self, indices: Sequence[int]) -> Encoding:
         """The first of the encodings of the same stage."""
-        block, depth = self.block[indices[_BLOCK]], self.depth[indices[_DEPTH]]
-        return (*indices[:_EXPANSION], indices[_EXPANSION] if networks.expands(block) else 0,
-                indices[_SKIP] if networks.repeats(block, depth) else 0)
+        expands, repeats = self.means(indices)
+        return (*indices[:_EXPANSION], indices[_EXPANSION] if expands else 0, indices[_SKIP] if repeats else 0)
+
+    def means(self, indices: Sequence[int]) -> tuple[bool, bool]:
+        """Whether the expansion means something in this stage, and whether skip does."""
+        block = self.block[indices[_BLOCK]]
+        return networks.expands(block), networks.repeats(block, self.depth[indices[_DEPTH]])
 
     @cached_property
     def variants(self) -> tuple[Encoding, ...]:
@@ -72,20 +76,30 @@ class StageChoices:
         every = product(*(range(len(gene)) for gene in self.genes))
         return tuple(dict.fromkeys(map(self.canonical, every)))
 
-    def neighbours(self, indices: Sequence[int]) -> list[Encoding]:
+    def neighbours(self, indices: Encoding) -> tuple[Encoding, ...]:
         """The distinct other stages, in canonical form, that differ from this one in one choice.
 
         What means something only after the change (the expansion of a stage that becomes MBConv) may be anything.
         """
-        before, changed = self.stage(indices), []
+        if indices not in self._found:
+            self._found[indices] = tuple(e for e in dict.fromkeys(self._changed(indices)) if e != indices)
+        return self._found[indices]
+
+    @cached_property
+    def _found(self) -> dict[Encoding, tuple[Encoding, ...]]:
+        """The neighbours of canonical stages that were asked for."""
+        return {}
+
+    def _changed(self, indices: Encoding) -> Iterator[Encoding]:
+        expanded, repeated = self.means(indices)
         for place, gene in enumerate(self.genes):
             for choice in range(len(gene)):
                 new = (*indices[:place], choice, *indices[place + 1:])
-                after = self.stage(new)
-                expansions = range(len(self.expansion)) if after.expands and not before.expands else (new[_EXPANSION],)
-                skips = range(len(self.skip)) if after.repeats and not before.repeats else (new[_SKIP],)
-                changed += [self.canonical((*new[:_EXPANSION], *free)) for free in product(expansions, skips)]
-        return [e for e in dict.fromkeys(changed) if e != self.canonical(indices)]
+                expands, repeats = self.means(new)
+                expansions = range(len(self.expansion)) if expands and not expanded else (new[_EXPANSION],)
+                skips = range(len(self.skip)) if repeats and not repeated else (new[_SKIP],)
+                for free in product(expansions, skips):
+                    yield self.canonical((*new[:_EXPANSION], *free))
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ def _learnt(task: Task) -> np.ndarray:
     logits = np.where(np.arange(max(sizes)) < np.array(sizes)[:, None], 0.0, -np.inf)
     rows = np.arange(len(sizes))
     for trial, advantage in _advantages(task.judged, task.settings["baseline_decay"]):
+        if not advantage:
+            continue
         step = task.settings["learning_rate"] * advantage * _means_something(task, trial.encoding)
         gradient = -_softmax(logits)
         gradient[rows, trial.encoding] += 1
@@ -68,8 +70,7 @@ def _means_something(task: Task, encoding: Encoding) -> np.ndarray:
     found: list[bool] = []
     for place, choices in enumerate(task.space.stages * task.space.members):
         start = place * len(GENES)
-        stage = choices.stage(encoding[start:start + len(GENES)])
-        found += [True, True, True, True, stage.expands, stage.repeats]
+        found += [True, True, True, True, *choices.means(encoding[start:start + len(GENES)])]
     return np.array(found, dtype=float)
 
 
