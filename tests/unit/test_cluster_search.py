@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from rich.console import Console
+from typer.testing import CliRunner
 
 from consort import arms, trials
+from consort.cli.app import app
 from consort.cli.launching import study_objects
 from consort.cluster import search as cluster_search
 from consort.cluster.reap import cancel, collect
@@ -238,3 +240,18 @@ def test_render_prints_the_experiments_of_a_search_and_the_job_that_brings_it_to
     other = study_objects(store, of, sampler="katib-tpe")
     assert other[0]["spec"]["algorithm"]["algorithmName"] == "tpe"
     assert [o["kind"] for o in study_objects(store, of, only_job=True)] == ["Job"]
+
+
+def test_winners_plans_the_study_that_trains_them_again_from_what_the_store_has(store):
+    of, cluster = planned(store), FakeCluster()
+    asked = ["winners", of.ref, "--store", store.uri, "--json"]
+    before = CliRunner().invoke(app, asked)
+    assert isinstance(before.exception, IncompleteRun) and "no trials yet" in str(before.exception)
+    with FakeKatib(cluster, store, of):
+        searching(store, of, cluster).run()
+    found = json.loads(CliRunner().invoke(app, asked).stdout)
+    assert found["ref"].startswith("looking-final/") and found["members"]
+    assert [w["kind"] for w in found["winners"]] == ["single", "joint"]
+    assert {m["state"] for m in found["members"]} == {"to train"}
+    again = json.loads(CliRunner().invoke(app, ["plan", found["ref"], "--store", store.uri, "--json"]).stdout)
+    assert again["members"] == found["members"]

@@ -70,6 +70,8 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "consort"
 
 
-from consort.cli import run, search, cluster, launching, costs, steps, members, data, machine, serving  # noqa: E402, I001 - they add commands in this order
+from consort.cli import run, search, search_on_cluster, cluster, launching, costs  # noqa: E402, I001 - in this order
+from consort.cli import steps, members, data, machine, serving  # noqa: E402
 
-__all__ = ["app", "cluster", "costs", "data", "launching", "machine", "members", "run", "search", "serving", "steps"]
+__all__ = ["app", "cluster", "costs", "data", "launching", "machine", "members", "run", "search",
+           "search_on_cluster", "serving", "steps"]

@@ -96,7 +96,7 @@ def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOpt
 
     opened = open_store_at(store)
     planned = planned_study(opened, study, Console(stderr=True), data, grow)
-    states = _states(opened, planned.plan)
+    states = member_states(opened, planned.plan)
     if json:
         print(canonical_json({"study": planned.plan.study.name, "run": planned.plan.run, "ref": planned.plan.ref,
                               "level": planned.level, "data": planned.plan.data.fingerprint,
@@ -117,7 +117,7 @@ def _bring_back(store: "Store", plan: "Plan", output: Path | None, target: str) 
     print(f"copied to {copy_report(store, plan.study.name, plan.run, folder)}")
 
 
-def _states(store: "Store", plan: "Plan") -> dict[str, str]:
+def member_states(store: "Store", plan: "Plan") -> dict[str, str]:
     """Member -> done, failed, to import or to train."""
     from consort import members
 

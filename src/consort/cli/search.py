@@ -18,6 +18,7 @@ from consort.cli.app import (
     cache_folder,
     open_store_at,
 )
+from consort.cli.connecting import ContextOption, NamespaceOption
 from consort.cli.steps import ImagesOption, LogOption, json_report, text_report
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from consort.trials import Candidate
 
 STAGES = ("search", "final", "report")
+OF_KATIB = "katib-"
 
 
 @app.command()
@@ -36,29 +38,45 @@ def search(
         "--workers", "-j", min=1, help="Trials, then members, trained side by side; by default one per core or GPU.")
     ] = None,
     sampler: Annotated[str | None, typer.Option(
-        "--sampler", help="Another sampler than the study's, with its default settings.", show_default=False)] = None,
+        "--sampler", help="Another sampler than the study's, with its default settings; on a cluster also "
+                          "katib-<algorithm>, one of Katib's own.", show_default=False)] = None,
     only: Annotated[str | None, typer.Option(
         "--only", metavar="search|final|report", help="Do one stage of the three.")] = None,
     data: DataOption = None,
+    target: Annotated[str, typer.Option(metavar="local|cluster", help="Where trials train.")] = "local",
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
 ) -> None:
     """Search the architectures that a STUDY's [search] describes, then train the winners again and compare them.
 
-    What the store holds already is not done again: run the same command after an interruption.
+    What the store holds already is not done again: run the same command after an interruption. With --target cluster
+    Katib leads the trials, an Experiment for each kind and sampler, and each trial is a PyTorchJob.
     """
     from rich.console import Console
 
     from consort.errors import unknown_name
     from consort.local.search_stages import run_search
 
-    if only is not None and only not in STAGES:
-        raise unknown_name("stage", only, STAGES)
+    for kind, name, known in (("stage", only, STAGES), ("target", target, ("local", "cluster"))):
+        if name is not None and name not in known:
+            raise unknown_name(kind, name, known)
     console, opened = Console(), open_store_at(store)
     signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
-        plan = _planned(opened, study, console, data, sampler)
-        missing = run_search(opened, plan, console, cache_folder(), "consort " + " ".join(sys.argv[1:]), workers, only)
+        if target == "cluster":
+            from consort.cli.search_on_cluster import search_on_cluster
+
+            of_katib = sampler if (sampler or "").startswith(OF_KATIB) else None
+            plan = _planned(opened, study, console, data, None if of_katib else sampler)
+            missing = search_on_cluster(opened, plan, console, namespace, context, workers, only, of_katib)
+        else:
+            plan = _planned(opened, study, console, data, sampler)
+            missing = run_search(opened, plan, console, cache_folder(), "consort " + " ".join(sys.argv[1:]), workers,
+                                 only)
     except KeyboardInterrupt:
-        console.print("\nstopped; trials in training saved their state. The same command goes on from there.",
+        console.print(f"\nleft; Katib and the jobs go on. The same command follows them, `consort cancel {study}` ends "
+                      "them." if target == "cluster" else
+                      "\nstopped; trials in training saved their state. The same command goes on from there.",
                       soft_wrap=True, highlight=False)
         raise typer.Exit(130) from None
     if missing:
