@@ -2,6 +2,7 @@
 
     requirements.py plain [EXTRA ...]   Consort's dependencies without torch's packages, and those of the extras
     requirements.py torch [EXTRA ...]   torch's packages alone, and those of the extras (timm is one)
+    requirements.py extras [EXTRA ...]  those of the extras alone
 
 Reads pyproject.toml beside it or in the folder above; prints a requirements file for pip.
 """
@@ -20,7 +21,8 @@ def requirements(project: dict, kind: str, extras: list[str]) -> list[str]:
     missing = [extra for extra in extras if extra not in known]
     if missing:
         sys.exit(f"pyproject.toml has no extra {', '.join(missing)}; it has {', '.join(sorted(known))}")
-    wanted = [line for line in project["dependencies"] if (_package(line) in TORCH_PACKAGES) == (kind == "torch")]
+    wanted = [line for line in project["dependencies"]
+              if kind != "extras" and (_package(line) in TORCH_PACKAGES) == (kind == "torch")]
     wanted += [line for extra in extras for line in known[extra]]
     return sorted(set(wanted))
 
@@ -33,7 +35,7 @@ def main() -> None:
     folder = Path(__file__).resolve().parent
     file = next(path for path in (folder / "pyproject.toml", folder.parent / "pyproject.toml") if path.exists())
     match sys.argv[1:]:
-        case [("plain" | "torch") as kind, *extras]:
+        case [("plain" | "torch" | "extras") as kind, *extras]:
             print("\n".join(requirements(tomllib.loads(file.read_text())["project"], kind, extras)))
         case _:
             sys.exit(__doc__)

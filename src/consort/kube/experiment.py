@@ -30,7 +30,9 @@ LEAST_SECONDS = 3
 
 # Katib wraps this in `sh -c "... && echo completed > $$.pid"`, so it is the shell that gets a pod's SIGTERM. It passes
 # it on, waits until the state is saved, and ends with the trial's exit code: 143 makes the operator start a new pod.
-_SCRIPT = ("trap 'kill -TERM $trial' TERM; {command} & trial=$!; sleep {least}; wait $trial; code=$?; "
+# The metrics file is there from the start: Katib's collector takes half a processor while it looks for it.
+_SCRIPT = (": >> {metrics}; trap 'kill -TERM $trial' TERM; "
+           "{command} & trial=$!; sleep {least}; wait $trial; code=$?; "
            "while kill -0 $trial 2>/dev/null; do wait $trial; code=$?; done; (exit $code)")
 
 
@@ -133,7 +135,7 @@ def _script(store_uri: str, study: Study, run: str, kind: str) -> str:
     options = [*pytorch_job.checkpoint_arguments(study.run), *pod.images_arguments(study.cluster)]
     command = ["consort", "trial", f"{study.name}/{run}", "--kind", kind, "--store", store_uri, "--log", "json",
                "--metrics", METRICS_FILE, *options]
-    return _SCRIPT.format(command=shlex.join(command), least=LEAST_SECONDS)
+    return _SCRIPT.format(metrics=METRICS_FILE, command=shlex.join(command), least=LEAST_SECONDS)
 
 
 def _settings(search: Search, sampler: str) -> list[dict[str, str]]:
