@@ -35,33 +35,41 @@ USER_ID = 1000
 def train_ensembles(members_at_a_time: int = MEMBERS_AT_A_TIME) -> graph_component.GraphComponent:
     """The pipeline that trains this many members at a time: a loop's limit is fixed when it is compiled."""
 
+    train_and_answer = train_and_answer_of(members_at_a_time)
+
+    @dsl.pipeline(name="train-ensembles", description="Train a study's members, compare ensembles, report.",
+                  pipeline_config=pipeline_config())
+    def pipeline(study: str, store: str = "", grow: bool = False, target: str = "cluster",
+                 recompute: bool = False) -> None:
+        planned = step(plan_study(study=study, store=store, grow=grow))
+        answered = train_and_answer(run=planned.outputs["run"], members=planned.outputs["members"], store=store,
+                                    target=target, recompute=recompute).set_caching_options(False)
+        step(confirm_answer(run=planned.outputs["run"], store=store).after(answered))
+
+    return pipeline
+
+
+def train_and_answer_of(members_at_a_time: int) -> graph_component.GraphComponent:
+    """The part that trains the members of a planned run and brings it to its answer, with inputs run and members."""
+
     @dsl.pipeline(name="answer")
     def answer(run: str, store: str, target: str, recompute: bool) -> None:
-        _step(clean_up(target=target))
-        predicted = _step(predict_members(run=run, store=store, recompute=recompute))
-        evaluated = _step(evaluate_ensembles(run=run, store=store).after(predicted))
-        _step(report(run=run, store=store).after(evaluated))
+        step(clean_up(target=target))
+        predicted = step(predict_members(run=run, store=store, recompute=recompute))
+        evaluated = step(evaluate_ensembles(run=run, store=store).after(predicted))
+        step(report(run=run, store=store).after(evaluated))
 
     @dsl.pipeline(name="train-and-answer")
     def train_and_answer(run: str, members: list, store: str, target: str, recompute: bool) -> None:
         last = answer(run=run, store=store, target=target, recompute=recompute).set_caching_options(False)
         with (dsl.ExitHandler(last, name="members"),
               dsl.ParallelFor(members, name="each member", parallelism=members_at_a_time) as member):
-            _step(train_member(member=member, run=run, store=store, target=target))
+            step(train_member(member=member, run=run, store=store, target=target))
 
-    @dsl.pipeline(name="train-ensembles", description="Train a study's members, compare ensembles, report.",
-                  pipeline_config=_pipeline_config())
-    def pipeline(study: str, store: str = "", grow: bool = False, target: str = "cluster",
-                 recompute: bool = False) -> None:
-        planned = _step(plan_study(study=study, store=store, grow=grow))
-        answered = train_and_answer(run=planned.outputs["run"], members=planned.outputs["members"], store=store,
-                                    target=target, recompute=recompute).set_caching_options(False)
-        _step(confirm_answer(run=planned.outputs["run"], store=store).after(answered))
-
-    return pipeline
+    return train_and_answer
 
 
-def _step(task: dsl.PipelineTask) -> dsl.PipelineTask:
+def step(task: dsl.PipelineTask) -> dsl.PipelineTask:
     """What every step has: no cache (the store knows what is done), settings, credentials by name, its user."""
     task.set_caching_options(False)
     kubernetes.use_config_map_as_env(task, CONFIG_MAP, {name: name for name in SETTINGS}, optional=True)
@@ -73,7 +81,7 @@ def _step(task: dsl.PipelineTask) -> dsl.PipelineTask:
     return task
 
 
-def _pipeline_config() -> dsl.PipelineConfig:
+def pipeline_config() -> dsl.PipelineConfig:
     """The Workflow's time to live, where this kfp can say it."""
     known = inspect.signature(dsl.PipelineConfig).parameters
     return dsl.PipelineConfig(**{name: KEEP_SECONDS for name in ("ttl_seconds_after_finished",) if name in known})

@@ -49,6 +49,8 @@ def winners(
 ) -> None:
     """What the search of a STUDY found, and the study that trains it again: its run and its members.
 
+    With --json also what that study showed, once it has.
+
     Plans that study where it is not planned yet: `consort run NAME/RUN` trains and compares its members.
     """
     from rich.console import Console
@@ -59,6 +61,7 @@ def winners(
     from consort.ended_search import ended_search
     from consort.kube.experiment import arms
     from consort.records import canonical_json
+    from consort.search_results import read_results
     from consort.search_winners import final_plan
     from consort.search_winners import winners as best_trials
     from consort.trials import search_of
@@ -75,7 +78,8 @@ def winners(
             "study": final.study.name, "run": final.run, "ref": final.ref,
             "winners": [{"kind": kind, "networks": r.networks, "trial": r.id, "reward": r.reward,
                          "accuracy": r.accuracy, "latency_ms": r.latency_ms} for kind, r in won.items()],
-            "members": [{"id": m, "state": state} for m, state in states.items()]}))
+            "members": [{"id": m, "state": state} for m, state in states.items()],
+            "final": (read_results(opened, there) or {}).get("final")}))
         return
     for kind, record in won.items():
         print(f"{kind:8} {' + '.join(record.networks)}  reward {record.reward:.4f}  {record.latency_ms:.3g} ms")
