@@ -195,6 +195,20 @@ def test_a_suggestion_that_was_refused_is_told_with_its_message(store, monkeypat
         searching(store, of, cluster).run()
 
 
+def test_a_suggestion_whose_pod_is_refused_is_told_at_once_with_the_reason(store, monkeypatch):
+    monkeypatch.setattr(cluster_search, "START_SECONDS", 4.0)
+    monkeypatch.setattr(cluster_search, "WORD_SECONDS", 0.5)
+    of, cluster = planned(store), FakeCluster()
+    name = experiment(store.uri, of.study, of.run, "single", "random", IMAGES)["metadata"]["name"]
+    cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-consort-random-7c9"}})
+    cluster.add_event("Pod", f"{name}-consort-random-7c9", "FailedCreate", 'violates PodSecurity "restricted"',
+                      "Warning")
+    search = searching(store, of, cluster)
+    with pytest.raises(ClusterUnavailable, match="violates PodSecurity"):
+        search.run()
+    assert said(search).count("has no trial yet. FailedCreate: violates PodSecurity") == 1
+
+
 def test_a_cluster_without_katib_says_what_to_install(store):
     of, cluster = planned(store), FakeCluster(kinds_missing={"Experiment", "Trial"})
     with pytest.raises(InputError, match="install Katib"):

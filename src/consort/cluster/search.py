@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 START_SECONDS = 600.0
 """From an Experiment's creation to its first trial: the suggestion's image is pulled and its pod becomes ready."""
+WORD_SECONDS = 60.0
+"""After so long without a trial it is said what is known."""
 GRACE_SECONDS = 600.0
 """Beyond a trial's own deadline, before silence is an error."""
 QUEUED_SECONDS = 30 * 86_400.0
@@ -114,6 +116,7 @@ class _ArmFollowed:
     seen: dict[str, KatibTrial] = field(default_factory=dict)
     noted: set[str] = field(default_factory=set)
     """Names of Katib's trials that are among the arm's proposals."""
+    worded: bool = False
 
     def run(self, manifest: dict) -> None:
         api, name = self.of.api, manifest["metadata"]["name"]
@@ -124,9 +127,8 @@ class _ArmFollowed:
             synced = False
             while True:
                 happening = events.next(1.0)
-                if happening is None and time.monotonic() - heard > quiet_seconds:
-                    raise ClusterUnavailable(self._silence(name, time.monotonic() - heard))
                 if happening is None:
+                    self._mind_silence(name, time.monotonic() - heard, quiet_seconds)
                     continue
                 heard = time.monotonic()
                 if happening.source == "Trial" and happening.type != "DELETED":
@@ -244,15 +246,27 @@ class _ArmFollowed:
         job = self.of.api.get("PyTorchJob", trial.name)
         return failure_reason(self.of.api, trial.name, CONTAINER, "", job_status(job)) if job else trial.reason
 
-    def _silence(self, name: str, seconds: float) -> str:
-        """What is known of an Experiment of which nothing is heard."""
+    def _mind_silence(self, name: str, seconds: float, longest_seconds: float) -> None:
+        """Say once what an Experiment without a trial may wait for; raises ClusterUnavailable after too long."""
+        if seconds > longest_seconds:
+            raise ClusterUnavailable(
+                f"nothing was heard of the Experiment {name} for {seconds:.0f} s. {self._known_of(name)} `kubectl "
+                f"describe experiment,suggestion {name} -n {self.of.api.namespace}` tells more; does Katib's controller "
+                "run?")
+        if seconds > WORD_SECONDS and not self.seen and not self.worded:
+            self.worded = True
+            self.of.console.print(f"the Experiment {name} has no trial yet. {self._known_of(name)}", style="yellow",
+                                  highlight=False, soft_wrap=True)
+
+    def _known_of(self, name: str) -> str:
+        """What its Suggestion, its pods and the events of its objects say."""
         api = self.of.api
         pods = api.list("Pod", f"{names.EXPERIMENT_LABEL}={name}")
         stuck = [text for pod in pods if (text := pod_status(pod).stuck)]
-        known = [suggestion_failure(api.get("Suggestion", name)), *stuck[:3]]
-        return (f"nothing was heard of the Experiment {name} for {seconds:.0f} s. " + " ".join(filter(None, known))
-                + f" `kubectl describe experiment,suggestion {name} -n {api.namespace}` tells more; does Katib's "
-                  "controller run?")
+        warnings = [f"{e.get('reason')}: {e.get('message')}" for e in api.list("Event") if e.get("type") == "Warning"
+                    and str(e.get("involvedObject", {}).get("name", "")).startswith(name)]
+        known = [suggestion_failure(api.get("Suggestion", name)), *stuck[:2], *dict.fromkeys(warnings[-2:])]
+        return " ".join(text.rstrip(".") + "." for text in known if text)
 
 
 def _run_selector(manifest: dict) -> str:
