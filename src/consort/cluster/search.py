@@ -251,8 +251,8 @@ class _ArmFollowed:
         if seconds > longest_seconds:
             raise ClusterUnavailable(
                 f"nothing was heard of the Experiment {name} for {seconds:.0f} s. {self._known_of(name)} `kubectl "
-                f"describe experiment,suggestion {name} -n {self.of.api.namespace}` tells more; does Katib's controller "
-                "run?")
+                f"describe experiment,suggestion {name} -n {self.of.api.namespace}` tells more; does Katib's "
+                "controller run?")
         if seconds > WORD_SECONDS and not self.seen and not self.worded:
             self.worded = True
             self.of.console.print(f"the Experiment {name} has no trial yet. {self._known_of(name)}", style="yellow",
