@@ -20,7 +20,8 @@ from scripted_api import Answer, scripted_api
 
 COMMANDS = ["run", "plan", "init", "status", "list", "attach", "logs", "cancel", "gc", "launch", "render", "submit",
             "schedule", "train", "predict", "evaluate", "report", "flops", "latency", "members",
-            "members import", "show", "rm", "data", "data fetch", "data import", "data info", "doctor"]
+            "members import", "show", "rm", "data", "data fetch", "data import", "data info", "doctor", "search", "trial",
+            "winners", "suggest-serve"]
 STUDY = """
 name = "tiny"
 data = { source = "digits" }
@@ -77,7 +78,7 @@ def test_every_command_explains_itself(run: Callable[..., Done], command: str) -
 
 def test_help_lists_every_command_and_exit_code(run: Callable[..., Done]) -> None:
     out = run("--help").out
-    listed = {line.split()[0] for line in out.partition("Commands:")[2].splitlines() if re.match(r"  [a-z]+  ", line)}
+    listed = {line.split()[0] for line in out.partition("Commands:")[2].splitlines() if re.match(r"  [a-z-]+  ", line)}
     assert {command.split()[0] for command in COMMANDS} == listed
     for code in (0, 1, 2, 3, 4, 5, 130, 143, 175):
         assert f" {code} " in out.replace("\n", " ")

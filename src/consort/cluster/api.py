@@ -178,11 +178,12 @@ class _Source:
 
     def __init__(self, kubeconfig: str | None, context: str | None) -> None:
         try:
-            from kubernetes.config import kube_config  # takes most of a second, so not when a command starts
+            import kubernetes  # noqa: F401  # takes most of a second, so not when a command starts
         except ImportError as e:
             raise InputError("Consort needs the Kubernetes client to reach a cluster: "
                              "pip install 'consort[cluster]'.") from e
-        self.path = kubeconfig or kube_config.KUBE_CONFIG_DEFAULT_LOCATION or "~/.kube/config"
+        # The client would keep what KUBECONFIG was when it was imported.
+        self.path = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
         self.context = context
         found = any(Path(path).expanduser().exists() for path in self.path.split(os.pathsep) if path)
         if (kubeconfig or context) and not found:
