@@ -63,14 +63,20 @@ def search_table(store: Store, plan: Plan) -> LatencyTable:
     found = known_table(store, plan)
     if found is not None:
         return found
-    settings, space = plan.study.latency, _search(plan).space("single")
-    if settings.hardware is not None:
+    wanted = hardware_of(plan.study)
+    if wanted != hardware.hardware_id(hardware.describe()):
         raise InputError(f"the store {store.uri} has no latency table of this search space for [latency] hardware = "
-                         f"{settings.hardware}. `consort latency-table STUDY` on that machine makes one.")
+                         f"{wanted}. `consort latency-table STUDY` on that machine makes one.")
+    return measured_table(store, plan)
+
+
+def measured_table(store: Store, plan: Plan, again: bool = False) -> LatencyTable:
+    """The table of this machine, from the store or measured now, which imports torch."""
     from consort.latency_table import build
 
+    settings, space = plan.study.latency, _search(plan).space("single")
     return build(store, space, network_size(plan), len(plan.data.classes), settings.batch_size, settings.threads,
-                 settings.repeats)
+                 settings.repeats, again)
 
 
 def known_table(store: Store, plan: Plan) -> LatencyTable | None:

@@ -21,7 +21,7 @@ from scripted_api import Answer, scripted_api
 COMMANDS = ["run", "plan", "init", "status", "list", "attach", "logs", "cancel", "gc", "launch", "render", "submit",
             "schedule", "train", "predict", "evaluate", "report", "flops", "latency", "members",
             "members import", "show", "rm", "data", "data fetch", "data import", "data info", "doctor", "search", "trial",
-            "winners", "suggest-serve"]
+            "winners", "suggest-serve", "latency-table"]
 STUDY = """
 name = "tiny"
 data = { source = "digits" }
@@ -291,3 +291,16 @@ def test_data_of_the_tests_is_what_the_command_prepares(run: Callable[..., Done]
     done = run("data", "import", "digits", "--train-images", DATA.train_images, "--val-images", DATA.val_images,
                "--store", world.store.uri)
     assert done.out.split()[0] == world.data.fingerprint
+
+
+def test_latency_table_measures_once_and_then_reads(run: Callable[..., Done], tmp_path: Path) -> None:
+    file, store = tmp_path / "study.toml", ("--store", tmp_path / "store")
+    file.write_text(STUDY)
+    refused(run("latency-table", file, *store), "tiny has no [search]")
+    file.write_text(STUDY + '[search.objective]\ntarget_latency_ms = 1\n[search.space]\nblock = ["wide"]\n'
+                            'width = [4, 8]\ndepth = [1]\n')
+    first, same, again = (json.loads(run("latency-table", file, *store, "--json", *more).out)
+                          for more in ([], [], ["--again"]))
+    assert first == same and first["measured_at"] <= again["measured_at"] and first != again
+    assert len(first["pieces_ms"]) == 13 and first["error"]["n"] == 4
+    assert "off by" in run("latency-table", file, *store).out

@@ -1,16 +1,17 @@
-"""consort flops and latency: what a network costs, before anything is trained."""
+"""consort flops, latency and latency-table: what networks cost, before anything is trained."""
 
 import dataclasses
 from typing import Annotated
 
 import typer
 
-from consort.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app, open_store_at
+from consort.cli.app import DEFAULT_STORE, JsonOption, StoreOption, StudyArgument, app, open_store_at
 
 Architectures = Annotated[list[str], typer.Argument(
     metavar="ARCH...", help="wrn-<depth>-<width>, torchvision's names, timm:<name>.", show_default=False)]
 InputOption = Annotated[str | None, typer.Option(
     "--input", metavar="HxW", help="Image size; by default the one it was published with.", show_default=False)]
+AgainOption = Annotated[bool, typer.Option("--again", help="Measure even where the store has it.")]
 ClassesOption = Annotated[int | None, typer.Option(
     "--classes", min=1, help="Number of classes; by default as published.", show_default=False)]
 
@@ -54,7 +55,7 @@ def latency(
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     repeats: Annotated[int, typer.Option(min=3, help="Measured passes, after a warm-up.")] = 50,
-    again: Annotated[bool, typer.Option("--again", help="Measure even where the store has it.")] = False,
+    again: AgainOption = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
@@ -82,6 +83,42 @@ def latency(
     for r in records:
         print(f"{r.architecture:28} {r.input:>9} {r.batch_size:>5} {r.threads:>7} {r.device:>6} {r.precision:>9} "
               f"{r.median_ms:>10.3f} {r.p10_ms:>9.3f} {r.p90_ms:>9.3f}")
+
+
+@app.command("latency-table")
+def latency_table(
+    study: StudyArgument,
+    again: AgainOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+) -> None:
+    """Milliseconds of the blocks of a STUDY's search space on this machine.
+
+    A search with source = "table" adds them up. Kept in the store per hardware; measured by the search itself where it
+    is missing.
+    """
+    from rich.console import Console
+
+    from consort.cli.planning import planned_study
+    from consort.search_latency import measured_table
+    from consort.trials import search_of
+
+    opened = open_store_at(store)
+    plan = planned_study(opened, study, Console(stderr=True)).plan
+    search_of(plan)
+    table = measured_table(opened, plan, again)
+    if json:
+        import json as json_module
+
+        print(json_module.dumps(dataclasses.asdict(table), indent=1))
+        return
+    for piece, ms in table.pieces_ms.items():
+        print(f"{piece:44} {ms:>10.4f} ms")
+    error = table.error
+    print(f"{len(table.pieces_ms)} pieces in {table.seconds:.0f} s: batch {table.batch_size}, {table.threads} thread(s), "
+          f"{table.device}, {table.precision}, hardware {table.hardware_id}\n"
+          f"sums against {error['n']} networks measured whole: off by {error['mean_absolute_percent']:.1f} % in the mean, "
+          f"{error['worst_percent']:+.1f} % at worst ({error['worst']})")
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
