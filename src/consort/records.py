@@ -103,7 +103,7 @@ class LatencyRecord:
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """latency/<hardware id>/table-....json: the pieces of a space's networks, whose sum predicts a network's latency."""
+    """latency/<hardware id>/table-....json: pieces of a space's networks, whose sum predicts a network's latency."""
 
     skeleton: str
     input: str

@@ -20,8 +20,8 @@ from scripted_api import Answer, scripted_api
 
 COMMANDS = ["run", "plan", "init", "status", "list", "attach", "logs", "cancel", "gc", "launch", "render", "submit",
             "schedule", "train", "predict", "evaluate", "report", "flops", "latency", "members",
-            "members import", "show", "rm", "data", "data fetch", "data import", "data info", "doctor", "search", "trial",
-            "winners", "suggest-serve", "latency-table"]
+            "members import", "show", "rm", "data", "data fetch", "data import", "data info", "doctor", "search",
+            "trial", "winners", "suggest-serve", "latency-table"]
 STUDY = """
 name = "tiny"
 data = { source = "digits" }

@@ -115,10 +115,10 @@ def latency_table(
     for piece, ms in table.pieces_ms.items():
         print(f"{piece:44} {ms:>10.4f} ms")
     error = table.error
-    print(f"{len(table.pieces_ms)} pieces in {table.seconds:.0f} s: batch {table.batch_size}, {table.threads} thread(s), "
-          f"{table.device}, {table.precision}, hardware {table.hardware_id}\n"
-          f"sums against {error['n']} networks measured whole: off by {error['mean_absolute_percent']:.1f} % in the mean, "
-          f"{error['worst_percent']:+.1f} % at worst ({error['worst']})")
+    print(f"{len(table.pieces_ms)} pieces in {table.seconds:.0f} s: batch {table.batch_size}, {table.threads} "
+          f"thread(s), {table.device}, {table.precision}, hardware {table.hardware_id}\n"
+          f"sums against {error['n']} networks measured whole: off by {error['mean_absolute_percent']:.1f} % in the "
+          f"mean, {error['worst_percent']:+.1f} % at worst ({error['worst']})")
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
