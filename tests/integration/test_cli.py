@@ -293,6 +293,18 @@ def test_data_of_the_tests_is_what_the_command_prepares(run: Callable[..., Done]
     assert done.out.split()[0] == world.data.fingerprint
 
 
+def test_a_study_that_only_searches_is_planned_and_not_run(run: Callable[..., Done], tmp_path: Path) -> None:
+    file, store = tmp_path / "study.toml", ("--store", tmp_path / "store")
+    file.write_text('name = "tiny"\ndata = { source = "digits" }\n[search]\nmembers = 2\ntrials = 7\n'
+                    '[search.objective]\ntarget_latency_ms = 1\n[search.space]\nblock = ["wide"]\n'
+                    'width = [4, 8]\ndepth = [1]\n')
+    listed = run("plan", file, *store).out
+    assert "by evolution and as many by random" in listed
+    assert re.findall(r"7 of (\d+) candidates", listed) == ["8", "8", "36"]
+    done = run("run", file, *store)
+    assert done.code == 2 and f"`consort search {file}`" in done.err
+
+
 def test_latency_table_measures_once_and_then_reads(run: Callable[..., Done], tmp_path: Path) -> None:
     file, store = tmp_path / "study.toml", ("--store", tmp_path / "store")
     file.write_text(STUDY)

@@ -24,6 +24,7 @@ from consort.cli.connecting import ContextOption, NamespaceOption, cluster_run, 
 
 if TYPE_CHECKING:
     from consort.plan import Plan
+    from consort.search_settings import Search
     from consort.store import Store
 
 
@@ -53,7 +54,7 @@ def run(
     from rich.console import Console
 
     from consort.cli.planning import planned_study
-    from consort.errors import IncompleteRun, unknown_name
+    from consort.errors import IncompleteRun, InputError, unknown_name
     from consort.local.target import STAGES, LocalRun
 
     for kind, name, known in (("stage", only, STAGES), ("target", target, ("local", "cluster"))):
@@ -66,6 +67,9 @@ def run(
         if target == "cluster":
             api = connect_for(opened, namespace, context)
         plan = planned_study(opened, study, console, data, grow).plan
+        if not plan.specs:
+            raise InputError(f"the study {plan.study.name} names no architectures, only a [search]: `consort search "
+                             f"{study}` looks for them and compares what it finds.")
         chosen = cluster_run(api, opened, plan, console, workers) if target == "cluster" else LocalRun(
             opened, plan, cache_folder(), console, "consort " + " ".join(sys.argv[1:]), workers)
         summary, missing = chosen.execute(only)
@@ -104,6 +108,15 @@ def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOpt
         return
     for member, state in states.items():
         print(f"{member:50} {state}")
+    if planned.plan.study.search is not None:
+        _print_search(planned.plan.study.search)
+
+
+def _print_search(search: "Search") -> None:
+    samplers = dict.fromkeys([search.sampler, *(["random"] if search.control else [])])
+    print(f"`consort search` tries, by {' and as many by '.join(samplers)}:")
+    for kind in search.kinds:
+        print(f"  {kind:8} {search.trials:,} of {search.space(kind).size:,} candidates")
 
 
 def _bring_back(store: "Store", plan: "Plan", output: Path | None, target: str) -> None:
