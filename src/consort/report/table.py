@@ -17,11 +17,11 @@ def table_markdown(summary: dict) -> str:
     confidence = f"{100 * summary['confidence']:g} %"
     rows = [row for row in main_rows(summary) if row["kind"] != "mixed" or row["pareto_macs"]]
     parts = [
-        f"# {_cell(summary['question'] or summary['study'])}",
-        f"**{_cell(summary['answer'])}**",
-        "\n".join(f"- {_cell(answer['text'])}" for answer in summary["answers"][1:]),
-        _table(COLUMNS, [_row(row) for row in rows]),
-        f"{_cell(summary['combine'].capitalize())} mean of the members' predictions. Accuracy and NLL: mean over the "
+        f"# {cell(summary['question'] or summary['study'])}",
+        f"**{cell(summary['answer'])}**",
+        "\n".join(f"- {cell(answer['text'])}" for answer in summary["answers"][1:]),
+        table(COLUMNS, [_row(row) for row in rows]),
+        f"{cell(summary['combine'].capitalize())} mean of the members' predictions. Accuracy and NLL: mean over the "
         f"subsets of seeds on {summary['test_images']} test images, with the {confidence} bootstrap interval over "
         f"those images. An asterisk marks the Pareto front in accuracy and MACs, chosen on {summary['val_images']} "
         "validation images. A gain whose interval contains 0 is not resolved by this test set.",
@@ -54,25 +54,25 @@ def _fair_pairs(pairs: list[dict]) -> str:
     rows = [[pair["ensemble"], scaled(pair["macs"]), percent(pair["accuracy"]),
              pair["versus"], scaled(pair["versus_macs"]), percent(pair["versus_accuracy"]), pair["combine"],
              f"{points(pair['gain'])} {interval(pair['low'], pair['high'], signed=True)}"] for pair in pairs]
-    return "## Fair pairs\n\n" + _table(header, rows)
+    return "## Fair pairs\n\n" + table(header, rows)
 
 
 def _missing(missing: dict[str, str]) -> str:
     if not missing:
         return ""
-    lines = [f"- {_cell(name)}: {_cell(why)}" for name, why in sorted(missing.items())]
+    lines = [f"- {cell(name)}: {cell(why)}" for name, why in sorted(missing.items())]
     return "## Missing members\n\n" + "\n".join(lines)
 
 
-def _table(header: tuple[str, ...], rows: list[list[str]]) -> str:
+def table(header: tuple[str, ...], rows: list[list[str]]) -> str:
     head = [_line(header), "|" + " --- |" * len(header)]
     return "\n".join([*head, *(_line(row) for row in rows)])
 
 
-def _line(cells: list[str] | tuple[str, ...]) -> str:
-    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+def _line(texts: list[str] | tuple[str, ...]) -> str:
+    return "| " + " | ".join(map(cell, texts)) + " |"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """One line of Markdown that cannot end its cell or start a tag."""
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
