@@ -76,7 +76,8 @@ RESULTS: dict[str, Any] = {
     "study": "digits-search", "run": "1a2b3c4d", "question": "Three networks chosen together, or copies of one?",
     "objective": {"target_latency_ms": 0.8, "reward": "soft", "exponent": None, "latency": "parallel",
                   "source": "table"},
-    "members": 3, "hardware_id": "0123abcdef", "input": "32x32",
+    "members": 3, "hardware_id": "0123abcdef", "input": "32x32", "val_images": 5000,
+    "confidence": 0.95,
     "arms": [_arm(kind, sampler, 10 * i + j) for i, kind in enumerate(("single", "uniform", "joint"))
              for j, sampler in enumerate(("evolution", "random"))],
     "latency_table": {"hardware_id": "0123abcdef", "error": {

@@ -8,7 +8,7 @@ from consort.arms import Arm
 from consort.errors import MissingKey
 from consort.plan import Plan
 from consort.records import TrialRecord
-from consort.search_latency import hardware_of, known_table
+from consort.search_latency import hardware_of, known_table, network_size
 from consort.store import Store, keys
 from consort.trials import read, search_of
 
@@ -17,10 +17,13 @@ def write_results(store: Store, plan: Plan, arms: Sequence[Arm], final: dict | N
     """Write search.json and return it; final: what the winners' study showed, or None before it."""
     search = search_of(plan)
     table = known_table(store, plan) if search.objective.source == "table" else None
+    height, width = network_size(plan)
     results = {
         "study": plan.study.name, "run": plan.run, "question": plan.study.question,
         "objective": search.objective.model_dump(mode="json"), "members": search.members,
-        "hardware_id": hardware_of(plan.study), "arms": [_arm(store, arm) for arm in arms],
+        "hardware_id": hardware_of(plan.study), "input": f"{height}x{width}",
+        "val_images": len(plan.data.labels("val")), "confidence": plan.study.evaluate.confidence,
+        "arms": [_arm(store, arm) for arm in arms],
         "latency_table": table and {"hardware_id": table.hardware_id, "error": table.error}, "final": final,
     }
     key = keys.study_file(plan.study.name, plan.run, "search.json")

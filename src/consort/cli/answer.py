@@ -1,4 +1,4 @@
-"""What a person sees at the end of a run: a short table, the answer, and where the report is."""
+"""What a person sees at the end of a run or search: a short table, the answer, and where the report is."""
 
 from typing import Any
 
@@ -58,6 +58,34 @@ def print_answer(console: Console, summary: dict, store: Store) -> None:
     if summary["answers"][0].get("cascade"):
         console.print(summary["answers"][0]["cascade"], highlight=False, soft_wrap=True)
     report = keys.study_file(summary["study"], summary["run"], "report.html")
+    if store.exists(report):
+        console.print(f"\nreport: {store.uri}/{report}", highlight=False, soft_wrap=True)
+
+
+def print_search_answer(console: Console, results: dict, store: Store) -> None:
+    """The winners that were trained again, the answer in words, and the report's place."""
+    from consort.report.search_answer import answer
+    from consort.report.search_select import KINDS, LATENCIES, ensembles
+
+    found, column = answer(results), LATENCIES[results["objective"]["latency"]]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("winner", "ms", "M MACs", "test accuracy %"):
+        table.add_column(title, justify="left" if title == "winner" else "right", no_wrap=True)
+    winners = ensembles(results)
+    for kind, row in winners.items():
+        latency = "" if row[column] is None else f"{row[column]:.3g}"
+        table.add_row(KINDS[kind], latency, f"{row['macs'] / 1e6:,.2f}",
+                      f"{100 * row['accuracy']:.2f} [{100 * row['low']:.2f}, {100 * row['high']:.2f}]")
+    console.print()
+    if winners:
+        console.print(table)
+        for kind, row in winners.items():
+            console.print(f"{KINDS[kind]}: {row['ensemble']}", style="dim", highlight=False, soft_wrap=True)
+        console.print()
+    console.print(found.headline, style="bold", highlight=False, soft_wrap=True)
+    for sentence in found.sentences:
+        console.print(sentence, highlight=False, soft_wrap=True)
+    report = keys.study_file(results["study"], results["run"], "search.html")
     if store.exists(report):
         console.print(f"\nreport: {store.uri}/{report}", highlight=False, soft_wrap=True)
 

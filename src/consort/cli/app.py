@@ -27,6 +27,9 @@ DataOption = Annotated[str | None, typer.Option(
     "--data", metavar="SOURCE", help="Use this instead of the study's [data] source.", show_default=False)]
 GrowOption = Annotated[bool, typer.Option(
     "--grow", help="Add the seeds that the study's `grow` asks for, until its answer is narrow enough.")]
+OutputOption = Annotated[Path | None, typer.Option(
+    "--output", help="Copy the report into this folder; from a cluster by default into consort-report/.",
+    show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 DEFAULT_STORE = "consort-store"
 

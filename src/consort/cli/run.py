@@ -14,6 +14,7 @@ from consort.cli.app import (
     DataOption,
     GrowOption,
     JsonOption,
+    OutputOption,
     StoreOption,
     StudyArgument,
     app,
@@ -41,9 +42,7 @@ def run(
     target: Annotated[str, typer.Option(metavar="local|cluster", help="Where members train.")] = "local",
     namespace: NamespaceOption = None,
     context: ContextOption = None,
-    output: Annotated[Path | None, typer.Option(
-        help="Copy the report into this folder; from a cluster by default into consort-report/.",
-        show_default=False)] = None,
+    output: OutputOption = None,
 ) -> None:
     """Train a STUDY's members, compare ensembles, report.
 
@@ -81,9 +80,11 @@ def run(
         raise typer.Exit(143 if asked and target == "cluster" else 130) from None
     if summary:
         from consort.cli.answer import print_answer
+        from consort.report import copy_report
 
         print_answer(console, summary, opened)
-        _bring_back(opened, plan, output, target)
+        if (folder := output_folder(output, target, plan)) is not None:
+            print(f"copied to {copy_report(opened, plan.study.name, plan.run, folder)}")
     if missing:
         raise IncompleteRun(f"{len(missing)} of {len(plan.specs)} members are missing; what finished is kept:\n"
                             + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
@@ -119,15 +120,12 @@ def _print_search(search: "Search") -> None:
         print(f"  {kind:8} {search.trials:,} of {search.space(kind).size:,} candidates")
 
 
-def _bring_back(store: "Store", plan: "Plan", output: Path | None, target: str) -> None:
-    """Copy the report to where the user is, unless that is a pod."""
-    from consort.report import copy_report
-
+def output_folder(output: Path | None, target: str, plan: "Plan") -> Path | None:
+    """Where a report is copied to: from a cluster to where the user is, unless that is a pod."""
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
     if output is None and (target == "local" or in_pod):
-        return
-    folder = output or Path("consort-report") / f"{plan.study.name}-{plan.run}"
-    print(f"copied to {copy_report(store, plan.study.name, plan.run, folder)}")
+        return None
+    return output or Path("consort-report") / f"{plan.study.name}-{plan.run}"
 
 
 def member_states(store: "Store", plan: "Plan") -> dict[str, str]:

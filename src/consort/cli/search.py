@@ -12,6 +12,7 @@ import typer
 from consort.cli.app import (
     DEFAULT_STORE,
     DataOption,
+    OutputOption,
     StoreOption,
     StudyArgument,
     app,
@@ -46,6 +47,7 @@ def search(
     target: Annotated[str, typer.Option(metavar="local|cluster", help="Where trials train.")] = "local",
     namespace: NamespaceOption = None,
     context: ContextOption = None,
+    output: OutputOption = None,
 ) -> None:
     """Search the architectures that a STUDY's [search] describes, then train the winners again and compare them.
 
@@ -79,11 +81,27 @@ def search(
                       "\nstopped; trials in training saved their state. The same command goes on from there.",
                       soft_wrap=True, highlight=False)
         raise typer.Exit(130) from None
+    _tell(opened, plan, console, output, target)
     if missing:
         from consort.errors import IncompleteRun
 
         raise IncompleteRun(f"{len(missing)} members of the winners are missing; what finished is kept:\n"
                             + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
+
+
+def _tell(store: "Store", plan: "Plan", console: Any, output: Path | None, target: str) -> None:
+    """The answer, the winners and where the report is; the report is copied to where the user is."""
+    from consort.cli.answer import print_search_answer
+    from consort.cli.run import output_folder
+    from consort.report import copy_search_report
+    from consort.search_results import read_results
+
+    results = read_results(store, plan)
+    if results is None:
+        return
+    print_search_answer(console, results, store)
+    if (folder := output_folder(output, target, plan)) is not None:
+        print(f"copied to {copy_search_report(store, plan.study.name, plan.run, folder)}")
 
 
 def _planned(store: "Store", study: Path, console: Any, data: str | None, sampler: str | None) -> "Plan":

@@ -1,4 +1,4 @@
-"""The stages of a search on a cluster: trials under Katib, the winners' study as PyTorchJobs, the report's input."""
+"""The stages of a search on a cluster: trials under Katib, the winners' study as PyTorchJobs, the report."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ from consort.cluster.search import ClusterSearch
 from consort.cluster.target import ClusterRun
 from consort.ended_search import ended_search, on_hardware
 from consort.plan import Plan
+from consort.report import write_search_report
 from consort.runs import read_summary
 from consort.search_results import read_results, write_results
 from consort.search_winners import final_plan, winners
@@ -19,6 +20,8 @@ def run_search_on_cluster(searching: ClusterSearch, run_of: Callable[[Plan], Clu
     """All stages, or one; why each member of the winners that is missing is. run_of: how a study is executed there."""
     if only in (None, "search"):
         _search(searching)
+    if only == "report":
+        write_search_report(searching.store, searching.plan.study.name, searching.plan.run)
     return _train_winners(searching, run_of, cache) if only in (None, "final") else {}
 
 
@@ -30,6 +33,7 @@ def _search(searching: ClusterSearch) -> None:
             there = on_hardware(searching.plan, searching.hardware_id)
             before = read_results(searching.store, there)
             write_results(searching.store, there, searching.arms, before and before["final"])
+            write_search_report(searching.store, there.study.name, there.run)
 
 
 def _train_winners(searching: ClusterSearch, run_of: Callable[[Plan], ClusterRun], cache: Path) -> dict[str, str]:
@@ -43,4 +47,5 @@ def _train_winners(searching: ClusterSearch, run_of: Callable[[Plan], ClusterRun
     _, missing = run_of(final).execute()
     shown = compared(store, search_of(there), final, won, read_summary(store, final), cache)
     write_results(store, there, tried, shown)
+    write_search_report(store, there.study.name, there.run)
     return missing

@@ -8,6 +8,7 @@ from consort import arms
 from consort.local.search import LocalSearch
 from consort.local.target import LocalRun
 from consort.plan import Plan
+from consort.report import write_search_report
 from consort.runs import read_summary
 from consort.search_latency import hardware_of
 from consort.search_results import read_results, write_results
@@ -21,13 +22,15 @@ def run_search(store: Store, plan: Plan, console: Console, cache: Path, command:
                only: str | None = None) -> dict[str, str]:
     """All stages, or one; why each member of the winners that is missing is.
 
-    search.json is written after the trials, and again when the winners are compared.
+    search.json and the report are written after the trials, and again when the winners are compared.
     """
     missing: dict[str, str] = {}
     if only in (None, "search"):
         _search(store, plan, console, workers)
     if only in (None, "final"):
         missing = _train_winners(store, plan, console, cache, command, workers)
+    if only == "report":
+        write_search_report(store, plan.study.name, plan.run)
     return missing
 
 
@@ -39,6 +42,7 @@ def _search(store: Store, plan: Plan, console: Console, workers: int | None) -> 
         if searching.arms:
             before = read_results(store, plan)
             write_results(store, plan, searching.arms, before and before["final"])
+            write_search_report(store, plan.study.name, plan.run)
 
 
 def _train_winners(store: Store, plan: Plan, console: Console, cache: Path, command: str,
@@ -51,4 +55,5 @@ def _train_winners(store: Store, plan: Plan, console: Console, cache: Path, comm
         console.print(f"  {kind}: {' + '.join(record.networks)}", highlight=False, soft_wrap=True)
     _, missing = LocalRun(store, final, cache, console, command, workers).execute()
     write_results(store, plan, tried, compared(store, search_of(plan), final, won, read_summary(store, final), cache))
+    write_search_report(store, plan.study.name, plan.run)
     return missing

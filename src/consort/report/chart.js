@@ -1,7 +1,9 @@
 "use strict";
 // Scatter plots with lines, drawn as SVG at the width they are shown at, so that letters keep their size on a phone.
-// A chart is {host, label, x, y, points, front, diagonal, dodge, ratio}, an axis {label, log, format, domain}, a point
-// {x, y, low, high, style, hollow, size, count, line, text}: `line` joins points, `text` is what hovering says.
+// A chart is {host, label, x, y, points, steps, front, diagonal, limit, dodge, ratio}; `limit` is an x that a line marks.
+// An axis is {label, log, format, domain}, a point {x, y, low, high, style, hollow, size, count, line, text}: `line` joins
+// points, `text` is what hovering says.
+// `steps` of a chart are lines without points, {color, dashed, points: [[x, y], ...]}, which keep each y until the next x.
 
 const MARKERS = [
   r => `M${-r},0a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0Z`,
@@ -54,6 +56,7 @@ function scale(axis, values, [from, to], wanted) {
     [low, high] = axis.log ? [10 ** (forth(low) - pad), 10 ** (forth(high) + pad)] : [low - pad, high + pad];
   }
   const map = value => from + (forth(value) - forth(low)) / (forth(high) - forth(low)) * (to - from);
+  [map.low, map.high] = [low, high];
   map.ticks = (axis.log ? logTicks : linearTicks)([low, high], wanted);
   return map;
 }
@@ -84,6 +87,14 @@ function drawLines(svg, chart, y) {
   for (const line of new Set(chart.points.map(p => p.line).filter(Boolean))) {
     const members = chart.points.filter(p => p.line === line);
     element(svg, "path", {class: `line ${members[0].style.color}`, d: path(members)});
+  }
+}
+
+function drawSteps(svg, steps, x, y) {
+  for (const {color, dashed, points} of steps) {
+    const [[firstX, firstY], ...rest] = points;
+    const d = `M${x(firstX)},${y(firstY)}` + rest.map(([px, py]) => `H${x(px)}V${y(py)}`).join("");
+    element(svg, "path", {class: `line ${color}`, ...(dashed && {"stroke-dasharray": "5 4"}), d});
   }
 }
 
@@ -131,8 +142,11 @@ function draw(chart, width, ratio = chart.ratio ?? .56) {
   }
   const svg = element(chart.host, "svg", {viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": chart.label});
   drawAxes(svg, chart, x, y, box);
+  if (chart.limit > x.low && chart.limit < x.high)
+    element(svg, "path", {class: "diagonal", d: `M${x(chart.limit)},${box.top}V${box.bottom}`});
   if (chart.diagonal)
     element(svg, "path", {class: "diagonal", d: `M${box.left},${box.bottom}L${box.right},${box.top}`});
+  drawSteps(svg, chart.steps ?? [], x, y);
   drawLines(svg, chart, y);
   for (const p of chart.points) drawPoint(svg, chart, p, y);
   drawCounts(svg, chart.points);

@@ -1,4 +1,4 @@
-"""Pages in one file: a template with its style, script, numbers and picture in it, and nothing to load from elsewhere."""
+"""Pages in one file: a template with its style, script, numbers and picture in it, and nothing to load."""
 
 import base64
 import hashlib

@@ -46,13 +46,14 @@ function cellText(row, name) {
 const compare = (a, b) => typeof a === "string" ? a.localeCompare(b, "en", {numeric: true}) : a - b;
 
 class Table {
-  constructor(host, names) {
-    const first = FIRST_COLUMNS.filter(([name]) => names.includes(name)).map(([name, heading]) => ({name, heading}));
+  // wanted: the columns that are always there; sort: the one that it begins with, whose ties go by `byCost`.
+  constructor(host, names, wanted = FIRST_COLUMNS, sort = {name: "macs", down: false}) {
+    const first = wanted.filter(([name]) => names.includes(name)).map(([name, heading]) => ({name, heading}));
     const rest = names.filter(name => first.every(column => column.name !== name))
       .map(name => ({name, heading: name.replaceAll("_", " "), extra: true}));
     this.host = host;
     this.columns = [...first, ...rest];
-    this.sort = {name: "macs", down: false};
+    this.sort = sort;
     this.limit = 100;
     this.all = false;
   }

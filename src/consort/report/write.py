@@ -1,6 +1,7 @@
 """Reads one object of the store, writes three beside it; and copies a finished report out of the store."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import UndefinedError
@@ -38,13 +39,18 @@ def write_report(store: Store, study_name: str, run: str) -> list[str]:
 
 def copy_report(store: Store, study_name: str, run: str, folder: Path) -> Path:
     """Copy the files of a reported run into a folder, which is made where it is missing; returns the report's path."""
+    copy_files(store, study_name, run, REPORT_FILES, folder)
+    return folder / "report.html"
+
+
+def copy_files(store: Store, study_name: str, run: str, names: Sequence[str], folder: Path) -> None:
+    """Copy these files of a run; InputError where the folder cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in REPORT_FILES:
+        for name in names:
             (folder / name).write_bytes(store.read(study_file(study_name, run, name)))
     except OSError as e:
         raise InputError(f"the report cannot be copied to {folder}: {e.strerror}. Name another folder.") from e
-    return folder / "report.html"
 
 
 def _read_summary(store: Store, key: str) -> dict:
