@@ -14,7 +14,10 @@ from consort.trials import read, search_of
 
 
 def write_results(store: Store, plan: Plan, arms: Sequence[Arm], final: dict | None) -> dict:
-    """Write search.json and return it; final: what the winners' study showed, or None before it."""
+    """Write study.toml and search.json, and return the latter.
+
+    final: what the winners' study showed, or None before it.
+    """
     search = search_of(plan)
     table = known_table(store, plan) if search.objective.source == "table" else None
     height, width = network_size(plan)
@@ -26,6 +29,7 @@ def write_results(store: Store, plan: Plan, arms: Sequence[Arm], final: dict | N
         "arms": [_arm(store, arm) for arm in arms],
         "latency_table": table and {"hardware_id": table.hardware_id, "error": table.error}, "final": final,
     }
+    store.write(keys.study_file(plan.study.name, plan.run, "study.toml"), plan.study_text.encode())
     key = keys.study_file(plan.study.name, plan.run, "search.json")
     store.write(key, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
     return results
