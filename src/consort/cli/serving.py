@@ -9,6 +9,7 @@ import typer
 from consort.cli.app import app
 
 KATIB_PORT = 6789
+LOOK_SECONDS = 0.5
 
 
 @app.command("suggest-serve")
@@ -32,5 +33,6 @@ def suggest_serve(
     server = SuggestionServer(port)
     server.start()
     print(f"listening on port {server.port}", flush=True)
-    asked.wait()
+    while not asked.wait(LOOK_SECONDS):  # one that comes just before a wait without end would never be seen
+        pass
     server.stop()
