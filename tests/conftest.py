@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threads that share a core wait for each other
 sys.path.insert(0, str(Path(__file__).parent))  # for modules beside this one, such as minio_server
 
 from minio_server import MinioServer, find_program

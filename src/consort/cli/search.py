@@ -63,6 +63,7 @@ def search(
         if name is not None and name not in known:
             raise unknown_name(kind, name, known)
     console, opened = Console(), open_store_at(store)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are the trials'; gp's small matrices need no more
     signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
         if target == "cluster":

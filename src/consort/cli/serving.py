@@ -1,5 +1,6 @@
 """consort suggest-serve: the samplers for Katib."""
 
+import os
 import signal
 import threading
 from typing import Annotated
@@ -23,6 +24,7 @@ def suggest_serve(
     """
     from consort.errors import InputError
 
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # gp's matrices are small: threads only wait for each other
     try:
         from consort.suggestion.server import SuggestionServer
     except ModuleNotFoundError as e:
