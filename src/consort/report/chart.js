@@ -215,3 +215,15 @@ function listen(svg, points, width) {
 }
 document.addEventListener("click", event => event.target.closest(".plot svg") ?? hide());
 document.addEventListener("scroll", place, {passive: true, capture: true});
+
+// Draws again when the width changes, and otherwise on paper.
+function redrawWithThePage(drawCharts, drawForPaper) {
+  let drawnAt = document.body.clientWidth;
+  new ResizeObserver(() => {
+    if (document.body.clientWidth === drawnAt) return;
+    drawnAt = document.body.clientWidth;
+    drawCharts();
+  }).observe(document.body);
+  addEventListener("beforeprint", drawForPaper);
+  addEventListener("afterprint", drawCharts);
+}

@@ -175,11 +175,4 @@ field("more").addEventListener("click", () => { table.limit = Infinity; updateTa
 for (const form of document.forms) form.addEventListener("submit", event => event.preventDefault());
 update();
 
-let drawnAt = document.body.clientWidth;
-new ResizeObserver(() => {
-  if (document.body.clientWidth === drawnAt) return;
-  drawnAt = document.body.clientWidth;
-  drawCharts();
-}).observe(document.body);
-addEventListener("beforeprint", drawForPaper);
-addEventListener("afterprint", drawCharts);
+redrawWithThePage(drawCharts, drawForPaper);

@@ -130,11 +130,4 @@ field("latency").value = data.latency;
 update();
 updateTable();
 
-let drawnAt = document.body.clientWidth;
-new ResizeObserver(() => {
-  if (document.body.clientWidth === drawnAt) return;
-  drawnAt = document.body.clientWidth;
-  drawCharts();
-}).observe(document.body);
-addEventListener("beforeprint", drawForPaper);
-addEventListener("afterprint", drawCharts);
+redrawWithThePage(drawCharts, drawForPaper);
