@@ -1,6 +1,7 @@
 """search.html: one file that needs nothing else. The trials are embedded as JSON, search.js draws them."""
 
 import json
+import math
 from collections import Counter
 from typing import Any
 
@@ -55,7 +56,7 @@ def embedded_trials(results: dict) -> dict[str, Any]:
     """What search.js draws. Where all trials would make the page too large, those of the highest rewards stay."""
     rows = _plotted_rows(results)
     columns, chosen, room = list(rows[0]) if rows else list(COLUMNS), [], MAX_ROW_BYTES
-    for row in sorted(rows, key=lambda row: -1.0 if row["reward"] is None else row["reward"], reverse=True):
+    for row in sorted(rows, key=lambda row: -math.inf if row["reward"] is None else row["reward"], reverse=True):
         values = [rounded(row[name]) for name in columns]
         room -= len(json.dumps(values))
         if room < 0:

@@ -10,7 +10,7 @@ from consort.report.search_answer import answer
 from consort.report.search_page import search_html
 from consort.report.search_plot import rewards_png
 from consort.report.search_table import search_csv, search_markdown, search_parquet
-from consort.report.write import copy_files
+from consort.report.write import copy_files, write_files
 from consort.store import Store
 from consort.store.keys import study_file
 
@@ -33,10 +33,7 @@ def write_search_report(store: Store, study_name: str, run: str) -> list[str]:
     except (KeyError, UndefinedError) as e:
         raise IntegrityError(f"search.json of {study_name}/{run} was written by another version of Consort ({e}). "
                              "`consort search` writes it anew.") from e
-    keys = {name: study_file(study_name, run, name) for name in files}
-    for name, data in files.items():
-        store.write(keys[name], data)
-    return list(keys.values())
+    return write_files(store, study_name, run, files)
 
 
 def copy_search_report(store: Store, study_name: str, run: str, folder: Path) -> Path:

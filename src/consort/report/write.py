@@ -1,7 +1,7 @@
 """Reads one object of the store, writes three beside it; and copies a finished report out of the store."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import UndefinedError
@@ -31,6 +31,11 @@ def write_report(store: Store, study_name: str, run: str) -> list[str]:
     except (KeyError, UndefinedError) as e:
         raise IntegrityError(f"the summary of {study_name}/{run} was written by another version of Consort ({e}). "
                              "`consort evaluate` writes it anew.") from e
+    return write_files(store, study_name, run, files)
+
+
+def write_files(store: Store, study_name: str, run: str, files: Mapping[str, bytes]) -> list[str]:
+    """Write these files of a run; returns their keys."""
     keys = {name: study_file(study_name, run, name) for name in files}
     for name, data in files.items():
         store.write(keys[name], data)
