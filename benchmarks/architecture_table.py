@@ -9,6 +9,7 @@ of 50 forward passes of one image, one thread, nothing else running.
 
 import argparse
 import csv
+import io
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -72,8 +73,6 @@ def train_one(uri: str, spec: dict) -> MemberRecord:
 
 
 def test_accuracy(store, record: MemberRecord, labels: np.ndarray) -> float:
-    import io
-
     logits = np.load(io.BytesIO(members.read_file(store, record, "logits-test.npy")))
     return float((logits.argmax(1) == labels).mean())
 
