@@ -6,13 +6,25 @@ from consort_components.images import CONSORT_IMAGE
 
 
 @dsl.component(base_image=CONSORT_IMAGE, install_kfp_package=False)
-def compare_winners(run: str, metrics: dsl.Output[dsl.Metrics], store: str = "", target: str = "cluster",
-                    sampler: str = "") -> None:
-    """Compare the winners on the test images, from their logits; trains what of them is still missing."""
+def compare_winners(
+    run: str, metrics: dsl.Output[dsl.Metrics], page: dsl.Output[dsl.HTML], table: dsl.Output[dsl.Markdown],
+    store: str = "", target: str = "cluster", sampler: str = "",
+) -> None:
+    """Compare the winners on the test images, from their logits, and show the search; trains what is still missing.
+
+    `page` is one self-contained file: every trial, the fronts, the winners; `table` the answer and the winners.
+    """
+    import shutil
+    import tempfile
+    from pathlib import Path
+
     from consort_components.command import at, consort, consort_json
 
+    folder = Path(tempfile.mkdtemp())
     options = [*(["--sampler", sampler] if sampler else []), *at(store)]
-    consort("search", run, "--target", target, "--only", "final", *options)
+    consort("search", run, "--target", target, "--only", "final", "--output", str(folder), *options)
+    shutil.copy(folder / "search.html", page.path)
+    shutil.copy(folder / "search.md", table.path)
     final = consort_json("winners", run, "--json", *options)["final"]
     for ensemble in final["ensembles"]:
         metrics.log_metric(f"{ensemble['kind']}_accuracy", ensemble["accuracy"])

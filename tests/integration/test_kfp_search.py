@@ -44,9 +44,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[tuple
     yield FolderStore(folder / "store"), folder / "artifacts"
 
 
-def metrics(artifacts: Path, step: str) -> dict:
+def outputs(artifacts: Path, step: str) -> dict:
     (output,) = artifacts.rglob(f"{step}/executor_output.json")
-    return json.loads(output.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]
+    return {name: of["artifacts"][0] for name, of in json.loads(output.read_text())["artifacts"].items()}
+
+
+def metrics(artifacts: Path, step: str) -> dict:
+    return outputs(artifacts, step)["metrics"]["metadata"]
 
 
 def results(store: FolderStore) -> dict:
@@ -75,3 +79,11 @@ def test_the_steps_show_what_was_found_and_what_it_came_to(ran: tuple[FolderStor
         assert compared[f"{ensemble['kind']}_accuracy"] == ensemble["accuracy"]
         for other in ensemble["differences"]:
             assert compared[f"{ensemble['kind']}_minus_{other['minus']}"] == other["accuracy"]
+
+
+def test_the_page_and_the_table_of_the_search_are_artifacts_of_the_last_step(ran: tuple[FolderStore, Path]) -> None:
+    store, artifacts = ran
+    (folder,) = {key.rpartition("/")[0] for key in store.list("studies") if key.endswith("/search.json")}
+    shown = outputs(artifacts, "compare-winners")
+    for name, file in (("page", "search.html"), ("table", "search.md")):
+        assert Path(shown[name]["uri"]).read_bytes() == store.read(f"{folder}/{file}")

@@ -51,6 +51,12 @@ def test_members_are_trained_as_in_the_pipeline_without_a_search(folder: Path, e
     assert shared and all(ensemble["components"][name] == plain["components"][name] for name in shared)
 
 
+def test_the_last_step_shows_the_page_of_the_search_and_its_table(ensemble: dict) -> None:
+    shown = ensemble["components"]["comp-compare-winners"]["outputDefinitions"]["artifacts"]
+    assert {name: artifact["artifactType"]["schemaTitle"] for name, artifact in shown.items()} == {
+        "metrics": "system.Metrics", "page": "system.HTML", "table": "system.Markdown"}
+
+
 @pytest.mark.parametrize("package", ["search", "ensemble"])
 def test_every_step_runs_in_its_image_and_installs_nothing(package: str, request: pytest.FixtureRequest) -> None:
     for name, executor in request.getfixturevalue(package)["deploymentSpec"]["executors"].items():
