@@ -27,6 +27,7 @@ def compare_winners(
     shutil.copy(folder / "search.md", table.path)
     final = consort_json("winners", run, "--json", *options)["final"]
     for ensemble in final["ensembles"]:
+        metrics.metadata[f"{ensemble['kind']}_ensemble"] = ensemble["ensemble"]
         metrics.log_metric(f"{ensemble['kind']}_accuracy", ensemble["accuracy"])
         if ensemble["parallel_latency_ms"] is not None:
             metrics.log_metric(f"{ensemble['kind']}_latency_ms", ensemble["parallel_latency_ms"])

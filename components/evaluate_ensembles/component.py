@@ -17,6 +17,9 @@ def evaluate_ensembles(run: str, metrics: dsl.Output[dsl.Metrics], store: str = 
     values = {"accuracy": answer["accuracy"], "versus_accuracy": answer["versus_accuracy"], "gain": answer["gain"],
               "gain_low": answer["low"], "gain_high": answer["high"], "macs": row["macs"],
               "missing_members": len(summary["missing"])}
+    metrics.metadata["ensemble"] = answer["ensemble"]
+    if answer["versus"] is not None:
+        metrics.metadata["versus"] = answer["versus"]
     for name, value in values.items():
         if value is not None:
             metrics.log_metric(name, value)

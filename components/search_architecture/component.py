@@ -23,8 +23,9 @@ def search_architecture(
     consort("search", run, "--target", target, "--only", "search", *options)
     found = consort_json("winners", run, "--json", *options)
     for winner in found["winners"]:
+        metrics.metadata[f"{winner['kind']}_networks"] = " + ".join(winner["networks"])
         for name in ("reward", "accuracy", "latency_ms"):
             metrics.log_metric(f"{winner['kind']}_{name}", winner[name])
-        print(f"{winner['kind']}: {' + '.join(winner['networks'])}")
+        print(f"{winner['kind']}: {metrics.metadata[winner['kind'] + '_networks']}")
     todo = [member["id"] for member in found["members"] if member["state"] in ("to train", "failed")]
     return namedtuple("Found", ["run", "members"])(found["ref"], todo)

@@ -106,7 +106,10 @@ def test_report_and_metrics_are_artifacts(ran: Ran) -> None:
     assert table.read_text() == ran.study_file("table.md").decode() and summary["answer"] in table.read_text()
     (answer,) = ran.metrics("evaluate-ensembles")
     assert answer["accuracy"] == summary["answers"][0]["accuracy"] and answer["missing_members"] == 0
-    assert {"val_accuracy", "macs", "train_seconds", "attempts"} == set(*map(tuple, ran.metrics("train-member")[:1]))
+    assert all(answer.get(name) == summary["answers"][0][name] for name in ("ensemble", "versus"))
+    of_members = ran.metrics("train-member")
+    assert {m["member"] for m in of_members} == set(ran.states())
+    assert set(of_members[0]) == {"member", "val_accuracy", "macs", "train_seconds", "attempts"}
 
 
 def test_the_page_needs_nothing_that_a_sandboxed_frame_lacks(ran: Ran) -> None:

@@ -75,8 +75,10 @@ def test_the_steps_show_what_was_found_and_what_it_came_to(ran: tuple[FolderStor
     searched, compared = metrics(artifacts, "search-architecture"), metrics(artifacts, "compare-winners")
     for winner in final["winners"]:
         assert searched[f"{winner['kind']}_reward"] == winner["reward"]
+        assert searched[f"{winner['kind']}_networks"] == " + ".join(winner["networks"])
     for ensemble in final["ensembles"]:
         assert compared[f"{ensemble['kind']}_accuracy"] == ensemble["accuracy"]
+        assert compared[f"{ensemble['kind']}_ensemble"] == ensemble["ensemble"]
         for other in ensemble["differences"]:
             assert compared[f"{ensemble['kind']}_minus_{other['minus']}"] == other["accuracy"]
 
