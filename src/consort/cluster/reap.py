@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 GONE_SECONDS = 120.0
 JOB_KINDS = ("Job", "Experiment", "PyTorchJob")
 """Launchers first, then what leads trials: they would create again what is deleted under them."""
+KEPT = {"Job": ("succeeded", "failed"), "Experiment": ("succeeded", "failed"), "PyTorchJob": ("failed",)}
+"""States in which an orphan stays: a failed job for its log. A member that is done has all in the store."""
 
 
 def cancel(api: "KubernetesApi", selector: str, wait_seconds: float = GONE_SECONDS) -> list[str]:
@@ -39,7 +41,7 @@ def cancel(api: "KubernetesApi", selector: str, wait_seconds: float = GONE_SECON
 
 
 def orphans(api: "KubernetesApi", ending: str | None = None) -> list[tuple[str, dict]]:
-    """(kind, object) of jobs that still run although every owner they have has ended.
+    """(kind, object) of jobs that run, and members' jobs that are done, although every owner they have has ended.
 
     Kubernetes itself deletes what belongs to a deleted owner; a terminated KFP run leaves its Workflow behind.
     ending: uid of an owner that counts as ended.
@@ -55,7 +57,7 @@ def orphans(api: "KubernetesApi", ending: str | None = None) -> list[tuple[str, 
     for kind in JOB_KINDS:
         for job in _list(api, kind, f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"):
             owners = [o for o in job["metadata"].get("ownerReferences", []) if o["kind"] in ("Job", "Workflow")]
-            if owners and job_status(job).state not in ("succeeded", "failed") and all(
+            if owners and job_status(job).state not in KEPT[kind] and all(
                     o["uid"] == ending or has_ended(o["kind"], find(o["kind"], o["name"]), o["uid"]) for o in owners):
                 found.append((kind, job))
     return found
