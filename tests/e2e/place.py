@@ -72,9 +72,10 @@ class Place:
 
     def planned(self, study: Path) -> list[str]:
         """The ids of the study's members."""
-        out = subprocess.run([sys.executable, "-m", "consort", "plan", str(study), "--json"], env=self.environment(),
-                             capture_output=True, text=True, check=True)
-        return [m["id"] for m in json.loads(out.stdout)["members"]]
+        done = subprocess.run([sys.executable, "-m", "consort", "plan", str(study), "--json"], env=self.environment(),
+                              capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        assert done.returncode == 0, f"consort plan ended with {done.returncode}:\n{done.stderr}"
+        return [m["id"] for m in json.loads(done.stdout)["members"]]
 
     def kubectl(self, *arguments: str, text: str | None = None, seconds: float = 420) -> str:
         return self.namespace.kubectl(*arguments, text=text, seconds=seconds)
