@@ -6,7 +6,7 @@ import torch
 from consort.errors import InputError
 from consort.flops import count
 from consort.models import build, check_name, published
-from consort.models.staged import Depthwise, MBConv, StagedNetwork, WideBlock, block
+from consort.models.staged import Depthwise, MBConv, Projection, StagedNetwork, WideBlock, block
 from consort.networks import BLOCKS, Stage
 
 SMALL = "net-s-w16d2k3-w32d2k3-w64d2k3"
@@ -43,6 +43,23 @@ def test_a_block_has_the_shape_of_its_stage_and_every_weight_a_gradient(kind, sk
     assert out.shape == (2, 8, 9 if stride == 1 else 5, 9 if stride == 1 else 5)
     out.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in made.parameters())
+
+
+@pytest.mark.parametrize("channels_in", [1, 3, 4, 6, 8, 12, 16, 20])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_projection_has_the_same_gradients_in_either_layout(channels_in, stride):
+    """On processors with AVX2, oneDNN writes past its memory in the gradient of a narrow one (its issue 6035)."""
+    torch.manual_seed(0)
+    plain = Projection(channels_in, 8, stride)
+    images = torch.randn(32, channels_in, 9, 9, requires_grad=True)
+    upstream = torch.randn(plain(images).shape)
+    expected = torch.nn.functional.conv2d(images.double(), plain.weight.double(), stride=stride)
+    wanted = torch.autograd.grad(expected, [images, plain.weight], upstream.double())
+    for layout in (torch.contiguous_format, torch.channels_last):
+        out = plain.to(memory_format=layout)(images.contiguous(memory_format=layout))
+        got = torch.autograd.grad(out, [images, plain.weight], upstream.contiguous(memory_format=layout))
+        torch.testing.assert_close(out, expected.float(), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(got, tuple(g.float() for g in wanted), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("stage", ["w8d2k3", "w8d2k5n", "m8d2k7e1", "m8d2k3e3n", "q8d2k5e2"])

@@ -10,6 +10,9 @@ from consort.networks import MBCONV_SE, SKELETONS, WIDE, Stage
 SQUEEZE = 4
 """Squeeze-excitation has a quarter of the block's input channels inside, as in EfficientNet (Tan and Le 2019)."""
 
+BLOCK_CHANNELS = 16
+"""The most channels that a block of oneDNN's layouts has."""
+
 
 def names() -> list[str]:
     """One example of each skeleton; the names are too many to list."""
@@ -31,6 +34,24 @@ def build(name: str, classes: int) -> nn.Module:
     return StagedNetwork(networks.parse(name), classes)
 
 
+class Projection(nn.Conv2d):
+    """1x1 convolution of every stride-th pixel.
+
+    A narrow input is thinned out first, which is slower and gives the same. The gradient for the weights that oneDNN
+    computes in one go writes past its memory where the input has fewer channels than a block of its layout, 16 at most
+    (oneDNN issue 6035): on processors with AVX2 alone the process crashes.
+    """
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__(channels_in, channels, 1, stride, bias=False)
+        self.thin = stride if channels_in < BLOCK_CHANNELS else 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.thin == 1:
+            return super().forward(x)
+        return F.conv2d(x[:, :, ::self.thin, ::self.thin], self.weight)
+
+
 class WideBlock(nn.Module):
     """BN-ReLU-conv-BN-ReLU-conv plus the input, projected where the shape changes (Zagoruyko and Komodakis 2016)."""
 
@@ -43,7 +64,7 @@ class WideBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, side, 1, side // 2, bias=False)
         self.skip = stage.skip
         same = channels_in == channels and stride == 1
-        self.shortcut = None if same or not self.skip else nn.Conv2d(channels_in, channels, 1, stride, bias=False)
+        self.shortcut = None if same or not self.skip else Projection(channels_in, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu(self.norm1(x))
