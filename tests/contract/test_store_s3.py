@@ -1,12 +1,15 @@
 """What only a server can do to its users: refuse them, be away, be full."""
 
+import contextlib
 import dataclasses
+import http.server
 import os
 import subprocess
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,6 +79,56 @@ def test_server_that_stays_away(tmp_path: Path, use: str) -> None:
         USES[use](store, tmp_path)
     assert 0.5 <= time.monotonic() - start < 5
     assert_tells_no_secret(raised.value, access.access_key, access.secret_key)
+
+
+@contextlib.contextmanager
+def stranger(port: int) -> Iterator[None]:
+    """A web server that is not S3's and knows no page."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # keeps connections open
+
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_HEAD = do_PUT = do_POST = answer
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize("use", USES)
+def test_no_s3_server_at_the_address(tmp_path: Path, use: str) -> None:
+    port = free_port()
+    access = S3Access(f"http://127.0.0.1:{port}", "the-access-key", "the-secret-key", "us-east-1")
+    store = S3Store("s3://bucket/x", access, deadline_seconds=0.5, lease_seconds=1.5)
+    with stranger(port), pytest.raises(InputError, match="status 404 and not as an S3 server does") as raised:
+        USES[use](store, tmp_path)
+    assert not isinstance(raised.value, MissingKey)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_something_else_answers_for_a_moment(late_server: MinioServer, tmp_path: Path, use: str) -> None:
+    late_server.start()
+    late_server.store("s3://bucket/x").write("a", b"1")
+    late_server.stop()
+    store = late_server.store("s3://bucket/x", deadline_seconds=60)
+    with ThreadPoolExecutor() as pool:
+        with stranger(late_server.port):
+            using = pool.submit(USES[use], store, tmp_path)
+            time.sleep(1)
+            assert not using.done(), "neither refused nor taken for an empty store"
+        late_server.launch()
+        found = using.result(60)
+    assert use != "exists" or found is True
 
 
 def test_server_that_comes_late(late_server: MinioServer, tmp_path: Path) -> None:

@@ -4,16 +4,14 @@ import json
 import os
 import shutil
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster_namespace import address_here, kubectl
+from cluster_namespace import kubectl
 
 IMAGE = os.environ.get("CONSORT_E2E_MINIO_IMAGE", "docker.io/lab/minio:1")
 KEY, SECRET = "durable", "durable-secret"
-ROUTE_SECONDS = 60.0
 
 
 class DurableMinio:
@@ -27,31 +25,12 @@ class DurableMinio:
         return f"http://minio.{self.name}:9000"
 
     def scale(self, replicas: int) -> None:
-        """To 0: gone when this returns. To 1: it answers."""
+        """To 0: gone when this returns. To 1: ready; its Service may need a moment more to lead to it."""
         kubectl("-n", self.name, "scale", "deployment/minio", f"--replicas={replicas}")
         if replicas:
             kubectl("-n", self.name, "rollout", "status", "deployment/minio", "--timeout=120s")
-            self._wait_for_route()
         while not replicas and json.loads(kubectl("-n", self.name, "get", "pods", "-o", "json"))["items"]:
             time.sleep(0.3)
-
-    def _wait_for_route(self) -> None:
-        """A ready pod is not yet behind its Service's address: until kube-proxy has heard of it, the address belongs
-        to nobody, and whatever stands at the end of the node's default route may answer in its place."""
-        url = f"{address_here(self.endpoint)}/minio/health/ready"
-        end = time.monotonic() + ROUTE_SECONDS
-        while _server_at(url) != "MinIO":
-            assert time.monotonic() < end, f"no MinIO at {url} after {ROUTE_SECONDS:.0f} s"
-            time.sleep(0.1)
-
-
-def _server_at(url: str) -> str | None:
-    """What the server there calls itself; None without a good answer."""
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as answer:
-            return answer.headers["Server"]
-    except OSError:
-        return None
 
 
 @contextmanager

@@ -167,7 +167,16 @@ class S3Store:
 
     def _stat(self, key: str) -> Any:
         name = self._name(key)
-        return self._ask(key, lambda: self._client.stat_object(self.bucket, name))
+
+        def stat() -> Any:
+            try:
+                return self._client.stat_object(self.bucket, name)
+            except S3Error as e:
+                if not e.request_id:  # perhaps not an S3 server's answer, which only one to GET can tell
+                    self._client.get_object(self.bucket, name).close()
+                raise
+
+        return self._ask(key, stat)
 
     def _put(self, name: str, data: Any, size: int) -> None:
         result = self._client.put_object(self.bucket, name, data, size, part_size=PART_BYTES, num_parallel_uploads=1)
@@ -187,10 +196,10 @@ class S3Store:
     def _write(self, key: str, action: Callable[[], Result], deadline_seconds: float) -> Result:
         """Do it; where the bucket is absent, create it and do it again."""
         try:
-            return retried(action, self._place, key, deadline_seconds)
+            return self._retried(action, key, deadline_seconds)
         except S3Error:
-            retried(self._make_bucket, self._place, f"creating bucket {self.bucket}", deadline_seconds)
-            return retried(action, self._place, key, deadline_seconds)
+            self._retried(self._make_bucket, f"creating bucket {self.bucket}", deadline_seconds)
+            return self._retried(action, key, deadline_seconds)
 
     def _make_bucket(self) -> None:
         try:
@@ -201,11 +210,13 @@ class S3Store:
 
     def _ask(self, key: str, action: Callable[[], Result], deadline_seconds: float | None = None) -> Result:
         try:
-            return retried(action, self._place, key, self.deadline_seconds if deadline_seconds is None
-                           else deadline_seconds)
+            return self._retried(action, key, self.deadline_seconds if deadline_seconds is None else deadline_seconds)
         except S3Error as e:
             what = f"object {key}" if e.code == "NoSuchKey" else f"bucket {self.bucket}, so no object {key}"
             raise MissingKey(f"{self._place} has no {what}.") from e
+
+    def _retried(self, action: Callable[[], Result], what: str, deadline_seconds: float) -> Result:
+        return retried(action, self._place, what, deadline_seconds, self._http.clear)
 
 
 def parse_uri(uri: str) -> tuple[str, str]:

@@ -23,6 +23,9 @@ FAILURES = (S3Error, ServerError, InvalidResponseError, HTTPError, ConnectionErr
 FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded"}
 PASSING = {"SlowDown", "SlowDownRead", "SlowDownWrite", "InternalError", "ServiceUnavailable", "RequestTimeout",
            "XMinioServerNotInitialized", "OperationAborted", "IncompleteBody"}
+STRANGER_SECONDS = 5.0
+"""For how long an answer that no S3 server gives does not count. Where a Service or an ingress has just changed,
+whatever else is on the route may answer in the server's place for a moment; for longer it is the wrong address."""
 REMEDIES = {
     "InvalidAccessKeyId": "the server does not know this access key: check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "the secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY",
@@ -33,14 +36,18 @@ REMEDIES = {
 }
 
 
-def retried(action: Callable[[], Result], place: str, what: str, deadline_seconds: float) -> Result:
+def retried(action: Callable[[], Result], place: str, what: str, deadline_seconds: float,
+            hang_up: Callable[[], None]) -> Result:
     """The action's result; repeated with growing, random pauses while the server is down or busy.
 
+    hang_up: ends the open connections, which would go on to where they lead now.
+
     The deadline runs from the first failure, so a long transfer has its full patience too; an attempt under way is
-    not cut short. Raises StoreUnavailable after the deadline or when the server is full, InputError for a refusal;
-    an S3Error about a missing bucket or object passes through, as the caller knows what that means.
+    not cut short. Raises StoreUnavailable after the deadline or when the server is full, InputError for a refusal and
+    where something else than an S3 server answers for STRANGER_SECONDS; an S3Error about a missing bucket or object
+    passes through, as the caller knows what that means.
     """
-    give_up_at = None
+    give_up_at = stranger_at = None
     pause_seconds = 0.1
     while True:
         try:
@@ -48,11 +55,14 @@ def retried(action: Callable[[], Result], place: str, what: str, deadline_second
         except FAILURES as e:
             if isinstance(e, S3Error) and e.code in ("NoSuchKey", "NoSuchBucket"):
                 raise
-            final = verdict(e, place, what)
-            if final is not None:
-                raise final from e
             now = time.monotonic()
             give_up_at = now + deadline_seconds if give_up_at is None else give_up_at
+            stranger_at = (stranger_at or now) if _is_strangers(e) else None
+            if stranger_at is not None:
+                hang_up()
+            final = verdict(e, place, what)
+            if final is not None and (stranger_at is None or now >= min(stranger_at + STRANGER_SECONDS, give_up_at)):
+                raise final from e
             if now >= give_up_at:
                 raise StoreUnavailable(f"{place} did not answer within {deadline_seconds:g} s ({what}; last: "
                                        f"{reason(e)}). Check that the server runs and can be reached from here, then "
@@ -84,6 +94,13 @@ def _verdict_on_code(error: S3Error, place: str, what: str) -> ConsortError | No
     if code in PASSING or error.response.status >= 500:
         return None
     return InputError(f"{place} refused ({what}): {REMEDIES.get(code, f'{code}, {error.message}')}.")
+
+
+def _is_strangers(error: Exception) -> bool:
+    """Whether the answer is not as an S3 server gives it: without XML, and to HEAD without a request's id."""
+    if isinstance(error, S3Error):
+        return not error.response.data and not error.request_id
+    return status_of(error) is not None
 
 
 def status_of(error: Exception) -> int | None:
