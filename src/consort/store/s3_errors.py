@@ -40,12 +40,12 @@ def retried(action: Callable[[], Result], place: str, what: str, deadline_second
             hang_up: Callable[[], None]) -> Result:
     """The action's result; repeated with growing, random pauses while the server is down or busy.
 
-    hang_up: ends the open connections, which would go on to where they lead now.
-
     The deadline runs from the first failure, so a long transfer has its full patience too; an attempt under way is
     not cut short. Raises StoreUnavailable after the deadline or when the server is full, InputError for a refusal and
     where something else than an S3 server answers for STRANGER_SECONDS; an S3Error about a missing bucket or object
     passes through, as the caller knows what that means.
+
+    hang_up: ends the open connections. One that was made to a stranger would go on to lead there.
     """
     give_up_at = stranger_at = None
     pause_seconds = 0.1
@@ -57,7 +57,7 @@ def retried(action: Callable[[], Result], place: str, what: str, deadline_second
                 raise
             now = time.monotonic()
             give_up_at = now + deadline_seconds if give_up_at is None else give_up_at
-            stranger_at = (stranger_at or now) if _is_strangers(e) else None
+            stranger_at = (stranger_at or now) if _is_from_stranger(e) else None
             if stranger_at is not None:
                 hang_up()
             final = verdict(e, place, what)
@@ -96,7 +96,7 @@ def _verdict_on_code(error: S3Error, place: str, what: str) -> ConsortError | No
     return InputError(f"{place} refused ({what}): {REMEDIES.get(code, f'{code}, {error.message}')}.")
 
 
-def _is_strangers(error: Exception) -> bool:
+def _is_from_stranger(error: Exception) -> bool:
     """Whether the answer is not as an S3 server gives it: without XML, and to HEAD without a request's id."""
     if isinstance(error, S3Error):
         return not error.response.data and not error.request_id
