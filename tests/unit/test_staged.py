@@ -58,6 +58,8 @@ def test_a_projection_has_the_same_gradients_in_either_layout(channels_in, strid
     for layout in (torch.contiguous_format, torch.channels_last):
         out = plain.to(memory_format=layout)(images.contiguous(memory_format=layout))
         torch.testing.assert_close(out, expected.float(), rtol=1e-4, atol=1e-4)
+        with torch.no_grad():
+            torch.testing.assert_close(plain(images), out)
         for _ in range(20):  # what is written past a memory's end is not always missed
             got = torch.autograd.grad(out, [images, plain.weight], upstream.contiguous(memory_format=layout),
                                       retain_graph=True)

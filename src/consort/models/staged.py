@@ -37,9 +37,9 @@ def build(name: str, classes: int) -> nn.Module:
 class Projection(nn.Conv2d):
     """1x1 convolution of every stride-th pixel.
 
-    A narrow input is thinned out first, which is slower and gives the same. The gradient for the weights that oneDNN
-    computes in one go writes past its memory where the input has fewer channels than a block of its layout, 16 at most
-    (oneDNN issue 6035): on processors with AVX2 alone the process crashes.
+    Where a gradient will be asked for, a narrow input is thinned out first, which is slower and gives the same. The
+    gradient for the weights that oneDNN computes in one go writes past its memory where the input has fewer channels
+    than a block of its layout, 16 at most (oneDNN issue 6035): on processors with AVX2 alone the process crashes.
     """
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
@@ -47,7 +47,7 @@ class Projection(nn.Conv2d):
         self.thin = stride if channels_in < BLOCK_CHANNELS else 1
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.thin == 1:
+        if self.thin == 1 or not torch.is_grad_enabled():
             return super().forward(x)
         return F.conv2d(x[:, :, ::self.thin, ::self.thin], self.weight)
 
