@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from consort.errors import ConsortError, InputError, MissingKey, StoreUnavailable
-from consort.store import S3Access, open_store
+from consort.store import S3Access, open_store, s3_errors
 from consort.store.lease import Lease
 from consort.store.s3 import S3Store
 from minio_server import MinioServer, free_port
@@ -82,14 +82,16 @@ def test_server_that_stays_away(tmp_path: Path, use: str) -> None:
 
 
 @contextlib.contextmanager
-def stranger(port: int) -> Iterator[None]:
-    """A web server that is not S3's and knows no page."""
+def stranger(port: int, status_of: Callable[[str], int] = lambda method: 404) -> Iterator[None]:
+    """A web server that is not S3's and knows no page; connections that were made to it outlast it.
+
+    status_of: the status of its answer to a method."""
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"  # keeps connections open
 
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(404)
+            self.send_response(status_of(self.command))
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -129,6 +131,32 @@ def test_something_else_answers_for_a_moment(late_server: MinioServer, tmp_path:
         late_server.launch()
         found = using.result(60)
     assert use != "exists" or found is True
+
+
+def test_the_address_is_not_wrong_for_what_answered_while_the_server_was_away(monkeypatch) -> None:
+    monkeypatch.setattr(s3_errors, "STRANGER_SECONDS", 0.5)
+    start = time.monotonic()
+    port = free_port()
+    access = S3Access(f"http://127.0.0.1:{port}", "the-access-key", "the-secret-key", "us-east-1")
+    store = S3Store("s3://bucket/x", access, deadline_seconds=60)
+    seen: list[int] = []
+
+    def status(method: str) -> int:
+        """A gateway that has lost its backend for a second, then its route for a moment."""
+        seen.append(502 if time.monotonic() < start + 1 else 200 if 404 in seen else 404)
+        return seen[-1]
+
+    with stranger(port, status):
+        assert store.read("a") == b""
+    assert set(seen[:-2]) == {502} and seen[-2:] == [404, 200]
+
+
+def test_an_object_that_a_stranger_denied_is_looked_for_again() -> None:
+    port = free_port()
+    access = S3Access(f"http://127.0.0.1:{port}", "the-access-key", "the-secret-key", "us-east-1")
+    heads = iter([404, 200])
+    with stranger(port, lambda method: next(heads) if method == "HEAD" else 200):
+        assert S3Store("s3://bucket/x", access).exists("a")
 
 
 def test_server_that_comes_late(late_server: MinioServer, tmp_path: Path) -> None:

@@ -172,9 +172,11 @@ class S3Store:
             try:
                 return self._client.stat_object(self.bucket, name)
             except S3Error as e:
-                if not e.request_id:  # perhaps not an S3 server's answer, which only one to GET can tell
-                    self._client.get_object(self.bucket, name).close()
-                raise
+                if e.request_id:
+                    raise
+            # Perhaps not an S3 server's answer: one to HEAD has no text that tells, an error to GET has.
+            self._client.get_object(self.bucket, name).close()
+            return self._client.stat_object(self.bucket, name)
 
         return self._ask(key, stat)
 

@@ -57,10 +57,10 @@ def retried(action: Callable[[], Result], place: str, what: str, deadline_second
                 raise
             now = time.monotonic()
             give_up_at = now + deadline_seconds if give_up_at is None else give_up_at
-            stranger_at = (stranger_at or now) if _is_from_stranger(e) else None
+            final = verdict(e, place, what)
+            stranger_at = (stranger_at or now) if final is not None and status_of(e) is not None else None
             if stranger_at is not None:
                 hang_up()
-            final = verdict(e, place, what)
             if final is not None and (stranger_at is None or now >= min(stranger_at + STRANGER_SECONDS, give_up_at)):
                 raise final from e
             if now >= give_up_at:
@@ -94,13 +94,6 @@ def _verdict_on_code(error: S3Error, place: str, what: str) -> ConsortError | No
     if code in PASSING or error.response.status >= 500:
         return None
     return InputError(f"{place} refused ({what}): {REMEDIES.get(code, f'{code}, {error.message}')}.")
-
-
-def _is_from_stranger(error: Exception) -> bool:
-    """Whether the answer is not as an S3 server gives it: without XML, and to HEAD without a request's id."""
-    if isinstance(error, S3Error):
-        return not error.response.data and not error.request_id
-    return status_of(error) is not None
 
 
 def status_of(error: Exception) -> int | None:
