@@ -21,15 +21,16 @@ import numpy as np
 import torch
 
 from consort import members
+from consort.costs.latency import measured
 from consort.data.prepare import prepare
 from consort.data.prepared import open_prepared
-from consort.latency import measured
-from consort.recipes import Recipe
-from consort.records import MemberRecord
-from consort.space import Space, StageChoices
+from consort.members.records import MemberRecord
+from consort.members.spec import MemberSpec
+from consort.space.choices import Space, StageChoices
 from consort.store import open_store
-from consort.study import Data, MemberSpec
-from consort.train import Settings, train
+from consort.study.data import Data
+from consort.study.recipe import Recipe
+from consort.train.loop import Settings, train
 
 SEEDS = (0, 1, 2)
 SPACE = Space("small", (

@@ -27,8 +27,8 @@ from study_files import write_study
 from consort.cluster.api import KubernetesApi
 from consort.cluster.target import ClusterRun
 from consort.kube.images import Images
-from consort.plan import plan
-from consort.study import load_study
+from consort.run.plan import plan
+from consort.study.file import load_study
 
 ROUNDS = 5
 

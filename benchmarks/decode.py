@@ -18,7 +18,7 @@ from PIL import Image
 
 from consort.data.prepare import prepare
 from consort.store import open_store
-from consort.study import Data
+from consort.study.data import Data
 
 LOOP_IMAGES = 6000
 

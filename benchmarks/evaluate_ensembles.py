@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 
-from consort.ensembles import all_subsets, log_softmax
-from consort.subset_scores import score_subsets
+from consort.ensembles.composition import all_subsets, log_softmax
+from consort.ensembles.subset_scores import score_subsets
 
 METHODS = ("geometric", "arithmetic")
 

@@ -15,8 +15,9 @@ import time
 import numpy as np
 from scipy.stats import spearmanr
 
-from consort import block_latency, latency, latency_table
-from consort.space import Space, StageChoices
+from consort.costs import blocks, latency
+from consort.costs.table import measure as measure_table
+from consort.space.choices import Space, StageChoices
 
 BATCH, CLASSES, SIZE, REPEATS = 16, 10, (32, 32), 50
 SPACES = {
@@ -32,7 +33,7 @@ SPACES = {
 def main() -> None:
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     for name, space in SPACES.items():
-        table = latency_table.measure(space, SIZE, CLASSES, BATCH, 1, REPEATS)
+        table = measure_table(space, SIZE, CLASSES, BATCH, 1, REPEATS)
         rng, seen = random.Random(1), {}
         while len(seen) < number:
             seen[space.draw_unseen(rng, seen)] = None
@@ -41,7 +42,7 @@ def main() -> None:
         measured = np.array([latency.measure(each, SIZE, CLASSES, BATCH, 1, REPEATS).median_ms for each in names])
         seconds_each = (time.perf_counter() - started) / number
         again = np.array([latency.measure(each, SIZE, CLASSES, BATCH, 1, REPEATS).median_ms for each in names])
-        predicted = np.array([block_latency.predict(table, each) for each in names])
+        predicted = np.array([blocks.predict(table, each) for each in names])
         print(f"\n{name}: {space.size} networks, {len(table.pieces_ms)} pieces, {measured.min():.2f} to "
               f"{measured.max():.2f} ms")
         print(f"  table {table.seconds:.1f} s; one network measured {seconds_each:.2f} s, all {space.size} of them "

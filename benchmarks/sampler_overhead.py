@@ -12,9 +12,9 @@ import time
 from statistics import median
 
 from consort import samplers
-from consort.objective import Objective
 from consort.samplers import FinishedTrial
-from consort.space import Space, StageChoices
+from consort.space.choices import Space, StageChoices
+from consort.space.objective import Objective
 
 STAGE = StageChoices(("wide", "mbconv", "mbconv-se"), (8, 16, 32, 64), (1, 2, 3), (3, 5), (3, 6), (True, False))
 SPACE = Space("small", (STAGE,) * 3, 3)

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consort import samplers
-from consort.networks import Stage, parse
-from consort.objective import Objective, reward
 from consort.samplers import FinishedTrial
-from consort.space import GENES, Encoding, Space, StageChoices
+from consort.space.choices import GENES, Encoding, Space, StageChoices
+from consort.space.networks import Stage, parse
+from consort.space.objective import Objective, reward
 
 TABLE = Path(__file__).with_name("architecture_table.csv")
 SHOWN = (25, 50, 100, 150)

@@ -23,13 +23,15 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from consort import compute, hardware
+from consort import hardware
 from consort.data.prepare import prepare
-from consort.models import build
-from consort.recipes import Recipe, named_recipe
+from consort.members.spec import MemberSpec
+from consort.models import compute
+from consort.models.families import build
 from consort.store import open_store
-from consort.study import Data, MemberSpec
-from consort.train import Settings, Training
+from consort.study.data import Data
+from consort.study.recipe import Recipe, named_recipe
+from consort.train.loop import Settings, Training
 
 BATCH = 128
 IMAGES = 1280

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from consort import trials
-from consort.plan import Plan
-from consort.search_latency import NetworkLatencies
+from consort.run.plan import Plan
+from consort.search import trials
+from consort.search.latencies import NetworkLatencies
 from consort.store import Store
 from fake_cluster import FakeCluster
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from consort.costs.records import LatencyRecord
 from consort.data.prepared import DataManifest, Prepared, open_prepared
-from consort.evaluate import evaluate
-from consort.records import LatencyRecord, MemberRecord, sha256, to_json
+from consort.documents import sha256, to_json
+from consort.evaluate.step import evaluate
+from consort.members.records import MemberRecord
 from consort.store import Store, keys
-from consort.study import parse_study
+from consort.study.file import parse_study
 
 CLASSES = ["cat", "dog", "owl"]
 VAL = [0, 1, 2, 0]

@@ -5,7 +5,7 @@ from pathlib import Path
 from consort.data.prepare import prepare, prepare_test_set
 from consort.data.prepared import Prepared
 from consort.store import Store
-from consort.study import Data
+from consort.study.data import Data
 
 
 def prepared(store: Store, source: Path, progress=lambda done, total: None, **settings) -> Prepared:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import grpc
 
-from consort.space import Parameter, Space, StageChoices
+from consort.space.choices import Parameter, Space, StageChoices
 from consort.suggestion import api_pb2 as api
 from consort.suggestion.server import SuggestionServer
 

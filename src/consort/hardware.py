@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from consort.records import canonical_json, sha256
+from consort.documents import canonical_json, sha256
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """x86 and Arm names, in /proc/cpuinfo, of instructions that multiply bfloat16."""

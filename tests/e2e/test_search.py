@@ -8,11 +8,12 @@ from katib_trial import COLLECTOR, trial_job
 from place import Place
 from study_files import PLAIN
 
-from consort import members, trials
+from consort import members
 from consort.kube.experiment import FURTHER_METRICS, OBJECTIVE
-from consort.records import TrialRecord
-from consort.space import Space
-from consort.study import load_study
+from consort.search import trials
+from consort.search.records import TrialRecord
+from consort.space.choices import Space
+from consort.study.file import load_study
 from katib_metrics import collected
 
 SEARCH = """

@@ -11,7 +11,7 @@ from place import Place
 from study_files import write_study
 
 from consort import members
-from consort.logits import npy_array
+from consort.members.logits import npy_array
 from consort.store.folder import FolderStore
 
 EXACT = """\

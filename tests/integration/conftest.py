@@ -10,8 +10,8 @@ import torch
 from small_members import BASE, DATA, LONG, World, train_quietly
 
 from consort.data.prepare import prepare
+from consort.members.spec import MemberSpec
 from consort.store.folder import FolderStore
-from consort.study import MemberSpec
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,12 +14,14 @@ import numpy as np
 
 from consort import members
 from consort.data.prepared import Prepared, open_prepared
-from consort.logits import npy_array
-from consort.recipes import Recipe
-from consort.records import MemberRecord, parse_event
+from consort.events import parse_event
+from consort.members.logits import npy_array
+from consort.members.records import MemberRecord
+from consort.members.spec import MemberSpec
 from consort.store.folder import FolderStore
-from consort.study import Data, MemberSpec
-from consort.train import Settings, train
+from consort.study.data import Data
+from consort.study.recipe import Recipe
+from consort.train.loop import Settings, train
 
 TRAIN_IMAGES, VAL_IMAGES, BATCH = 160, 100, 32
 STEPS_PER_EPOCH = TRAIN_IMAGES // BATCH

@@ -14,8 +14,8 @@ from small_members import BASE, DATA, World, after_steps, consort, train_quietly
 
 from consort import cli
 from consort.errors import Terminated
+from consort.members.spec import MemberSpec
 from consort.store import keys
-from consort.study import MemberSpec
 from scripted_api import Answer, scripted_api
 
 COMMANDS = ["run", "plan", "init", "status", "list", "attach", "logs", "cancel", "gc", "launch", "render", "submit",

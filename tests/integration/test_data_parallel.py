@@ -27,9 +27,10 @@ from small_members import (
 )
 from torch import Tensor, nn
 
-from consort import checkpoint, members
+from consort import members
+from consort.members.spec import MemberSpec
 from consort.models.batch_norm import GlobalBatchNorm2d, share_statistics
-from consort.study import MemberSpec
+from consort.train import checkpoint
 
 PROCESSES = 2
 EXACT = BASE | {"precision": "float32", "learning_rate": 0.02, "epochs": 2}

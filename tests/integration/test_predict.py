@@ -16,12 +16,12 @@ from consort import members
 from consort.data.prepare import prepare_test_set
 from consort.data.prepared import Prepared
 from consort.errors import InputError, IntegrityError
-from consort.imports import import_member
-from consort.logits import npy_array, npy_bytes
-from consort.models import build
-from consort.predict import predict, read_extra_logits
+from consort.members.logits import npy_array, npy_bytes
+from consort.members.spec import MemberSpec
+from consort.models.families import build
 from consort.store import keys
-from consort.study import MemberSpec
+from consort.train.imported_weights import import_member
+from consort.train.prediction import predict, read_extra_logits
 
 LOGITS = ("logits-val.npy", "logits-test.npy")
 CLOSED = "http://127.0.0.1:9"

@@ -10,7 +10,7 @@ from consort.kube.experiment import experiments
 from consort.kube.images import Images
 from consort.kube.pytorch_job import member_job
 from consort.kube.step_jobs import answer_job, cron_job, latency_table_job, launch_job
-from consort.study import Study
+from consort.study.file import Study
 
 STORE, RUN = "s3://bucket/prefix", "0123456789"
 IMAGES = Images("registry.example/consort:1", "registry.example/consort-torch:1")

@@ -10,12 +10,13 @@ import safetensors.torch
 import torch
 from small_members import BASE, STEPS_PER_EPOCH, World, after_steps, train_quietly
 
-from consort import checkpoint, members
+from consort import members
 from consort.errors import Busy, InputError, MemberFailed, Terminated
-from consort.models import build
+from consort.members.spec import MemberSpec
+from consort.models.families import build
 from consort.store import keys
-from consort.study import MemberSpec
-from consort.train import _optimiser
+from consort.train import checkpoint
+from consort.train.loop import _optimiser
 
 STEPS = STEPS_PER_EPOCH * BASE["epochs"]
 EVERYTHING = {"ema": 0.9, "cutout": 3, "label_smoothing": 0.1, "schedule": "step", "milestones": [0.3, 0.6],

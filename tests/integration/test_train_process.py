@@ -6,9 +6,10 @@ import subprocess
 import pytest
 from small_members import BASE, PATIENCE_SECONDS, World, consort, events_of, is_event, lines_until, start
 
-from consort import checkpoint, members
+from consort import members
+from consort.members.spec import MemberSpec
 from consort.store import keys
-from consort.study import MemberSpec
+from consort.train import checkpoint
 
 EVERY = 10
 

@@ -21,7 +21,7 @@ def status(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
 
     from consort.cli.planning import planned_study
     from consort.cluster.overview import member_states
-    from consort.records import canonical_json
+    from consort.documents import canonical_json
 
     opened = open_store_at(store)
     plan = planned_study(opened, study, Console(stderr=True)).plan
@@ -48,7 +48,7 @@ def list_runs(store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = N
               json: JsonOption = False) -> None:
     """The runs that the store knows, and their jobs on the cluster."""
     from consort.cluster.overview import runs
-    from consort.records import canonical_json
+    from consort.documents import canonical_json
 
     found = runs(open_store_at(store), connect(namespace, context))
     if json:
@@ -65,10 +65,10 @@ def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
     """Follow what runs of a STUDY on the cluster; starts nothing."""
     from rich.console import Console
 
-    from consort.cli.answer import print_answer
     from consort.cli.planning import planned_study
     from consort.errors import IncompleteRun, MissingKey
-    from consort.runs import read_summary, unfinished
+    from consort.run.state import read_summary, unfinished
+    from consort.screen.answer import print_answer
 
     console, opened = Console(), open_store_at(store)
     plan = planned_study(opened, study, console).plan
@@ -138,7 +138,7 @@ def _selector(what: str, store: str) -> str:
     from consort import members
     from consort.cli.planning import is_ref, read_study
     from consort.kube import names
-    from consort.plan import open_plan
+    from consort.run.plan import open_plan
 
     study = Path(what)
     if not study.is_file() and "/" not in what:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
     from consort.cluster.target import ClusterRun
     from consort.kube.images import Images
-    from consort.plan import Plan
+    from consort.run.plan import Plan
     from consort.store import Store
-    from consort.study import Study
+    from consort.study.file import Study
 
 NamespaceOption = Annotated[str | None, typer.Option(
     "--namespace", "-n", envvar="CONSORT_NAMESPACE", show_default=False,

@@ -28,7 +28,7 @@ def flops(
 
     One forward pass of one image: multiply-adds (MACs) of convolutions and matrix products, FLOPs = 2 x MACs.
     """
-    from consort.flops import count
+    from consort.costs.macs import count
 
     costs = [count(name, parse_size(input), classes) for name in architectures]
     if json:
@@ -63,8 +63,8 @@ def latency(
 
     Median and spread after a warm-up, kept in the store per hardware and version of torch.
     """
-    from consort.latency import measured
-    from consort.models import published
+    from consort.costs.latency import measured
+    from consort.models.families import published
 
     opened = open_store_at(store)
     records = []
@@ -100,8 +100,8 @@ def latency_table(
     from rich.console import Console
 
     from consort.cli.planning import planned_study
-    from consort.search_latency import measured_table
-    from consort.trials import search_of
+    from consort.search.latencies import measured_table
+    from consort.search.trials import search_of
 
     opened = open_store_at(store)
     plan = planned_study(opened, study, Console(stderr=True)).plan

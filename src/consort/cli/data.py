@@ -16,9 +16,9 @@ def fetch(name: Annotated[str, typer.Argument(metavar="cifar10|cifar100")]) -> N
     """Download a named data set and check its sha256."""
     from rich.console import Console
 
-    from consort.cli.answer import Bar
     from consort.data.builtin import CIFAR, fetch_cifar
     from consort.errors import unknown_name
+    from consort.screen.answer import Bar
 
     if name not in CIFAR:
         raise unknown_name("data set", name, CIFAR, "digits need no download.")
@@ -45,7 +45,7 @@ def import_data(
 
     from consort.cli.planning import preparation
     from consort.data.prepare import prepare
-    from consort.study import Data
+    from consort.study.data import Data
 
     settings = Data(source=source, train_images=train_images, val_images=val_images, split_seed=split_seed,
                     image_size=image_size, skip_unreadable=skip_unreadable)

@@ -11,7 +11,7 @@ from consort.cli.app import DEFAULT_STORE, StoreOption, StudyArgument, app, open
 from consort.cli.connecting import ContextOption, NamespaceOption, cluster_run, connect_for, images_of
 
 if TYPE_CHECKING:
-    from consort.plan import Plan
+    from consort.run.plan import Plan
     from consort.store import Store
 
 HostOption = Annotated[str | None, typer.Option(
@@ -38,7 +38,7 @@ def launch(
     from consort.cli.planning import planned_study
     from consort.cluster.reap import release
     from consort.errors import IncompleteRun, MemberFailed, Terminated
-    from consort.progress import Progress
+    from consort.screen.members import Progress
 
     console, opened = Console(soft_wrap=True), open_store_at(store)
     api = connect_for(opened, namespace, context)

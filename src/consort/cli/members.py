@@ -67,11 +67,12 @@ def import_member(
     from consort.cli.planning import preparation, read_study
     from consort.data.prepare import prepare
     from consort.errors import InputError
-    from consort.imports import import_member as import_one
-    from consort.plan import imported_recipe, weights_source
-    from consort.predict import predict
-    from consort.recipes import Recipe
-    from consort.study import Data, MemberSpec
+    from consort.members.spec import MemberSpec
+    from consort.run.plan import imported_recipe, weights_source
+    from consort.study.data import Data
+    from consort.study.recipe import Recipe
+    from consort.train.imported_weights import import_member as import_one
+    from consort.train.prediction import predict
 
     if study is None and data is None:
         raise InputError("name the images that the member will predict: --study STUDY, or --data with digits, cifar10, "

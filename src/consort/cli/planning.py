@@ -10,9 +10,9 @@ from consort.cli.app import cache_folder
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from consort.plan import Plan
+    from consort.run.plan import Plan
     from consort.store import Store
-    from consort.study import Study
+    from consort.study.file import Study
 
 REF = r"[a-z0-9-]+/[a-z0-9]+"
 NAMED_DATA = ("digits", "cifar10", "cifar100")
@@ -33,8 +33,8 @@ def planned_study(store: "Store", study: Path, console: "Console", data: str | N
 
     data: another source than the file's. grow: add the seeds that the study's `grow` asks for, saying which.
     """
-    from consort.grow import grown
-    from consort.plan import open_plan, plan
+    from consort.run.grow import grown
+    from consort.run.plan import open_plan, plan
 
     if is_ref(study):
         _refuse_data(study, data)
@@ -57,7 +57,7 @@ def is_ref(study: Path) -> bool:
 
 def read_study(path: Path, data: str | None) -> "tuple[Study, str]":
     """The study of a file and its text, with another data source where one was given."""
-    from consort.study import load_study
+    from consort.study.file import load_study
 
     study = load_study(path)
     if data is not None:
@@ -69,7 +69,7 @@ def read_study(path: Path, data: str | None) -> "tuple[Study, str]":
 
 def preparation(console: "Console") -> Any:
     """A context with a progress bar that appears when preparing takes long enough to report progress."""
-    from consort.cli.answer import Bar
+    from consort.screen.answer import Bar
 
     return Bar(console, "preparing the data")
 

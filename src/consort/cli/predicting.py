@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from consort.cli.app import cache_folder
 
 if TYPE_CHECKING:
-    from consort.plan import Plan
-    from consort.records import MemberRecord
+    from consort.members.records import MemberRecord
+    from consort.run.plan import Plan
     from consort.store import Store
 
 Report = Callable[..., None]
@@ -50,7 +50,7 @@ def predict_study(store: "Store", study: Path, data: str | None, names: Sequence
 
 def _logits(store: "Store", records: Sequence["MemberRecord"], further: Mapping[str, str], recompute: bool,
             loader_workers: int, images: Path | None, report: Report, what: str) -> None:
-    from consort.predictions import missing_logits, no_torch
+    from consort.members.lacking import missing_logits, no_torch
 
     lacking = missing_logits(store, records, further)
     todo = [record.id for record in records] if recompute else list(lacking)
@@ -60,7 +60,7 @@ def _logits(store: "Store", records: Sequence["MemberRecord"], further: Mapping[
         raise no_torch(lacking or {member: ["recomputing"] for member in todo}, what)
     from consort.data.prepared import open_prepared
     from consort.errors import IntegrityError
-    from consort.predict import predict
+    from consort.train.prediction import predict
 
     others = {name: open_prepared(store, fingerprint, cache_folder()) for name, fingerprint in further.items()}
     data_of = {record.id: record.data for record in records}
@@ -80,7 +80,7 @@ def _logits(store: "Store", records: Sequence["MemberRecord"], further: Mapping[
 
 def _latencies(store: "Store", plan: "Plan", records: Sequence["MemberRecord"], report: Report) -> None:
     """Measure what is not known of this machine, where torch is installed."""
-    from consort.measurements import stored_here
+    from consort.costs.stored import stored_here
 
     sizes = {record.architecture: record.input for record in records}
     settings, classes = plan.study.latency, len(plan.data.classes)
@@ -89,7 +89,7 @@ def _latencies(store: "Store", plan: "Plan", records: Sequence["MemberRecord"], 
     if not unknown or not importlib.util.find_spec("torch"):
         return
     from consort.cli.costs import parse_size
-    from consort.latency import measured
+    from consort.costs.latency import measured
 
     for name, size in unknown.items():
         pixels = parse_size(size)

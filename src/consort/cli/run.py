@@ -24,9 +24,9 @@ from consort.cli.app import (
 from consort.cli.connecting import ContextOption, NamespaceOption, cluster_run, connect_for
 
 if TYPE_CHECKING:
-    from consort.plan import Plan
-    from consort.search_settings import Search
+    from consort.run.plan import Plan
     from consort.store import Store
+    from consort.study.search import Search
 
 
 @app.command()
@@ -79,8 +79,8 @@ def run(
                       soft_wrap=True, highlight=False)
         raise typer.Exit(143 if asked and target == "cluster" else 130) from None
     if summary:
-        from consort.cli.answer import print_answer
         from consort.report import copy_report
+        from consort.screen.answer import print_answer
 
         print_answer(console, summary, opened)
         if (folder := output_folder(output, target, plan)) is not None:
@@ -97,7 +97,7 @@ def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOpt
     from rich.console import Console
 
     from consort.cli.planning import planned_study
-    from consort.records import canonical_json
+    from consort.documents import canonical_json
 
     opened = open_store_at(store)
     planned = planned_study(opened, study, Console(stderr=True), data, grow)

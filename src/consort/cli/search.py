@@ -23,9 +23,9 @@ from consort.cli.connecting import ContextOption, NamespaceOption
 from consort.cli.steps import ImagesOption, LogOption, json_report, text_report
 
 if TYPE_CHECKING:
-    from consort.plan import Plan
+    from consort.run.plan import Plan
+    from consort.search.trials import Candidate
     from consort.store import Store
-    from consort.trials import Candidate
 
 STAGES = ("search", "final", "report")
 OF_KATIB = "katib-"
@@ -92,10 +92,10 @@ def search(
 
 def _tell(store: "Store", plan: "Plan", console: Any, output: Path | None, target: str) -> None:
     """The answer, the winners and where the report is; the report is copied to where the user is."""
-    from consort.cli.answer import print_search_answer
     from consort.cli.run import output_folder
     from consort.report import copy_search_report
-    from consort.search_results import read_results
+    from consort.screen.answer import print_search_answer
+    from consort.search.results import read_results
 
     results = read_results(store, plan)
     if results is None:
@@ -108,8 +108,8 @@ def _tell(store: "Store", plan: "Plan", console: Any, output: Path | None, targe
 def _planned(store: "Store", study: Path, console: Any, data: str | None, sampler: str | None) -> "Plan":
     from consort.cli.planning import is_ref, planned_study, preparation, read_study
     from consort.errors import InputError
-    from consort.plan import plan
-    from consort.trials import search_of
+    from consort.run.plan import plan
+    from consort.search.trials import search_of
 
     if sampler is None:
         planned = planned_study(store, study, console, data).plan
@@ -155,7 +155,7 @@ def trial(
     failed, with exit code 3.
     """
     from consort.errors import ConsortError, unknown_name
-    from consort.records import event_line
+    from consort.events import event_line
 
     reporters: dict[str, Callable[..., None]] = {"text": text_report, "json": json_report}
     if log not in reporters:
@@ -184,8 +184,8 @@ def _planned_trial(store: "Store", study: Path, images: Path | None) -> "Plan":
 
 
 def _candidate(plan: "Plan", networks: str | None, choices: str | None, kind: str | None) -> "Candidate":
-    from consort import trials
     from consort.errors import InputError
+    from consort.search import trials
 
     search = trials.search_of(plan)
     if (networks is None) == (choices is None):
@@ -203,10 +203,10 @@ def _run(store: "Store", plan: "Plan", tried: "Candidate", seconds: float, steps
          report: Callable[..., None], metrics: Path | None) -> None:
     import torch
 
-    from consort import trials
     from consort.errors import MemberFailed
-    from consort.run_trial import run_trial
-    from consort.train import Settings
+    from consort.search import trials
+    from consort.search.trial_step import run_trial
+    from consort.train.loop import Settings
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     stopped: list[int] = []

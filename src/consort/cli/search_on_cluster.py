@@ -10,7 +10,7 @@ from consort.cli.connecting import cluster_run, connect_for, images_of, owner_he
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from consort.plan import Plan
+    from consort.run.plan import Plan
     from consort.store import Store
 
 
@@ -55,16 +55,16 @@ def winners(
     """
     from rich.console import Console
 
-    from consort.arms import Arm
     from consort.cli.planning import planned_study
     from consort.cli.run import member_states
-    from consort.ended_search import ended_search
+    from consort.documents import canonical_json
     from consort.kube.experiment import arms
-    from consort.records import canonical_json
-    from consort.search_results import read_results
-    from consort.search_winners import final_plan
-    from consort.search_winners import winners as best_trials
-    from consort.trials import search_of
+    from consort.search.arms import Arm
+    from consort.search.ended import ended_search
+    from consort.search.results import read_results
+    from consort.search.trials import search_of
+    from consort.search.winners import final_plan
+    from consort.search.winners import winners as best_trials
 
     opened = open_store_at(store)
     plan = planned_study(opened, study, Console(stderr=True)).plan

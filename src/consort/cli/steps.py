@@ -22,9 +22,9 @@ from consort.cli.app import (
 
 if TYPE_CHECKING:
     from consort.local.target import LocalRun
-    from consort.places import Process
-    from consort.records import MemberRecord
+    from consort.members.records import MemberRecord
     from consort.store import Store
+    from consort.train.process import Process
 
 LogOption = Annotated[str, typer.Option("--log", metavar="text|json", help="Plain lines, or one JSON event a line.")]
 ImagesOption = Annotated[Path | None, typer.Option(
@@ -53,9 +53,9 @@ def train(
     SIGTERM saves the state and exits with 143. Under torchrun, all processes train this one member together; with
     --torchrun Consort starts it, and ends with the exit code of the step.
     """
-    from consort.cli.torchrun import kind_of
     from consort.errors import ConsortError
-    from consort.records import event_line
+    from consort.events import event_line
+    from consort.train.torchrun import kind_of
 
     report = _reporter(log)
     try:
@@ -73,7 +73,7 @@ def train(
 
 def _train_together(member: str, store: str, seconds: float, steps: int | None, workers: int, images: Path | None,
                     log: str, processes: int | None, patience: float) -> None:
-    from consort.cli.torchrun import torchrun
+    from consort.train.torchrun import torchrun
 
     arguments = ["train", "--member", member, "--store", store, "--checkpoint-seconds", str(seconds),
                  "--loader-workers", str(workers), "--patience", str(patience), "--log", log]
@@ -85,7 +85,7 @@ def _train_together(member: str, store: str, seconds: float, steps: int | None, 
 def _train_here(member: str, store: str, seconds: float, steps: int | None, workers: int, images: Path | None,
                 report: Callable[..., None], patience: float) -> None:
     from consort import members
-    from consort.cli.torchrun import failure_noted, process_group
+    from consort.train.torchrun import failure_noted, process_group
 
     with failure_noted():
         opened = open_store_at(store)
@@ -107,8 +107,8 @@ def _train(store: "Store", member_id: str, seconds: float, steps: int | None, wo
     import torch
 
     from consort.data.prepared import open_prepared
-    from consort.train import Settings
-    from consort.train import train as train_member
+    from consort.train.loop import Settings
+    from consort.train.loop import train as train_member
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     stopped: list[int] = []
@@ -164,8 +164,8 @@ def evaluate(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: Dat
     """Compare the ensembles of a STUDY, from logits."""
     from rich.console import Console
 
-    from consort.cli.answer import print_answer
-    from consort.records import canonical_json
+    from consort.documents import canonical_json
+    from consort.screen.answer import print_answer
 
     target = _target(study, store, data)
     summary = target.evaluate()
@@ -215,7 +215,7 @@ def _reporter(log: str) -> Callable[..., None]:
 
 
 def json_report(event: str, **values: Any) -> None:
-    from consort.records import event_line
+    from consort.events import event_line
 
     print(event_line(event, **values), flush=True)
 

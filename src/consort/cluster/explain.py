@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from consort.errors import ConsortError
+from consort.events import parse_event
 from consort.kube import names
 from consort.kube.status import JobStatus, pod_status
-from consort.records import parse_event
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi

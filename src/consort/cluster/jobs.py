@@ -8,9 +8,9 @@ from consort.cluster.explain import last_lines
 from consort.cluster.follow import Happening, feed
 from consort.cluster.owner import share
 from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, StepFailed
+from consort.events import parse_event
 from consort.kube import names
 from consort.kube.status import JobStatus, job_status, pod_status
-from consort.records import parse_event
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi

@@ -10,11 +10,10 @@ from consort.cluster.explain import failure_reason
 from consort.cluster.follow import Feed, Happening, feed, member_selector
 from consort.cluster.owner import share
 from consort.errors import AlreadyExists, ClusterUnavailable
+from consort.events import Listener, Outcome, parse_event
 from consort.kube import names
 from consort.kube.pytorch_job import CONTAINER
 from consort.kube.status import job_status, pod_status
-from consort.progress import Listener, Outcome
-from consort.records import parse_event
 from consort.store import Store
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from consort import members
 from consort.cluster.explain import last_lines
 from consort.cluster.follow import member_selector
+from consort.events import parse_event
 from consort.kube import names
 from consort.kube.pytorch_job import CONTAINER
 from consort.kube.status import job_status, pod_status
-from consort.records import parse_event
 from consort.store import Store, keys
 
 if TYPE_CHECKING:

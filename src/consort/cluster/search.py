@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from consort import trials
-from consort.arms import Arm, Proposal, stored
 from consort.cluster.explain import failure_reason
 from consort.cluster.follow import Happening, feed
 from consort.cluster.jobs import run_job
 from consort.cluster.owner import share
-from consort.ended_search import trial_record
+from consort.documents import canonical_json
 from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, InputError
 from consort.kube import names
 from consort.kube.experiment import arms, experiment
@@ -27,12 +25,15 @@ from consort.kube.katib_status import KatibTrial, experiment_status, katib_trial
 from consort.kube.pytorch_job import CONTAINER
 from consort.kube.status import job_status, pod_status
 from consort.kube.step_jobs import latency_table_job
-from consort.plan import Plan
-from consort.records import TrialRecord, canonical_json
-from consort.search_latency import NetworkLatencies
-from consort.search_progress import SearchProgress
-from consort.search_settings import CONTROL, Search
+from consort.run.plan import Plan
+from consort.screen.search import SearchProgress
+from consort.search import trials
+from consort.search.arms import Arm, Proposal, stored
+from consort.search.ended import trial_record
+from consort.search.latencies import NetworkLatencies
+from consort.search.records import TrialRecord
 from consort.store import Store, keys
+from consort.study.search import CONTROL, Search
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi

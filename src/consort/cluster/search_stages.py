@@ -5,14 +5,14 @@ from pathlib import Path
 
 from consort.cluster.search import ClusterSearch
 from consort.cluster.target import ClusterRun
-from consort.ended_search import ended_search, on_hardware
-from consort.plan import Plan
 from consort.report import write_search_report
-from consort.runs import read_summary
-from consort.search_results import read_results, write_results
-from consort.search_winners import final_plan, winners
-from consort.trials import search_of
-from consort.winners_compared import compared
+from consort.run.plan import Plan
+from consort.run.state import read_summary
+from consort.search.ended import ended_search, on_hardware
+from consort.search.results import read_results, write_results
+from consort.search.trials import search_of
+from consort.search.winners import final_plan, winners
+from consort.search.winners_compared import compared
 
 
 def run_search_on_cluster(searching: ClusterSearch, run_of: Callable[[Plan], ClusterRun], cache: Path,

@@ -9,12 +9,13 @@ from rich.console import Console
 from consort.cluster.jobs import run_job
 from consort.cluster.member_jobs import MemberJobs
 from consort.errors import MissingKey
+from consort.events import Listener, Outcome
 from consort.kube.images import Images
 from consort.kube.pytorch_job import member_job
 from consort.kube.step_jobs import answer_job
-from consort.plan import Plan
-from consort.progress import Listener, Outcome, Progress
-from consort.runs import import_members, nothing_finished, read_summary, to_train, unfinished
+from consort.run.plan import Plan
+from consort.run.state import import_members, nothing_finished, read_summary, to_train, unfinished
+from consort.screen.members import Progress
 from consort.store import Store, keys
 
 if TYPE_CHECKING:

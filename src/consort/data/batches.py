@@ -14,7 +14,7 @@ from consort.data.decode import decode
 from consort.data.image_folder import ImageFolder
 from consort.data.prepared import Prepared
 from consort.errors import InputError
-from consort.recipes import Recipe
+from consort.study.recipe import Recipe
 
 EVAL_CROP = 0.875
 """Streamed images are resized so that the network sees the central 87.5 %, as torchvision's weights expect."""

@@ -15,10 +15,10 @@ from consort.data.builtin import BUILTIN, CIFAR, RawImages, cifar, digits
 from consort.data.decode import Progress, decode_all, typical_side
 from consort.data.image_folder import Entry, ImageFolder
 from consort.data.prepared import DataManifest, Prepared, open_prepared
+from consort.documents import canonical_json, sha256, to_json
 from consort.errors import InputError, MissingKey
-from consort.records import canonical_json, sha256, to_json
 from consort.store import Store, keys
-from consort.study import Data
+from consort.study.data import Data
 
 STREAM_FROM = 224
 """Images of this side or larger are decoded while training instead of kept as arrays."""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from consort.documents import FileRecord, canonical_json, from_json, sha256
 from consort.errors import IntegrityError, MissingKey
-from consort.records import FileRecord, canonical_json, from_json, sha256
 from consort.store import Store, keys
 
 

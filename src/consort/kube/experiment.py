@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from consort.documents import sha256
 from consort.errors import InputError
 from consort.kube import names, pod, pytorch_job
 from consort.kube.experiment_rules import check_experiment
 from consort.kube.images import Images
-from consort.records import sha256
-from consort.search_settings import CONTROL, Search
-from consort.study import Study
+from consort.study.file import Study
+from consort.study.search import CONTROL, Search
 
 API_VERSION = "kubeflow.org/v1beta1"
 OBJECTIVE = "reward"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from consort import __version__
-from consort.execution import Cluster
+from consort.study.execution import Cluster
 
 PUBLISHED = "docker.io/consort"
 

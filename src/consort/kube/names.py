@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from consort.records import canonical_json, sha256
+from consort.documents import canonical_json, sha256
 
 CONFIG_MAP = "consort"
 """CONSORT_STORE, AWS_ENDPOINT_URL, AWS_REGION, CONSORT_IMAGE, CONSORT_TORCH_IMAGE."""

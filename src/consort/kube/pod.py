@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from consort.execution import Cluster, Volume
 from consort.kube import names
+from consort.study.execution import Cluster, Volume
 
 USER = 1000
 SCRATCH = "/scratch"

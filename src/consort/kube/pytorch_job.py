@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from consort.execution import Cluster, Run
+from consort.documents import sha256
 from consort.kube import names, pod
 from consort.kube.images import Images
-from consort.records import sha256
-from consort.study import Study
+from consort.study.execution import Cluster, Run
+from consort.study.file import Study
 
 CONTAINER = "pytorch"
 """The operator insists on this name."""

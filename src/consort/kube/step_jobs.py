@@ -5,7 +5,7 @@ from typing import Any
 
 from consort.kube import names, pod
 from consort.kube.images import Images
-from consort.study import Study
+from consort.study.file import Study
 
 RETRIES = 6
 """With the pauses of a Job's back-off, about 10 minutes."""

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from consort import hardware
 from consort.errors import Busy, StoreUnavailable, Terminated
-from consort.progress import Listener, Outcome
-from consort.records import parse_event
-from consort.study import Run
+from consort.events import Listener, Outcome, parse_event
+from consort.study.file import Run
 
 BUSY_PAUSE_SECONDS = 3.0
 """A member that another run trains is asked for again after this pause."""

@@ -6,16 +6,16 @@ from functools import cached_property
 
 from rich.console import Console
 
-from consort import arms, trials
-from consort.arms import Arm, Proposal
 from consort.errors import IncompleteRun
 from consort.local.scheduler import Job, Scheduler, places, trial_command
-from consort.plan import Plan
-from consort.records import TrialRecord
-from consort.search_latency import check_target, hardware_of, latencies
-from consort.search_progress import SearchProgress
-from consort.search_settings import Search
+from consort.run.plan import Plan
+from consort.screen.search import SearchProgress
+from consort.search import arms, trials
+from consort.search.arms import Arm, Proposal
+from consort.search.latencies import check_target, hardware_of, latencies
+from consort.search.records import TrialRecord
 from consort.store import Store
+from consort.study.search import Search
 
 
 @dataclass

@@ -4,18 +4,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from consort import arms
 from consort.local.search import LocalSearch
 from consort.local.target import LocalRun
-from consort.plan import Plan
 from consort.report import write_search_report
-from consort.runs import read_summary
-from consort.search_latency import hardware_of
-from consort.search_results import read_results, write_results
-from consort.search_winners import final_plan, winners
+from consort.run.plan import Plan
+from consort.run.state import read_summary
+from consort.search import arms
+from consort.search.latencies import hardware_of
+from consort.search.results import read_results, write_results
+from consort.search.trials import search_of
+from consort.search.winners import final_plan, winners
+from consort.search.winners_compared import compared
 from consort.store import Store
-from consort.trials import search_of
-from consort.winners_compared import compared
 
 
 def run_search(store: Store, plan: Plan, console: Console, cache: Path, command: str, workers: int | None = None,

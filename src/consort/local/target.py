@@ -10,19 +10,21 @@ from types import MappingProxyType
 
 from rich.console import Console
 
-from consort import architectures, hardware, members
+from consort import hardware, members
+from consort.costs.stored import chosen, stored_here
 from consort.errors import StepFailed
-from consort.evaluate import evaluate
+from consort.evaluate.step import evaluate
+from consort.events import Outcome
 from consort.local.scheduler import Job, Scheduler, places, train_command
-from consort.measurements import chosen, stored_here
-from consort.plan import Plan
-from consort.predictions import missing_logits, no_torch
-from consort.progress import Outcome, Progress
-from consort.records import MemberRecord
+from consort.members.lacking import missing_logits, no_torch
+from consort.members.records import MemberRecord
+from consort.members.spec import MemberSpec
+from consort.models.names import wide_resnet
 from consort.report import write_report
-from consort.runs import import_members, nothing_finished, read_summary, to_train, unfinished
+from consort.run.plan import Plan
+from consort.run.state import import_members, nothing_finished, read_summary, to_train, unfinished
+from consort.screen.members import Progress
 from consort.store import Store, keys
-from consort.study import MemberSpec
 
 STAGES = ("members", "evaluate", "report")
 
@@ -113,10 +115,10 @@ class LocalRun:
 def _costliest_first(specs: Sequence[MemberSpec]) -> list[MemberSpec]:
     """The order that ends soonest: a long training that starts last would run alone."""
     names = {s.architecture for s in specs}
-    sizes = {name: architectures.wide_resnet(name) for name in names}
+    sizes = {name: wide_resnet(name) for name in names}
     cost = {name: (size[0] - 4) * size[1] ** 2 for name, size in sizes.items() if size is not None}
     if len(names) > 1 and cost.keys() != names:
-        from consort.flops import count  # torch takes seconds to import, and wide residual networks do without
+        from consort.costs.macs import count  # torch takes seconds to import, and wide residual networks do without
 
         cost = {name: count(name).macs for name in names}
     return sorted(specs, key=lambda s: -cost.get(s.architecture, 0) * s.recipe.epochs)

@@ -1,11 +1,11 @@
-"""Searched networks, `net-...`: a stem, stages of blocks, a classifier. `consort.networks` reads the names."""
+"""Searched networks, `net-...`: a stem, stages of blocks, a classifier. `consort.space.networks` reads the names."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from consort import networks
-from consort.networks import MBCONV_SE, SKELETONS, WIDE, Stage
+from consort.space import networks
+from consort.space.networks import MBCONV_SE, SKELETONS, WIDE, Stage
 
 SQUEEZE = 4
 """Squeeze-excitation has a quarter of the block's input channels inside, as in EfficientNet (Tan and Le 2019)."""

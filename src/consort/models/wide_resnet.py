@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from consort import architectures
+from consort.models.names import wide_resnet
 
 
 def names() -> list[str]:
@@ -12,7 +12,7 @@ def names() -> list[str]:
 
 
 def answers_to(name: str) -> bool:
-    return architectures.wide_resnet(name) is not None
+    return wide_resnet(name) is not None
 
 
 def published(name: str) -> tuple[int, int]:
@@ -20,7 +20,7 @@ def published(name: str) -> tuple[int, int]:
 
 
 def build(name: str, classes: int) -> nn.Module:
-    size = architectures.wide_resnet(name)
+    size = wide_resnet(name)
     assert size is not None
     return WideResNet(*size, classes)
 

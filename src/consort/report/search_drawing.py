@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from markupsafe import Markup, escape
 
-from consort import networks
-from consort.networks import MBCONV, MBCONV_SE, SKELETONS, WIDE, Stage
+from consort.space import networks
+from consort.space.networks import MBCONV, MBCONV_SE, SKELETONS, WIDE, Stage
 
 NAMES = {WIDE: "wide-residual", MBCONV: "MBConv", MBCONV_SE: "MBConv + SE"}
 COLORS = {WIDE: "a0", MBCONV: "a4", MBCONV_SE: "a3"}

@@ -11,10 +11,10 @@ from importlib import import_module
 from types import MappingProxyType, ModuleType
 
 from consort.errors import InputError, unknown_name
-from consort.objective import Objective
 from consort.samplers.settings import read
 from consort.samplers.task import FinishedTrial, Task
-from consort.space import Encoding, Space
+from consort.space.choices import Encoding, Space
+from consort.space.objective import Objective
 
 __all__ = ["NAMES", "FinishedTrial", "check_settings", "suggest"]
 

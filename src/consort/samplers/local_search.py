@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from consort.samplers.settings import Setting, Settings
 from consort.samplers.task import Proposer, Task, new_neighbour
-from consort.space import Encoding
+from consort.space.choices import Encoding
 
 SETTINGS: dict[str, Settings] = {"local-search": {"initial": Setting(10, 1, 10_000)}}
 """initial: random trials first."""

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from consort.errors import InputError
-from consort.objective import Objective
 from consort.samplers.settings import Setting, Settings
 from consort.samplers.task import Judged, Proposer, Task, new_neighbour
-from consort.space import Encoding
+from consort.space.choices import Encoding
+from consort.space.objective import Objective
 
 if TYPE_CHECKING:
     import optuna

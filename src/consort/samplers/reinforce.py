@@ -13,7 +13,7 @@ import numpy as np
 
 from consort.samplers.settings import Setting, Settings
 from consort.samplers.task import Judged, Proposer, Task
-from consort.space import DRAWS, GENES, Encoding
+from consort.space.choices import DRAWS, GENES, Encoding
 
 SETTINGS: dict[str, Settings] = {"reinforce": {
     "learning_rate": Setting(0.1, 1e-4, 10, whole=False), "baseline_decay": Setting(0.9, 0, 0.999, whole=False)}}

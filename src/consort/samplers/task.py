@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from consort.objective import Objective
-from consort.space import Encoding, Space
+from consort.space.choices import Encoding, Space
+from consort.space.objective import Objective
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from consort import samplers
 from consort.errors import InputError, unknown_name
-from consort.objective import Objective
 from consort.samplers import FinishedTrial
-from consort.search_settings import SearchObjective
-from consort.space import Encoding, Parameter, Space, space_of_parameters
+from consort.space.choices import Encoding, Parameter, Space, space_of_parameters
+from consort.space.objective import Objective
+from consort.study.search import SearchObjective
 from consort.suggestion import api_pb2 as api
 
 PREFIX = "consort-"

@@ -1,0 +1,55 @@
+"""Latencies that were measured before, read without torch."""
+
+from collections.abc import Mapping
+
+from consort import hardware
+from consort.costs.records import LatencyRecord
+from consort.documents import from_json
+from consort.errors import unknown_name
+from consort.store import Store, keys
+from consort.study.file import Latency
+
+
+def stored(store: Store, architecture: str, size: str, classes: int, batch_size: int,
+           threads: int) -> LatencyRecord | None:
+    """The latency on this hardware with this version of torch, or None; `size` is height x width."""
+    here = hardware.hardware_id(hardware.describe())
+    key = keys.latency_record(here, architecture, size, classes, batch_size, threads)
+    if not store.exists(key):
+        return None
+    record = from_json(LatencyRecord, store.read(key), key)
+    torch = hardware.versions().get("torch")
+    return record if torch in (None, record.versions.get("torch")) else None
+
+
+def stored_here(store: Store, sizes: Mapping[str, str], classes: int, settings: Latency) -> dict[str, LatencyRecord]:
+    """Architecture -> its latency on this hardware, where it is known. sizes: architecture -> height x width."""
+    found = {name: stored(store, name, size, classes, settings.batch_size, settings.threads)
+             for name, size in sizes.items()}
+    return {name: record for name, record in found.items() if record is not None}
+
+
+def chosen(store: Store, sizes: Mapping[str, str], classes: int, settings: Latency) -> dict[str, LatencyRecord]:
+    """Latencies that can be compared with each other, all of one hardware: the one that the settings name, else this
+    one where it was measured, else the one with most of these architectures, of equals the one measured last.
+
+    Raises InputError listing near ids where the settings name hardware that the store does not know.
+    """
+    if settings.hardware is None and (here := stored_here(store, sizes, classes, settings)):
+        return here
+    listed = set(store.list(keys.LATENCIES))
+    known = sorted({key.split("/")[1] for key in listed})
+    if settings.hardware is not None and settings.hardware not in known:
+        raise unknown_name("[latency] hardware", settings.hardware, known, "`consort latency --json` prints the id of "
+                           "the hardware that it measures on.")
+    found = [_of_hardware(store, listed, hardware_id, sizes, classes, settings)
+             for hardware_id in ([settings.hardware] if settings.hardware else known)]
+    return max(found, key=lambda of_one: (len(of_one), max((r.measured_at for r in of_one.values()), default="")),
+               default={})
+
+
+def _of_hardware(store: Store, listed: set[str], hardware_id: str, sizes: Mapping[str, str], classes: int,
+                 settings: Latency) -> dict[str, LatencyRecord]:
+    wanted = {name: keys.latency_record(hardware_id, name, size, classes, settings.batch_size, settings.threads)
+              for name, size in sizes.items()}
+    return {name: from_json(LatencyRecord, store.read(key), key) for name, key in wanted.items() if key in listed}

@@ -1,0 +1,1 @@
+"""Ensembles and cascades as array arithmetic: numpy alone."""

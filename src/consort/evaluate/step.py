@@ -1,0 +1,204 @@
+"""The evaluate step: from stored logits to the result tables and the summary. No torch.
+
+Reads members/<id>/{member.json, logits-*.npy} and the labels of prepared data; writes results.parquet, results.csv
+and summary.json below studies/<name>/<run>/.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import random
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from consort.costs.records import LatencyRecord
+from consort.data.prepared import Prepared
+from consort.ensembles.composition import combine
+from consort.ensembles.metrics import accuracy, bootstrap_means, correct, disagreement, error_correlation, reliability
+from consort.errors import IncompleteRun, InputError, MissingKey
+from consort.evaluate.comparisons import Comparable, answers, fair_pairs, fill_in
+from consort.evaluate.rows import COLUMNS, Candidates, Row, Selected, candidates, measure, select, selection_columns
+from consort.members.logits import log_probabilities
+from consort.members.records import MemberRecord
+from consort.members.stored import read_record
+from consort.store import Store, keys
+from consort.study.file import Study
+
+DIVERSITY_PAIRS = 300
+"""Pairs of members that the diversity plot shows; a fixed random sample above that."""
+
+
+def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], data: Prepared,
+             also: Mapping[str, Prepared], latencies: Mapping[str, LatencyRecord], missing: Mapping[str, str],
+             cache: Path, context: dict) -> dict:
+    """Evaluate every ensemble of these finished members, write the tables and summary.json, return the summary.
+
+    also: name -> further test sets (their split "test"). latencies: architecture -> its record, where measured.
+    missing: planned member -> why it is not there; it is reported. context: goes into the summary as it is.
+    What is selected (subsets, temperatures, partners, Pareto fronts) is selected on validation.
+
+    Raises IncompleteRun where there is no member, MissingKey where logits or a record are not in the store, and
+    IntegrityError naming a file that is not what its sha256 or its shape should be.
+    """
+    records = [_record(store, member_id, data) for member_id in member_ids]
+    if not records:
+        raise IncompleteRun("an evaluation needs at least one finished member, and there is none"
+                            + "".join(f"; {member_id}: {why}" for member_id, why in missing.items()) + ".")
+    ensembles = candidates(_by_architecture(study, records), study.evaluate.mixed_members, study.evaluate.max_subsets)
+
+    labels = data.labels("val")
+    log_probs = log_probabilities(store, records, data, "val", None, cache)
+    macs = [record.macs for record in records]
+    val_accuracies = [accuracy(member, labels) for member in log_probs]
+    selected: dict[str, list[Selected]] = {}
+    known: dict[str, list[Row]] = {}
+    for method in study.evaluate.combine:
+        selected[method] = select(log_probs, labels, ensembles, macs, method)
+        known[method] = selection_columns(ensembles, selected[method], method, records, latencies)
+    del log_probs
+
+    rows: list[Row] = []
+    about_test: dict = {}
+    for name, test_set in {"test": data, **also}.items():
+        labels = _test_labels(name, test_set, data)
+        log_probs = log_probabilities(store, records, data, "test", None if name == "test" else test_set, cache)
+        found = _compare(name, study, ensembles, selected, known, macs, log_probs, labels)
+        rows += [row for method in found for row in found[method].rows]
+        if name == "test":
+            about_test = {
+                **_conclusions(study, found, len(labels)),
+                "reliability": _reliability(found[study.evaluate.combine[0]], records, log_probs, labels),
+                "diversity": _diversity(records, log_probs, labels),
+                "members": _members(records, val_accuracies, [accuracy(member, labels) for member in log_probs]),
+            }
+        del log_probs
+    summary = {
+        "study": study.name, "run": run, "question": study.question, "combine": study.evaluate.combine[0],
+        "confidence": study.evaluate.confidence, **about_test, "rows": rows,
+        "latencies": [dataclasses.asdict(latency) for latency in latencies.values()], "missing": dict(missing),
+        "context": context, "test_images": len(data.labels("test")), "val_images": len(data.labels("val")),
+        "classes": list(data.classes),
+    }
+    for name, content in (("results.parquet", results_parquet(rows)), ("results.csv", results_csv(rows)),
+                          ("summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())):
+        store.write(keys.study_file(study.name, run, name), content)
+    return summary
+
+
+def _record(store: Store, member_id: str, data: Prepared) -> MemberRecord:
+    record = read_record(store, member_id)
+    if record is None:
+        raise MissingKey(f"{keys.member_record(member_id)} is not in the store {store.uri}: the member is not "
+                         "finished. Train it (`consort run` or `consort train`), then evaluate.")
+    if record.data != data.fingerprint:
+        raise InputError(f"members of one evaluation share their data: {member_id} was trained on {record.data}, the "
+                         f"study's data is {data.fingerprint}. Plan the study again.")
+    return record
+
+
+def _by_architecture(study: Study, records: Sequence[MemberRecord]) -> dict[str, list[int]]:
+    """Architecture -> numbers of its members, in the order of the study file."""
+    present = dict.fromkeys(record.architecture for record in records)
+    order = [a for a in study.architectures if a in present] + [a for a in present if a not in study.architectures]
+    return {a: [number for number, record in enumerate(records) if record.architecture == a] for a in order}
+
+
+def _test_labels(name: str, test_set: Prepared, data: Prepared) -> np.ndarray:
+    if list(test_set.classes) != list(data.classes):
+        raise InputError(f"the further test set '{name}' must be prepared with the classes of the study's data "
+                         f"({', '.join(data.classes[:5])}, ...), got {', '.join(test_set.classes[:5])}, .... Plan the "
+                         "study again.")
+    return test_set.labels("test")
+
+
+def _compare(test_set: str, study: Study, ensembles: Candidates, selected: Mapping[str, list[Selected]],
+             known: Mapping[str, list[Row]], macs: Sequence[int], log_probs: np.ndarray,
+             labels: np.ndarray) -> dict[str, Comparable]:
+    """Complete rows of one test set, per method. All share the bootstrap's resamples of the images."""
+    measured = {method: measure(log_probs, labels, ensembles, choices, macs, method)
+                for method, choices in selected.items()}
+    # An image counts with the share of a row's subsets that are right about it: means over subsets come first.
+    right = np.concatenate([[one.shares for one in of_method] for of_method in measured.values()])
+    num_subsets = [len(subsets) for subsets in ensembles.subsets] * len(measured)
+    resampled = bootstrap_means(right, study.evaluate.bootstrap) / num_subsets
+    found = {}
+    for (method, of_method), columns in zip(measured.items(), np.split(resampled, len(measured), axis=1), strict=True):
+        rows: list[Row] = [{**dict.fromkeys(COLUMNS), "test_set": test_set, **row, **one.columns}
+                           for row, one in zip(known[method], of_method, strict=True)]
+        found[method] = Comparable(rows, columns, study.evaluate.confidence)
+        fill_in(found[method])
+    return found
+
+
+def _conclusions(study: Study, found: Mapping[str, Comparable], num_images: int) -> dict:
+    given = answers(found[study.evaluate.combine[0]], num_images)
+    return {"answers": given, "answer": given[0]["text"],
+            "fair_pairs": [pair for method in study.evaluate.combine for pair in fair_pairs(found[method])]}
+
+
+def _reliability(found: Comparable, records: Sequence[MemberRecord], log_probs: np.ndarray,
+                 labels: np.ndarray) -> dict[str, dict]:
+    """Of each architecture, the single that validation chose and the largest uniform ensemble; a bin without images
+    has null means."""
+    numbers = {record.id: number for number, record in enumerate(records)}
+    diagrams = {}
+    for architecture in dict.fromkeys(record.architecture for record in records):
+        largest = sum(record.architecture == architecture for record in records)
+        for row in found.rows:
+            if row["ensemble"] in (f"1 x {architecture}", f"{largest} x {architecture}"):
+                subset = [numbers[member_id] for member_id in row["chosen_members"].split("+")]
+                bins = reliability(combine(log_probs[subset], row["combine"]), labels)
+                diagrams[row["ensemble"]] = {"confidence": _or_none(bins.confidence),
+                                             "accuracy": _or_none(bins.accuracy), "count": bins.count.tolist()}
+    return diagrams
+
+
+def _diversity(records: Sequence[MemberRecord], log_probs: np.ndarray, labels: np.ndarray) -> list[dict]:
+    pairs = list(combinations(range(len(records)), 2))
+    if len(pairs) > DIVERSITY_PAIRS:
+        pairs = sorted(random.Random(0).sample(pairs, DIVERSITY_PAIRS))
+    apart = disagreement(log_probs.argmax(axis=2))
+    together = error_correlation(~np.array([correct(member, labels) for member in log_probs]))
+    return [{"a": records[i].id, "b": records[j].id,
+             "same_architecture": records[i].architecture == records[j].architecture,
+             "disagreement": float(apart[i, j]), "error_correlation": _or_none(together[i, j:j + 1])[0]}
+            for i, j in pairs]
+
+
+def _members(records: Sequence[MemberRecord], val: Sequence[float], test: Sequence[float]) -> list[dict]:
+    columns = ("id", "architecture", "seed", "macs", "params", "train_seconds", "train_cpu_seconds", "train_images",
+               "precision", "attempts", "imported")
+    return [{**{column: getattr(record, column) for column in columns}, "val_accuracy": on_val,
+             "test_accuracy": on_test}
+            for record, on_val, on_test in zip(records, val, test, strict=True)]
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    """JSON has no nan."""
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def results_csv(rows: Sequence[Row]) -> bytes:
+    """The rows as CSV; null is an empty field."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({column: str(value).lower() if isinstance(value, bool) else value for column, value in row.items()}
+                     for row in rows)
+    return text.getvalue().encode()
+
+
+def results_parquet(rows: Sequence[Row]) -> bytes:
+    """The rows as Parquet, with the types of COLUMNS also where a column is all null."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    schema = pa.schema([(column, types[kind]) for column, kind in COLUMNS.items()])
+    buffer = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist(list(rows), schema=schema), buffer)
+    return buffer.getvalue()

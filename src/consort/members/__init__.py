@@ -1,0 +1,21 @@
+"""Members in the store: their specification, their record, and files that are checked against the record."""
+
+from consort.members.stored import (
+    files,
+    find,
+    is_id,
+    planned,
+    read_failure,
+    read_file,
+    read_record,
+    read_spec,
+    why_missing,
+    write_failure,
+    write_files,
+    write_record,
+    write_setback,
+    write_specs,
+)
+
+__all__ = ["files", "find", "is_id", "planned", "read_failure", "read_file", "read_record", "read_spec", "why_missing",
+           "write_failure", "write_files", "write_record", "write_setback", "write_specs"]

@@ -1,0 +1,40 @@
+"""member.json: what the store says of a finished member. Units are in the names."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class MemberRecord:
+    """members/<id>/member.json, written last: its presence means that the member is done."""
+
+    id: str
+    architecture: str
+    data: str
+    """Fingerprint of the prepared data."""
+    recipe: dict
+    """All values, defaults included."""
+    seed: int
+    files: dict[str, dict]
+    """File name -> {sha256, bytes}."""
+    macs: int
+    """Multiply-adds of one forward pass of one image."""
+    params: int
+    input: str
+    """Height x width that the network sees, such as "32x32"."""
+    val_accuracy: float | None
+    """None for an imported member until `predict` has written its logits."""
+    precision: str
+    imported: bool = False
+    train_images: int = 0
+    """Images seen in training, epochs counted."""
+    train_macs: int = 0
+    """3 x macs x train_images: forward, and twice that for backward."""
+    train_seconds: float = 0.0
+    train_cpu_seconds: float = 0.0
+    train_loss: float | None = None
+    attempts: int = 1
+    """Processes that it took: 1 when nothing interrupted the training."""
+    processes: int = 1
+    hardware: dict = field(default_factory=dict)
+    versions: dict = field(default_factory=dict)
+    finished_at: str = ""

@@ -1,0 +1,30 @@
+"""From a network and prepared images to logits."""
+
+
+import numpy as np
+import torch
+from torch import nn
+
+from consort.data.batches import prediction_batches
+from consort.data.prepared import Prepared
+from consort.models.compute import Compute
+from consort.models.head import head_in_float32
+
+
+def predict_logits(network: nn.Module, data: Prepared, split: str, input_size: int | None, compute: Compute,
+                   workers: int = 0) -> np.ndarray:
+    """float32 [N, classes] for a split, in the data's fixed order. The network is left in evaluation mode.
+
+    The last layer runs in float32 also where the rest is bfloat16: with 8 bits of mantissa, two classes often tie.
+    """
+    head_in_float32(network.eval())
+    parts = []
+    with torch.inference_mode(), compute.autocast():
+        for x in prediction_batches(data, split, input_size, compute.device, workers=workers):
+            parts.append(network(x).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The share of rows whose largest logit is the label's."""
+    return float((logits.argmax(axis=1) == labels).mean())

@@ -1,0 +1,141 @@
+"""Live progress of a search: its running trials, the best of every arm, and the front of accuracy and latency."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from consort.ensembles.metrics import pareto_front
+from consort.screen.members import PLAIN_SECONDS, duration
+from consort.search.arms import Arm
+from consort.search.records import TrialRecord
+from consort.search.trials import DONE
+from consort.study.search import Search
+
+FRONT = 8
+"""So many points of the front are shown, evenly over it."""
+
+
+class SearchProgress:
+    """A context that shows a search; `listen` takes the events of trials, `ended` a trial that has a record now."""
+
+    def __init__(self, console: Console, arms: Sequence[Arm], search: Search, records: Mapping[str, TrialRecord],
+                 ) -> None:
+        self.console, self.arms, self.search, self.records = console, arms, search, records
+        self.running: dict[str, dict[str, Any]] = {}
+        self.printed: dict[str, float] = {}
+        self.live = Live(console=console, get_renderable=self._shown, refresh_per_second=4, transient=False
+                         ) if console.is_terminal else None
+
+    def __enter__(self) -> "SearchProgress":
+        if self.live:
+            self.live.start()
+        else:
+            self._say("", f"{len(self.arms)} arms of {self.search.trials} trials: "
+                          + ", ".join(f"{arm.name} {arm.finished(self.records)}" for arm in self.arms))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.live:
+            self.live.stop()
+        else:
+            self.console.print(self._shown())
+
+    def listen(self, trial: str, event: str, values: Mapping[str, Any]) -> None:
+        """An event of a running trial's process."""
+        state = self.running.setdefault(trial, {"state": "starting"})
+        if event == "progress":
+            state.update(values, state="training")
+            if not self.live and time.monotonic() - self.printed.get(trial, -1e9) >= PLAIN_SECONDS:
+                self.printed[trial] = time.monotonic()
+                self._say(trial, f"member {values.get('number', 1)} of {values.get('members', 1)}  {_place(values)}")
+        elif event in ("started", "elsewhere", "waiting"):
+            state["state"] = {"started": "starting"}.get(event, "waits for a member that another trial trains")
+        elif event in ("retry", "warning"):
+            self._say(trial, f"{event}: {values.get('text', '')}")
+
+    def ended(self, trial: str, proposed_by: Arm | None = None) -> None:
+        """A trial has a record now: of this arm, or of all that proposed it."""
+        self.running.pop(trial, None)
+        record = self.records[trial]
+        for arm in [proposed_by] if proposed_by else [a for a in self.arms if a.has(trial)]:
+            place = f"{arm.name} {arm.finished(self.records)}/{self.search.trials}"
+            if record.state != DONE:
+                self._say(trial, f"{place}  {record.state}: {record.reason}")
+            elif not self.live:
+                best = best_of(arm, self.records)
+                self._say(trial, f"{place}  {_judged(record)}" + ("  (best so far)" if best == record else ""))
+
+    def _say(self, trial: str, text: str) -> None:
+        self.console.print(Text.assemble((f"{trial}  " if trial else "", "bold"), text), soft_wrap=True)
+
+    def _shown(self) -> RenderableType:
+        return Group(*([self._running_table()] if self.running else []), self._arms_table(),
+                     Text(self._front_text(), style="dim"))
+
+    def _running_table(self) -> Table:
+        table = _table("trial", "member", "epoch", "images/s", "loss", "left")
+        for trial, state in self.running.items():
+            if state["state"] != "training":
+                table.add_row(trial, state["state"])
+                continue
+            table.add_row(trial, f"{state.get('number', 1)} of {state.get('members', 1)}",
+                          f"{state['epoch']:.1f} / {state['epochs']}", f"{state['images_per_second']:,.0f}",
+                          f"{state['loss']:.3f}", duration(state["seconds_left"]))
+        return table
+
+    def _arms_table(self) -> Table:
+        table = _table("arm", "trials", "best reward", "accuracy %", "latency ms", "trial")
+        for arm in self.arms:
+            best = best_of(arm, self.records)
+            judged = () if best is None else (f"{best.reward:.4f}", f"{100 * (best.accuracy or 0):.2f}",
+                                              f"{best.latency_ms:.3f}", best.id)
+            table.add_row(f"{arm.name}{' (control)' if arm.control else ''}",
+                          f"{arm.finished(self.records)} / {self.search.trials}", *judged)
+        return table
+
+    def _front_text(self) -> str:
+        points = front([self.records[p.trial] for arm in self.arms for p in arm.proposals if p.trial in self.records])
+        shown = [points[i] for i in sorted({round(i) for i in np.linspace(0, len(points) - 1, FRONT)})
+                 ] if len(points) > FRONT else points
+        told = [f"{record.latency_ms:.3g} ms {100 * (record.accuracy or 0):.1f} % ({record.kind})" for record in shown]
+        return "front: " + (" · ".join(told) or "no trial is done yet")
+
+
+def best_of(arm: Arm, records: Mapping[str, TrialRecord]) -> TrialRecord | None:
+    """The trial of an arm with the highest reward, the first of equals; None before one is done."""
+    done = [records[p.trial] for p in arm.proposals if p.trial in records and records[p.trial].state == DONE]
+    return max(done, key=lambda record: record.reward or 0.0, default=None)
+
+
+def front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The trials that no other beats in accuracy and latency, fastest first; equal points once."""
+    done = [record for record in records if record.state == DONE]
+    if not done:
+        return []
+    on_front = pareto_front(np.array([record.latency_ms for record in done], dtype=np.float64),
+                            np.array([record.accuracy for record in done], dtype=np.float64))
+    points = {(r.latency_ms, r.accuracy): r for r, stands in reversed(list(zip(done, on_front, strict=True))) if stands}
+    return [points[place] for place in sorted(points, key=lambda place: place[0] or 0.0)]
+
+
+def _judged(record: TrialRecord) -> str:
+    return (f"reward {record.reward:.4f}  accuracy {100 * (record.accuracy or 0):.2f} %  latency "
+            f"{record.latency_ms:.3g} ms  {(record.macs or 0) / 1e6:,.2f} M MACs")
+
+
+def _place(values: Mapping[str, Any]) -> str:
+    return (f"epoch {values['epoch']:.1f} / {values['epochs']}  {values['images_per_second']:,.0f} images/s  "
+            f"loss {values['loss']:.3f}")
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in titles:
+        table.add_column(title, justify="left" if title in ("trial", "arm", "member") else "right", no_wrap=True)
+    return table

@@ -1,0 +1,108 @@
+"""The winners of a search, and the study that trains them again. No torch here.
+
+A search picks the luckiest of many short trainings, so its own accuracies flatter the winners. They are trained again
+with the study's own recipe and seeds that no trial has, as an ordinary study `<name>-final`; only that is an answer.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from consort.errors import IncompleteRun
+from consort.run.plan import Plan, replan
+from consort.search.arms import Arm
+from consort.search.records import TrialRecord
+from consort.search.results import records_of
+from consort.search.trials import DONE, search_of
+from consort.store import Store
+from consort.study.file import Study, parse_study
+from consort.study.search import FINAL, Search
+
+FIRST_SEED = 1000
+"""Of the winners' new members; trials have the seeds 0, 1, ..., one per copy."""
+
+
+def winners(store: Store, plan: Plan, arms: Sequence[Arm]) -> dict[str, TrialRecord]:
+    """Kind -> its trial of the highest reward, of all arms, among those that keep the target latency.
+
+    A kind without such a trial is left out; raises IncompleteRun where none has one.
+    """
+    target = search_of(plan).objective.target_latency_ms
+    found: dict[str, TrialRecord] = {}
+    for arm, _, record in records_of(store, arms):
+        if record.state != DONE or (record.latency_ms or 0.0) > target:
+            continue
+        best = found.get(arm.kind)
+        if best is None or (record.reward or 0.0) > (best.reward or 0.0):
+            found[arm.kind] = record
+    if not found:
+        raise IncompleteRun(f"no trial of {plan.ref} keeps the target latency of {target:g} ms, so there is no winner "
+                            'to train again. More trials, or reward = "constrained", look closer to the target.')
+    return found
+
+
+def compositions(search: Search, won: Mapping[str, TrialRecord]) -> dict[str, Counter[str]]:
+    """What is compared in the end: kind -> network -> copies. `copies` are as many of the best single network as an
+    ensemble of the search has members."""
+    found = {kind: Counter(record.networks) for kind, record in won.items()}
+    if "single" in found:
+        copies = Counter(dict.fromkeys(found["single"], search.members))
+        if copies not in found.values():
+            found["copies"] = copies
+    return found
+
+
+def final_plan(store: Store, plan: Plan, won: Mapping[str, TrialRecord]) -> Plan:
+    """The planned study of the winners, on the same prepared data."""
+    text = final_text(plan, won)
+    return replan(store, plan, parse_study(text, f"{plan.study.name}{FINAL}"), text)
+
+
+def final_text(plan: Plan, won: Mapping[str, TrialRecord]) -> str:
+    """Its study file: complete, so that it can be run again by itself."""
+    study, search = plan.study, search_of(plan)
+    composed = compositions(search, won)
+    seeds = {name: max(search.final.seeds, *(of_kind[name] for of_kind in composed.values()))
+             for name in sorted({name for of_kind in composed.values() for name in of_kind})}
+    largest = max(sum(of_kind.values()) for of_kind in composed.values())
+    found = "\n".join(f"#   {kind}: {' + '.join(record.networks)} (trial {record.id})" for kind, record in won.items())
+    tables: dict[str, Any] = {
+        "data": {"source": f"store:{plan.data.fingerprint}",
+                 "also": [{"name": name, "source": f"store:{d.fingerprint}"} for name, d in plan.also.items()]},
+        "recipe": {"name": "wrn-reference", **study.recipe.identity()},
+        "architectures": {**_references(study), **{name: {"seeds": list(range(FIRST_SEED, FIRST_SEED + count))}
+                                                   for name, count in seeds.items()}},
+        "evaluate": {**_given(study.evaluate), "mixed_members": max(study.evaluate.mixed_members, largest)},
+        "latency": _given(study.latency), "run": _given(study.run), "cluster": _given(study.cluster),
+    }
+    lines = [f"# The winners of the search {plan.ref}, trained again with new seeds:\n{found}",
+             f"name = {_toml(study.name + FINAL)}", f"question = {_toml(study.question)}"]
+    lines += [f"\n[{name}]\n" + "\n".join(f"{_key(key)} = {_toml(value)}" for key, value in table.items())
+              for name, table in tables.items() if table]
+    return "\n".join(lines) + "\n"
+
+
+def _references(study: Study) -> dict[str, dict]:
+    """The study's own architectures, compared with the winners as they stand."""
+    return {name: _given(architecture) | {"seeds": list(architecture.seeds)}
+            for name, architecture in study.architectures.items()}
+
+
+def _given(table: Any) -> dict:
+    return table.model_dump(mode="json", exclude_defaults=True)
+
+
+def _key(key: str) -> str:
+    return json.dumps(key)
+
+
+def _toml(value: Any) -> str:
+    """A value of a study file; TOML's strings take the escapes of JSON's, except the one of DEL, which names lack."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items()) + " }" if value else "{}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value)

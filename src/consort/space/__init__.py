@@ -1,0 +1,1 @@
+"""What a search chooses from, and what it is rewarded for."""

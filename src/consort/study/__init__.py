@@ -1,0 +1,1 @@
+"""The study file, one table a module."""

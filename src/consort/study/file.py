@@ -1,0 +1,213 @@
+"""The study file: one TOML file, one question. Read, checked and expanded into members here."""
+
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from consort.errors import InputError, unknown_name
+from consort.settings import AsList, Table
+from consort.study.data import Data, Name, TestSet
+from consort.study.evaluation import Evaluate, Latency
+from consort.study.execution import MAX_SEEDS, Cluster, Grow, Run, Toleration, Volume
+from consort.study.recipe import Recipe, named_recipe
+from consort.study.search import MAX_NAME, Final, Search, SearchObjective, SpaceSettings
+
+Seed = Annotated[int, Field(ge=0, le=9_999_999)]
+"""Bounded so that ids stay short and a seed and a step number fit into torch's 64 bits."""
+
+
+class Architecture(Table):
+    """A row of [architectures]: `"wrn-16-1" = 4`, `= [0, 1]`, or a table with these keys."""
+
+    seeds: Annotated[tuple[Seed, ...], AsList] = (0,)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    """Values that differ from the study's recipe for this architecture."""
+    weights: str | None = None
+    """Import instead of training: a safetensors file, or the name of torchvision weights such as IMAGENET1K_V1."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, int | list):
+            value = {"seeds": value}
+        if isinstance(value, dict) and type(value.get("seeds")) is int:  # true and false are no numbers of seeds
+            count = value["seeds"]
+            if not 1 <= count <= MAX_SEEDS:
+                raise ValueError(f"an architecture has 1 to {MAX_SEEDS} seeds, got {count}")
+            value = {**value, "seeds": list(range(count))}
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Architecture":
+        repeated = sorted(seed for seed, times in Counter(self.seeds).items() if times > 1)
+        if repeated:
+            raise ValueError(f"seeds must differ, {repeated} stand more than once: two members of one seed are one "
+                             "member")
+        if not self.seeds:
+            raise ValueError("an architecture needs at least 1 seed, got an empty list")
+        if "weights" in self.recipe:
+            raise ValueError("weights are imported with the key beside recipe, not inside it")
+        if self.weights and len(self.seeds) > 1:
+            raise ValueError(f"imported weights are one member, got {len(self.seeds)} seeds")
+        return self
+
+
+class Study(Table):
+    name: Name
+    question: str = ""
+    """What this study asks, in words; it heads the report."""
+    data: Data
+    recipe: Recipe
+    architectures: dict[str, Architecture]
+    evaluate: Evaluate = Evaluate()
+    latency: Latency = Latency()
+    run: Run = Run()
+    cluster: Cluster = Cluster()
+    grow: Grow | None = None
+    search: Search | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_recipe(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("recipe", {}), dict):
+            overrides = dict(values.get("recipe", {}))
+            name = overrides.pop("name", "fast")
+            if not isinstance(name, str):
+                raise InputError(f"[recipe] name: it should be the name of a recipe in quotes, got {name!r}.")
+            if "weights" in overrides:
+                raise InputError('[recipe] weights: imported weights stand in [architectures], such as "resnet18" = { '
+                                 'weights = "file.safetensors" }.')
+            base = named_recipe(name)
+            values = {**values, "recipe": {**base, **overrides}}
+            if values.get("search") is not None:
+                values = {"architectures": {}, **values}
+            elif values.get("architectures") == {}:
+                raise InputError("[architectures]: a study needs at least one architecture, for example "
+                                 '"wrn-16-1" = 4, or a [search].')
+        return values
+
+    @field_validator("search")
+    @classmethod
+    def _room_for_final(cls, value: Search | None, info: ValidationInfo) -> Search | None:
+        if value is not None and len(name := info.data.get("name", "")) > MAX_NAME:
+            raise ValueError(f"the name of a study that searches has at most {MAX_NAME} characters, since its winners "
+                             f"are compared in a study {name}-final, got {len(name)}")
+        return value
+
+    @model_validator(mode="after")
+    def _recipes_of_architectures(self) -> "Study":
+        for name in self.architectures:
+            try:
+                self.recipe_of(name)
+            except ValidationError as e:
+                place = ("architectures", name, "recipe")
+                raise _at(place, e) from e
+        if self.search is not None:
+            try:
+                self.search.trial_recipe(self.recipe)
+            except ValidationError as e:
+                raise _at(("search", "recipe"), e) from e
+        return self
+
+    @model_validator(mode="after")
+    def _processes_share_batches(self) -> "Study":
+        processes = self.cluster.nodes * self.cluster.processes
+        for name, architecture in self.architectures.items():
+            if not architecture.weights and (batch := self.recipe_of(name).batch_size) % processes:
+                raise ValueError("all processes of all nodes of [cluster] take equal parts of a batch: batch_size must "
+                                 f"be a multiple of nodes x processes, got {batch} for {name} and {processes}")
+        return self
+
+    def with_sampler(self, sampler: str) -> "Study":
+        """The same study, searching with another sampler at its default settings; InputError for an unknown one."""
+        assert self.search is not None
+        values = {**self.search.model_dump(mode="json"), "sampler": sampler, "settings": {}}
+        try:
+            return self.model_copy(update={"search": Search.model_validate(values)})
+        except ValidationError as e:
+            raise _at(("search",), e) from e
+
+    def recipe_of(self, architecture: str) -> Recipe:
+        """The study's recipe with this architecture's own values in place."""
+        overrides = self.architectures[architecture].recipe
+        return Recipe.model_validate({**self.recipe.model_dump(), **overrides}) if overrides else self.recipe
+
+
+def load_study(path: Path) -> Study:
+    """Read a study file. Raises InputError naming the file, the key, the rule and the value."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as e:
+        raise InputError(f"the study file {path} cannot be read: {e}. `consort init` writes one to start from.") from e
+    return parse_study(text, str(path))
+
+
+def stored_study(values: dict) -> Study:
+    """A study from its stored form, whose recipe has every value."""
+    recipe = {key: value for key, value in values["recipe"].items() if key != "weights"}
+    return Study.model_validate({**values, "recipe": {"name": "wrn-reference", **recipe}})
+
+
+def parse_study(text: str, where: str) -> Study:
+    """Parse the text of a study file; `where` names it in errors."""
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as e:  # beside syntax: numbers of thousands of digits, endless nesting
+        raise InputError(f"{where} is not valid TOML: {e}.") from e
+    if _has_huge_number(values):
+        raise InputError(f"{where}: a whole number must fit into 64 bits, as TOML has it.")
+    try:
+        return Study.model_validate(values)
+    except ValidationError as e:
+        lines = [_explain(error) for error in e.errors()]
+        raise InputError("\n".join(f"{where}: {line}" for line in lines)) from e
+    except InputError as e:
+        raise InputError("\n".join(f"{where}: {line}" for line in str(e).splitlines())) from e
+
+
+def _at(place: tuple[str, ...], error: ValidationError) -> InputError:
+    """What is wrong with values that stand at this place of the study file."""
+    return InputError("\n".join(_explain({**one, "loc": (*place, *one["loc"])}) for one in error.errors()))
+
+
+def _has_huge_number(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_has_huge_number, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and not -2**63 <= value < 2**63
+
+
+def _explain(error: Any) -> str:
+    loc = [str(part) for part in error["loc"]]
+    key = f"[{loc[0]}] {'.'.join(loc[1:])}" if len(loc) > 1 else loc[0] if loc else "the study"
+    if error["type"] == "extra_forbidden":
+        table = ".".join(loc[:-1])
+        return str(unknown_name("key", loc[-1], _keys_of(loc[:-1]), f"(in [{table}])" if table else "(top level)"))
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return f"{key} is missing."
+    value = error.get("input")
+    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}."
+
+
+def _keys_of(loc: list[str]) -> set[str]:
+    """The keys that a table of the study file may have."""
+    tables: dict[str, type[BaseModel]] = {"data": Data, "recipe": Recipe, "evaluate": Evaluate, "latency": Latency,
+                                          "run": Run, "cluster": Cluster, "grow": Grow}
+    if not loc:
+        return set(Study.model_fields)
+    if (loc[0] == "architectures" and loc[2:] == ["recipe"]) or loc == ["search", "recipe"]:
+        return set(Recipe.model_fields)
+    if loc[0] == "search":
+        inner: dict[str, type[BaseModel]] = {"objective": SearchObjective, "space": SpaceSettings, "final": Final}
+        return set(inner[loc[1]].model_fields) if loc[1:] else {f.alias or n for n, f in Search.model_fields.items()}
+    if loc[0] == "architectures":
+        return set(Architecture.model_fields)
+    if loc[:2] == ["data", "also"]:
+        return set(TestSet.model_fields)
+    if loc[:2] in (["cluster", "data"], ["cluster", "tolerations"]):
+        return set((Volume if loc[1] == "data" else Toleration).model_fields)
+    return set(tables[loc[0]].model_fields) | ({"name"} if loc[0] == "recipe" else set())

@@ -1,0 +1,339 @@
+"""Following members' jobs, on a cluster in memory on which the test plays the operator and the pods."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consort import members
+from consort.cluster.member_jobs import MemberJobs
+from consort.events import Outcome, event_line
+from consort.kube import names
+from consort.members.records import MemberRecord
+from consort.store.folder import FolderStore
+from fake_cluster import FakeCluster
+
+MEMBERS = ["wrn-10-1-s0-aaaaaaaaaa", "wrn-10-1-s1-bbbbbbbbbb", "wrn-10-1-s2-cccccccccc"]
+OWNER = {"apiVersion": "batch/v1", "kind": "Job", "name": "launcher", "uid": "uid-of-launcher"}
+
+
+class Operator:
+    """Gives every new PyTorchJob a pod and lets `act` play it, once per job."""
+
+    def __init__(self, cluster: FakeCluster, store: FolderStore) -> None:
+        self.cluster, self.store = cluster, store
+        self.act: dict[str, Callable[[str], None]] = {}
+        self.created: list[str] = []
+        self.at_once = self.most_at_once = 0
+
+    def serve(self, stopped: Callable[[], bool]) -> None:
+        for event in self.cluster.follow("PyTorchJob", "", stopped):
+            if event.type == "ADDED" and not event.object.get("status"):
+                name = event.object["metadata"]["name"]
+                self.created.append(name)
+                self.at_once += 1
+                self.most_at_once = max(self.most_at_once, self.at_once)
+                threading.Thread(target=self._play, args=(name,), daemon=True).start()
+            elif event.type == "DELETED":
+                self.at_once -= 1
+
+    def _play(self, name: str) -> None:
+        self.start_pod(name)
+        self.act.get(name, self.succeed)(name)
+
+    def start_pod(self, job: str, phase: str = "Running") -> None:
+        self.cluster.create(pod_of(job))
+        self.cluster.set_status("Pod", f"{job}-master-0", {"phase": phase})
+        self.condition(job, "Running")
+
+    def condition(self, job: str, kind: str, message: str = "") -> None:
+        self.cluster.set_status("PyTorchJob", job, {"conditions": [{"type": kind, "status": "True", "reason": kind,
+                                                                    "message": message}]})
+
+    def succeed(self, job: str) -> None:
+        self.cluster.print_line(f"{job}-master-0", "pytorch", event_line("progress", member=job, epoch=1.0, epochs=2))
+        members.write_record(self.store, record(job))
+        self.end_pod(job, 0)
+        self.condition(job, "Succeeded")
+
+    def lack_node(self, job: str) -> None:
+        self.cluster.set_status("Pod", f"{job}-master-0", {"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}]})
+
+    def lack_image(self, job: str) -> None:
+        waiting = {"name": "pytorch", "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff",
+                                                                               "message": "no such image"}}}
+        self.cluster.set_status("Pod", f"{job}-master-0", {"phase": "Pending", "containerStatuses": [waiting]})
+
+    def end_pod(self, job: str, code: int, reason: str = "Error") -> None:
+        ended = {"name": "pytorch", "restartCount": 0, "state": {"terminated": {"exitCode": code, "reason": reason}}}
+        self.cluster.set_status("Pod", f"{job}-master-0", {"phase": "Failed" if code else "Succeeded",
+                                                           "containerStatuses": [ended]})
+
+
+def pod_of(job: str) -> dict[str, Any]:
+    labels = {**names.labels(names.MEMBER, "s", "r"), names.MEMBER_LABEL: job, names.OPERATOR_JOB_LABEL: job,
+              names.OPERATOR_ROLE_LABEL: "master"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{job}-master-0", "labels": labels},
+            "spec": {"nodeName": "node-1", "containers": [{"name": "pytorch", "image": "i"}]}}
+
+
+def record(member: str) -> MemberRecord:
+    return MemberRecord(id=member, architecture="wrn-10-1", data="d", recipe={}, seed=0, files={}, macs=1, params=1,
+                        input="8x8", val_accuracy=0.5, precision="float32")
+
+
+def build(store: FolderStore, settings: str = "one") -> Callable[[str], dict[str, Any]]:
+    def job(member: str) -> dict[str, Any]:
+        labels = {**names.labels(names.MEMBER, "s", "r"), names.MEMBER_LABEL: member}
+        return names.with_spec_hash({
+            "apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob",
+            "metadata": {"name": member, "labels": labels, "annotations": {names.STORE_ANNOTATION: store.uri}},
+            "spec": {"settings": settings}})
+    return job
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.cluster, self.store = FakeCluster(), FolderStore(folder)
+        self.operator = Operator(self.cluster, self.store)
+        self.told: list[tuple[str, str, Mapping[str, Any]]] = []
+
+    def run(self, wanted: list[str] = MEMBERS, at_a_time: int = 10, owner: Mapping[str, Any] | None = None,
+            settings: str = "one", create: bool = True, deadline_seconds: float = 60.0) -> Outcome:
+        jobs = MemberJobs(self.cluster, self.store, build(self.store, settings),  # type: ignore[arg-type]
+                          lambda *event: self.told.append(event), at_a_time, deadline_seconds, owner)
+        return jobs.run(wanted, create)
+
+    def events(self, name: str) -> list[tuple[str, Mapping[str, Any]]]:
+        return [(member, values) for member, event, values in self.told if event == name]
+
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        stop = threading.Event()
+        thread = threading.Thread(target=self.operator.serve, args=(stop.is_set,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "store")
+    with world.served():
+        yield world
+
+
+def test_every_member_gets_one_job_and_done_ones_leave_none(world: World) -> None:
+    outcome = world.run()
+    assert sorted(outcome.trained) == MEMBERS and outcome.failed == {}
+    assert sorted(world.operator.created) == MEMBERS
+    assert world.cluster.list("PyTorchJob") == []
+    assert {m for m, _ in world.events("done")} == set(MEMBERS)
+
+
+def test_no_more_members_at_a_time_than_stated(world: World) -> None:
+    world.run(at_a_time=1)
+    assert world.operator.most_at_once == 1
+
+
+def test_members_that_the_store_has_get_no_job(world: World) -> None:
+    members.write_record(world.store, record(MEMBERS[0]))
+    members.write_failure(world.store, MEMBERS[1], "its loss became NaN")
+    outcome = world.run()
+    assert world.operator.created == [MEMBERS[2]]
+    assert outcome.failed == {MEMBERS[1]: "its loss became NaN"}
+
+
+def test_a_running_job_is_adopted_and_shares_its_owners(world: World) -> None:
+    job = build(world.store)(MEMBERS[0])
+    job["metadata"]["ownerReferences"] = [{**OWNER, "uid": "somebody", "name": "other"}]
+    for owner in ("other", "launcher"):
+        world.cluster.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": owner}, "spec": {}})
+    uids = {o["metadata"]["name"]: o["metadata"]["uid"] for o in world.cluster.list("Job")}
+    job["metadata"]["ownerReferences"][0]["uid"] = uids["other"]
+    gate, owners = threading.Event(), []
+
+    def wait(name: str) -> None:
+        gate.wait(30)
+        found = world.cluster.get("PyTorchJob", name)
+        assert found is not None
+        owners.extend(o["uid"] for o in found["metadata"]["ownerReferences"])
+        world.operator.succeed(name)
+
+    world.operator.act[MEMBERS[0]] = wait
+    world.cluster.create(job)
+    threading.Timer(0.5, gate.set).start()
+    outcome = world.run([MEMBERS[0]], owner={**OWNER, "uid": uids["launcher"]})
+    assert outcome.trained == [MEMBERS[0]] and world.operator.created == [MEMBERS[0]]
+    assert owners == [uids["other"], uids["launcher"]]
+
+
+def test_the_log_of_an_adopted_job_is_followed_though_its_pod_does_not_change(world: World) -> None:
+    ready, seen = threading.Event(), []
+
+    def train(name: str) -> None:
+        line = event_line("progress", member=name, epoch=1.0, epochs=2)
+        world.cluster.print_line(f"{name}-master-0", "pytorch", line)
+        ready.set()
+
+    def end_when_seen() -> None:
+        deadline = time.monotonic() + 5
+        while not world.events("progress") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        seen.extend(world.events("progress"))
+        world.operator.succeed(MEMBERS[0])
+
+    world.operator.act[MEMBERS[0]] = train
+    world.cluster.create(build(world.store)(MEMBERS[0]))
+    assert ready.wait(10)
+    threading.Thread(target=end_when_seen).start()
+    assert world.run([MEMBERS[0]]).trained == [MEMBERS[0]]
+    assert seen
+
+
+def test_other_settings_are_adopted_with_a_warning(world: World) -> None:
+    gate = threading.Event()
+    world.operator.act[MEMBERS[0]] = lambda name: (gate.wait(30), world.operator.succeed(name))[1]
+    world.cluster.create(build(world.store, "one")(MEMBERS[0]))
+    threading.Timer(0.5, gate.set).start()
+    assert world.run([MEMBERS[0]], settings="two").trained == [MEMBERS[0]]
+    assert "other [cluster] settings" in world.events("warning")[0][1]["text"]
+
+
+def test_a_job_that_writes_into_another_store_is_an_error_that_says_so(world: World, tmp_path: Path) -> None:
+    world.operator.act[MEMBERS[0]] = lambda name: None
+    world.cluster.create(build(FolderStore(tmp_path / "elsewhere"))(MEMBERS[0]))
+    outcome = world.run([MEMBERS[0]])
+    assert str(tmp_path / "elsewhere") in outcome.failed[MEMBERS[0]]
+    assert world.cluster.get("PyTorchJob", MEMBERS[0]) is not None, "it is somebody else's"
+
+
+def test_a_job_that_failed_before_is_replaced(world: World) -> None:
+    def fail_once(name: str) -> None:
+        world.operator.act[name] = world.operator.succeed
+        world.operator.condition(name, "Failed")
+
+    world.operator.act[MEMBERS[0]] = fail_once
+    assert MEMBERS[0] in world.run([MEMBERS[0]]).failed
+    world.cluster.delete("Pod", f"{MEMBERS[0]}-master-0")
+    assert world.run([MEMBERS[0]]).trained == [MEMBERS[0]]
+    assert world.operator.created == [MEMBERS[0]] * 2
+
+
+def test_a_failure_says_what_the_step_said_and_others_go_on(world: World) -> None:
+    def diverge(name: str) -> None:
+        world.cluster.print_line(f"{name}-master-0", "pytorch",
+                                 event_line("error", kind="MemberFailed", text="the loss became nan", exit_code=3))
+        world.operator.end_pod(name, 3)
+        world.operator.condition(name, "Failed")
+
+    world.operator.act[MEMBERS[1]] = diverge
+    outcome = world.run()
+    assert outcome.failed == {MEMBERS[1]: "the loss became nan"}
+    assert sorted(outcome.trained) == [MEMBERS[0], MEMBERS[2]]
+    assert world.cluster.get("PyTorchJob", MEMBERS[1]) is not None, "a failed job stays, for its log"
+
+
+def test_a_failure_without_a_word_gives_exit_reason_and_last_lines(world: World) -> None:
+    def vanish(name: str) -> None:
+        world.cluster.print_line(f"{name}-master-0", "pytorch", "loading")
+        world.operator.end_pod(name, 137, "OOMKilled")
+        world.operator.condition(name, "Failed")
+
+    world.operator.act[MEMBERS[0]] = vanish
+    reason = world.run([MEMBERS[0]]).failed[MEMBERS[0]]
+    assert "OOMKilled" in reason and "loading" in reason
+    assert members.why_missing(world.store, MEMBERS[0]) == reason, "for a report that is made later"
+
+
+def test_a_deleted_job_is_a_failure_and_not_created_again(world: World) -> None:
+    world.operator.act[MEMBERS[0]] = lambda name: world.cluster.vanish("PyTorchJob", name)
+    assert "deleted" in world.run([MEMBERS[0]]).failed[MEMBERS[0]]
+    assert world.operator.created == [MEMBERS[0]]
+
+
+def test_success_without_a_record_is_a_failure(world: World) -> None:
+    world.operator.act[MEMBERS[0]] = lambda name: world.operator.condition(name, "Succeeded")
+    assert "does not have it" in world.run([MEMBERS[0]]).failed[MEMBERS[0]]
+
+
+def test_a_pod_that_cannot_start_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consort.cluster.member_jobs.STUCK_SECONDS", 0.2)
+    world.operator.act[MEMBERS[0]] = world.operator.lack_image
+    assert "ImagePullBackOff: no such image" in world.run([MEMBERS[0]]).failed[MEMBERS[0]]
+    assert world.cluster.get("PyTorchJob", MEMBERS[0]) is None
+
+
+def test_a_pod_that_waited_for_a_node_is_given_up_where_it_then_cannot_start(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_a_node(name: str) -> None:
+        world.operator.lack_node(name)
+        world.operator.lack_image(name)
+
+    monkeypatch.setattr("consort.cluster.member_jobs.STUCK_SECONDS", 0.2)
+    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 3.0)
+    world.operator.act[MEMBERS[0]] = find_a_node
+    assert "ImagePullBackOff: no such image" in world.run([MEMBERS[0]], deadline_seconds=0.0).failed[MEMBERS[0]]
+
+
+def test_a_job_whose_pod_never_started_is_ended_after_its_deadline(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consort.cluster.member_jobs.STUCK_SECONDS", 0.1)
+    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 0.2)
+    world.operator.act[MEMBERS[0]] = world.operator.lack_node
+    reason = world.run([MEMBERS[0]], deadline_seconds=0.2).failed[MEMBERS[0]]
+    assert "within its deadline" in reason and "Unschedulable: no room" in reason
+    assert world.cluster.get("PyTorchJob", MEMBERS[0]) is None
+
+
+def test_the_deadline_does_not_run_while_a_queue_holds_the_job_back(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait_for_quota(name: str) -> None:
+        world.operator.condition(name, "Suspended")
+        time.sleep(1.5)
+        world.operator.succeed(name)
+
+    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 0.2)
+    world.operator.act[MEMBERS[0]] = wait_for_quota
+    assert world.run([MEMBERS[0]], deadline_seconds=0.2).trained == [MEMBERS[0]]
+
+
+def test_a_member_that_runs_out_of_memory_again_and_again_is_given_up(world: World) -> None:
+    def hungry(name: str) -> None:
+        for _ in range(3):
+            world.operator.end_pod(name, 137, "OOMKilled")
+            world.cluster.delete("Pod", f"{name}-master-0")
+            world.cluster.create(pod_of(name))
+
+    world.operator.act[MEMBERS[0]] = hungry
+    assert "Raise [cluster] memory" in world.run([MEMBERS[0]]).failed[MEMBERS[0]]
+    assert world.cluster.get("PyTorchJob", MEMBERS[0]) is None
+
+
+def test_following_creates_nothing(world: World) -> None:
+    assert world.run(create=False) == Outcome()
+    assert world.operator.created == []
+
+
+def test_changes_in_a_cut_of_the_watch_are_not_lost(world: World) -> None:
+    def in_the_dark(name: str) -> None:
+        with world.cluster.cut_watches(forget=True):
+            world.operator.succeed(name)
+
+    world.operator.act[MEMBERS[0]] = in_the_dark
+    assert world.run([MEMBERS[0]]).trained == [MEMBERS[0]]
+
+
+def test_a_member_costs_few_requests_however_long_it_trains(world: World) -> None:
+    world.run()
+    per_member = sum(n for (verb, _), n in world.cluster.requests.items() if verb in ("create", "delete", "log", "get",
+                                                                                      "patch")) / len(MEMBERS)
+    assert per_member <= 8  # the operator of this test creates the pods, and counts too

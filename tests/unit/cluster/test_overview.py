@@ -1,0 +1,36 @@
+"""How far a run is, asked of a cluster in memory."""
+
+from pathlib import Path
+
+import pytest
+
+from consort.cluster.overview import member_states
+from consort.events import event_line
+from consort.kube import names
+from consort.kube.pytorch_job import CONTAINER
+from consort.store.folder import FolderStore
+from fake_cluster import FakeCluster
+
+MEMBERS = ["wrn-10-1-s0-aaaaaaaaaa", "wrn-10-1-s1-bbbbbbbbbb", "wrn-10-1-s2-cccccccccc"]
+
+
+def start_job(cluster: FakeCluster, member: str, phase: str) -> None:
+    """A member's job and its pod, which printed a line of progress."""
+    labels = {**names.labels(names.MEMBER, "s", "r"), names.MEMBER_LABEL: member}
+    cluster.create({"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob",
+                    "metadata": {"name": member, "labels": labels}, "spec": {}})
+    on_pod = {**labels, names.OPERATOR_JOB_LABEL: member, names.OPERATOR_ROLE_LABEL: "master"}
+    cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{member}-master-0", "labels": on_pod},
+                    "spec": {"containers": [{"name": CONTAINER, "image": "i"}]}})
+    cluster.set_status("Pod", f"{member}-master-0", {"phase": phase})
+    cluster.print_line(f"{member}-master-0", CONTAINER,
+                       event_line("progress", member=member, epoch=1.5, epochs=2, loss=0.5))
+
+
+def test_logs_are_read_of_so_many_running_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consort.cluster.overview.MAX_LOGS", 1)
+    cluster = FakeCluster()
+    for member, phase in zip(MEMBERS, ["Pending", "Running", "Running"], strict=True):
+        start_job(cluster, member, phase)
+    states = member_states(cluster, FolderStore(tmp_path / "store"), MEMBERS)  # type: ignore[arg-type]
+    assert [state.epoch for state in states] == [None, 1.5, None]

@@ -1,0 +1,70 @@
+"""Which latencies an evaluation shows: all of one hardware."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from consort import hardware
+from consort.costs.records import LatencyRecord
+from consort.costs.stored import chosen, stored_here
+from consort.documents import to_json
+from consort.errors import InputError
+from consort.store import keys
+from consort.store.folder import FolderStore
+from consort.study.file import Latency
+
+HERE = hardware.hardware_id(hardware.describe())
+SIZES = {"wrn-10-1": "8x8", "wrn-10-2": "8x8", "wrn-16-1": "8x8"}
+RECORD = LatencyRecord("", "8x8", 10, 1, 1, "cpu", "float32", 50, 1.0, 0.9, 1.1, {"cpu": "a processor"}, "",
+                       hardware.versions(), "2026-01-01T00:00:00+00:00")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path)
+
+
+def measured(store: FolderStore, where: str, *architectures: str, day: int = 1, **values: object) -> None:
+    for name in architectures:
+        record = dataclasses.replace(RECORD, architecture=name, hardware_id=where,
+                                     measured_at=f"2026-01-{day:02d}T00:00:00+00:00", **values)
+        store.write(keys.latency_record(where, name, "8x8", 10, record.batch_size, 1), to_json(record))
+
+
+def places(store: FolderStore, **settings: object) -> dict[str, str]:
+    """Architecture -> hardware that its latency is from."""
+    return {name: r.hardware_id for name, r in chosen(store, SIZES, 10, Latency(**settings)).items()}
+
+
+def test_nothing_is_known_of_an_empty_store(store: FolderStore) -> None:
+    assert places(store) == {}
+
+
+def test_this_hardware_goes_first(store: FolderStore) -> None:
+    measured(store, "aaaa000000", *SIZES)
+    measured(store, HERE, "wrn-10-2")
+    assert places(store) == {"wrn-10-2": HERE}
+    assert stored_here(store, SIZES, 10, Latency()).keys() == {"wrn-10-2"}
+
+
+def test_a_measurement_of_another_torch_is_not_of_here(store: FolderStore) -> None:
+    measured(store, HERE, "wrn-10-2", versions={"torch": "0.1"})
+    assert stored_here(store, SIZES, 10, Latency()) == {}
+
+
+def test_else_the_hardware_with_most_of_the_architectures(store: FolderStore) -> None:
+    measured(store, "aaaa000000", "wrn-10-1", day=9)
+    measured(store, "bbbb000000", "wrn-10-1", "wrn-16-1", "wrn-22-1", day=2)
+    measured(store, "cccc000000", *SIZES, batch_size=8)
+    assert places(store) == {"wrn-10-1": "bbbb000000", "wrn-16-1": "bbbb000000"}
+    measured(store, "dddd000000", "wrn-10-1", "wrn-10-2", day=3)
+    assert set(places(store).values()) == {"dddd000000"}
+
+
+def test_named_hardware_and_no_other(store: FolderStore) -> None:
+    measured(store, HERE, *SIZES)
+    measured(store, "aaaa000000", "wrn-10-1")
+    assert places(store, hardware="aaaa000000") == {"wrn-10-1": "aaaa000000"}
+    with pytest.raises(InputError, match=r"unknown \[latency\] hardware 'aaaa000001': did you mean aaaa000000"):
+        places(store, hardware="aaaa000001")

@@ -1,0 +1,288 @@
+"""Plans that stay in the store and what members are there, data that is prepared already, and how a study grows.
+
+On the digits, without torch.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from consort import members
+from consort.data.prepare import prepare, prepare_test_set
+from consort.documents import canonical_json, sha256
+from consort.errors import InputError, IntegrityError, MissingKey
+from consort.members.spec import MemberSpec
+from consort.members.stored import LISTED_ONE_BY_ONE
+from consort.run.grow import Growth, at_level, grown, headline_width
+from consort.run.plan import Plan, open_plan, plan, planned_runs, run_name
+from consort.store import keys
+from consort.store.folder import FolderStore
+from consort.study.data import Data
+from consort.study.file import parse_study
+from consort.study.recipe import Recipe
+
+STUDY = """
+name = "tiny"
+data = { source = "digits", train_images = 50, val_images = 20 }
+recipe = { epochs = 2, milestones = [0.5] }
+[architectures]
+"wrn-10-1" = [0, 2]
+"wrn-10-2" = { seeds = 1, recipe = { learning_rate = 0.05 } }
+[cluster]
+cpus = 2.0
+tolerations = [{ key = "spot", operator = "Exists" }]
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "store")
+
+
+def planned(store: FolderStore, text: str = STUDY, base: Path = Path()) -> Plan:
+    return plan(store, parse_study(text, "study.toml"), base, store.root / "unused-cache", study_text=text)
+
+
+def reopened(store: FolderStore, ref: str) -> Plan:
+    return open_plan(store, ref, store.root / "unused-cache")
+
+
+def test_a_plan_is_opened_again_as_it_was(store: FolderStore) -> None:
+    written = planned(store)
+    assert reopened(store, written.ref) == written
+    assert (len(written.specs), written.study_text) == (3, STUDY)
+    assert planned_runs(store) == [written.ref] == [f"tiny/{written.run}"]
+    assert [members.read_spec(store, spec.id) for spec in written.specs] == written.specs
+    assert list(members.planned(store)) == [], "a plan leaves nothing of each single member"
+
+
+def test_a_plan_needs_neither_its_source_nor_its_weights(store: FolderStore, tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"weights")
+    written = planned(store, STUDY + '[architectures."wrn-10-3"]\nweights = "w.safetensors"', tmp_path)
+    assert list(written.weights.values()) == [str(weights)]
+    weights.unlink()
+    assert reopened(store, written.ref) == written
+
+
+def test_planning_again_writes_only_what_is_new(store: FolderStore) -> None:
+    first = planned(store)
+    times = {key: (store.root / key).stat().st_mtime_ns for key in store.list(keys.SPECS)}
+    assert len(times) == 2, "one for each architecture with its recipe"
+    more = planned(store, STUDY.replace("[0, 2]", "[0, 2, 5]"))
+    assert more.run != first.run and len(more.specs) == 4
+    assert times == {key: (store.root / key).stat().st_mtime_ns for key in store.list(keys.SPECS)}
+    assert [members.read_spec(store, spec.id) for spec in more.specs] == more.specs
+    planned(store, STUDY.replace("epochs = 2", "epochs = 3"))
+    assert times.keys() < set(store.list(keys.SPECS)) and len(list(store.list(keys.SPECS))) == 4
+
+
+def test_how_a_study_is_executed_names_no_other_run(store: FolderStore) -> None:
+    first = planned(store)
+    again = planned(store, STUDY.replace("cpus = 2.0", "cpus = 4.0") + "[grow]\nseeds = 2")
+    assert again.ref == first.ref
+    assert reopened(store, first.ref).study.cluster.cpus == 4.0
+
+
+def test_very_many_members_are_listed_at_once(store: FolderStore) -> None:
+    many = planned(store, STUDY.replace("[0, 2]", "200"))
+    failed = many.specs[7].id
+    members.write_failure(store, failed, "why")
+    members.write_failure(store, "wrn-10-9-s0-0123456789", "not asked for")
+    found = members.files(store, [spec.id for spec in many.specs])
+    assert len(found) == 201 > LISTED_ONE_BY_ONE
+    assert {member: names for member, names in found.items() if names} == {failed: {"failed.json"}}
+
+
+# What a member is
+
+def finished(spec: MemberSpec) -> bytes:
+    """Of a record, what is read of it here."""
+    return json.dumps({"id": spec.id, **spec.to_dict(), "files": {}}).encode()
+
+
+def test_one_specification_serves_all_seeds(store: FolderStore) -> None:
+    written = planned(store)
+    unplanned = MemberSpec("wrn-10-1", written.data.fingerprint, written.specs[0].recipe, 77)
+    assert members.read_spec(store, unplanned.id) == unplanned
+    known = written.specs[0].id
+    for wrong in (known.replace("-s0-", "-s1-"), known[:-1], f"wrn-10-1-s{10**8}-0123456789", "wrn-10-7-s0-0123456789",
+                  "x"):
+        with pytest.raises(MissingKey, match=f"no member {wrong}.*consort plan"):
+            members.read_spec(store, wrong)
+
+
+def test_architectures_that_ids_shorten_to_the_same_are_told_apart(store: FolderStore) -> None:
+    specs = [MemberSpec(name, "0123456789ab", Recipe(epochs=epochs), 0)
+             for name in ("a.b", "a_b") for epochs in (1, 2)]
+    members.write_specs(store, specs)
+    assert {spec.slug for spec in specs} == {"a-b"} and len(list(store.list("specs/a-b"))) == 4
+    assert [members.read_spec(store, spec.id) for spec in specs] == specs
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b"altered"])
+def test_an_altered_specification_is_noticed(store: FolderStore, text: bytes) -> None:
+    one, _, other = planned(store).specs
+    key = keys.spec(one.slug, sha256(canonical_json(one.common()).encode())[:10])
+    store.write(key, text or store.read(key).replace(b'"epochs":2', b'"epochs":9'))
+    with pytest.raises(IntegrityError, match=f"{key} was altered.*plan the study again"):
+        members.read_spec(store, one.id)
+    assert members.read_spec(store, other.id) == other
+    store.delete(key)
+    assert members.read_spec(store, planned(store).specs[0].id) == one
+
+
+def test_a_specification_of_another_version_hides_no_other(store: FolderStore) -> None:
+    one = planned(store).specs[0]
+    text = canonical_json({**one.common(), "recipe": {"not_yet_known": 1}}).encode()
+    store.write(keys.spec(one.slug, sha256(text)[:10]), text)
+    assert members.read_spec(store, one.id) == one
+    with pytest.raises(IntegrityError, match=r"(?s)not a specification that this version.*not_yet_known"):
+        members.read_spec(store, "wrn-10-1-s0-0123456789")
+
+
+def test_a_member_that_was_planned_or_finished_elsewhere_is_its_own_specification(store: FolderStore) -> None:
+    one, two, _ = planned(store).specs
+    store.delete(keys.SPECS)
+    store.write(keys.old_member_spec(one.id), canonical_json(one.to_dict()).encode())
+    store.write(keys.member_record(two.id), finished(two))
+    assert [members.read_spec(store, spec.id) for spec in (one, two)] == [one, two]
+    assert list(members.planned(store)) == [one.id, two.id]
+    store.write(keys.member_record(two.id), finished(one))
+    with pytest.raises(IntegrityError, match=rf"member\.json describes {one.id}, not {two.id}.*consort rm"):
+        members.read_spec(store, two.id)
+    store.write(keys.member_record(two.id), b"{")
+    with pytest.raises(IntegrityError, match=r"member\.json is not a specification"):
+        members.read_spec(store, two.id)
+    assert members.find(store, two.id) == two.id, "or nothing could remove it"
+
+
+def test_members_are_found_by_the_start_of_their_ids(store: FolderStore) -> None:
+    one, two, other = [spec.id for spec in planned(store).specs]
+    store.write("studies/tiny/broken/plan.json", b"{")
+    for member in (one, two, other):
+        assert members.find(store, member) == members.find(store, member[:-1]) == member
+    assert members.find(store, "wrn-10-2") == other
+    with pytest.raises(InputError, match=f"'wrn-10-1' could be ({one}, {two}|{two}, {one}): give more"):
+        members.find(store, "wrn-10-1")
+    members.write_failure(store, two, "why")
+    assert members.find(store, "wrn-10-1") == two, "one that has files goes before those to come"
+    with pytest.raises(InputError, match=f"unknown member '{other[:-1]}_': did you mean {other}"):
+        members.find(store, f"{other[:-1]}_")
+
+
+def test_an_unknown_run_names_the_near_ones(store: FolderStore) -> None:
+    ref = planned(store).ref
+    with pytest.raises(MissingKey, match=f"unknown run '{ref[:-1]}': did you mean {ref}"):
+        reopened(store, ref[:-1])
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"study": {"name": "tiny"}}'])
+def test_a_broken_plan_is_an_integrity_error(store: FolderStore, content: bytes) -> None:
+    ref = planned(store).ref
+    store.write(keys.study_plan(ref), content)
+    with pytest.raises(IntegrityError, match=r"plan\.json.*consort plan"):
+        reopened(store, ref)
+
+
+def test_prepared_data_is_a_source(store: FolderStore) -> None:
+    written = planned(store)
+    from_store = planned(store, STUDY.replace('source = "digits", train_images = 50, val_images = 20',
+                                              f'source = "store:{written.data.fingerprint}"'))
+    assert from_store.data == written.data and from_store.ref == written.ref
+
+
+@pytest.mark.parametrize("settings", [{"val_images": 20}, {"split_seed": 3}, {"image_size": 8, "train_images": 9}])
+def test_prepared_data_cannot_be_split_again(store: FolderStore, settings: dict) -> None:
+    fingerprint = planned(store).data.fingerprint
+    with pytest.raises(InputError, match=f"store:{fingerprint} is prepared already, so {', '.join(sorted(settings))}"):
+        prepare(store, Data(source=f"store:{fingerprint}", **settings), Path(), store.root)
+
+
+def test_a_source_in_the_store_must_be_there(store: FolderStore) -> None:
+    with pytest.raises(MissingKey, match="no prepared data 0123456789ab"):
+        prepare(store, Data(source="store:0123456789ab"), Path(), store.root)
+    with pytest.raises(InputError, match=r"store:<fingerprint>.*'store:../x'"):
+        prepare(store, Data(source="store:../x"), Path(), store.root)
+    data = planned(store).data
+    itself = prepare_test_set(store, "same", f"store:{data.fingerprint}", data, Data(source="digits"), Path(),
+                              store.root)
+    assert np.array_equal(itself.labels("test"), data.labels("test"))
+
+
+# Growing
+
+def evaluated(store: FolderStore, growth: Growth, width: float | None = 0.05, missing: tuple[str, ...] = ()) -> None:
+    """A summary of this level as an evaluation would leave it, written by hand."""
+    low, high = (None, None) if width is None else (0.01, 0.01 + width)
+    summary = {"answers": [{"low": low, "high": high}], "missing": dict.fromkeys(missing, "why")}
+    key = keys.study_file("tiny", growth.plan.run, "summary.json")
+    store.write(key, json.dumps(summary).encode())
+
+
+def seeds(growth: Growth) -> list[tuple[int, ...]]:
+    return [a.seeds for a in growth.plan.study.architectures.values()]
+
+
+def test_each_level_adds_the_next_unused_seeds(store: FolderStore) -> None:
+    base = planned(store, STUDY + "[grow]\nmax_seeds = 4")
+    zero = grown(store, base)
+    assert (zero.level, seeds(zero), zero.words) == (0, [(0, 2), (0,)], "level 0: the study as it is written")
+    assert zero.plan == base == grown(store, base).plan
+    evaluated(store, zero)
+    one = grown(store, base)
+    assert (one.level, seeds(one)) == (1, [(0, 2, 1), (0, 1)])
+    assert one.words == "level 1: one more seed of 2 architectures"
+    assert one.plan.run == run_name(one.plan.study, [base.data]) != base.run
+    assert one.plan.study_text.startswith("# grown to level 1") and one.plan.study_text.endswith(STUDY + "[grow]\n"
+                                                                                               "max_seeds = 4")
+    assert reopened(store, one.plan.ref) == one.plan
+    assert grown(store, base) == one
+    evaluated(store, one)
+    assert seeds(grown(store, base)) == [(0, 2, 1, 3), (0, 1, 2)]
+    evaluated(store, grown(store, base))
+    three = grown(store, base)
+    assert (seeds(three), three.words) == ([(0, 2, 1, 3), (0, 1, 2, 3)], "level 3: one more seed of 1 architecture")
+    evaluated(store, three)
+    end = grown(store, base)
+    assert (end.level, end.plan) == (3, three.plan)
+    assert end.words == "level 3: every architecture has its 4 seeds or more: nothing to train"
+
+
+def test_growing_ends_when_the_interval_is_narrow(store: FolderStore) -> None:
+    base = planned(store, STUDY + "[grow]\nuntil_width = 0.01")
+    evaluated(store, grown(store, base), width=0.04)
+    evaluated(store, grown(store, base), width=None)
+    assert grown(store, base).level == 2
+    evaluated(store, grown(store, base), width=0.006)
+    end = grown(store, base)
+    assert (end.level, len(end.plan.specs)) == (2, 7)
+    assert end.words == "level 2: the interval is 0.6 points wide, narrower than 1: nothing to train"
+
+
+def test_a_level_with_members_to_come_is_not_complete(store: FolderStore) -> None:
+    base = planned(store, "grow = 2\n" + STUDY)
+    (lost, *_) = [spec.id for spec in base.specs]
+    evaluated(store, grown(store, base), missing=(lost,))
+    assert grown(store, base).level == 0
+    members.write_failure(store, lost, "its loss became NaN")
+    assert (grown(store, base).level, seeds(grown(store, base))) == (1, [(0, 2, 1, 3), (0, 1, 2)])
+
+
+def test_a_study_without_grow_stays_as_it_is(store: FolderStore) -> None:
+    base = planned(store)
+    evaluated(store, grown(store, base))
+    assert grown(store, base) == Growth(0, base, "the study has no `grow`: it stays as it is")
+
+
+def test_imported_weights_do_not_grow() -> None:
+    study = parse_study('grow = 3\nname = "a"\ndata = { source = "digits" }\n[architectures]\n"wrn-10-1" = 25\n'
+                        '"resnet18" = { weights = "IMAGENET1K_V1" }', "study.toml")
+    assert at_level(study, 4).architectures == study.architectures
+
+
+def test_width_of_an_answer_without_a_partner_is_unknown() -> None:
+    assert headline_width({"answers": [{"low": None, "high": None}]}) is None
+    assert headline_width({"answers": [{"low": -0.25, "high": 0.5}, {"low": 0, "high": 0}]}) == 0.75

@@ -1,0 +1,341 @@
+"""Study files: what is read is what was written, and everything else is refused with an InputError."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consort.errors import InputError
+from consort.members.spec import MemberSpec
+from consort.study.file import Architecture, Study, load_study, parse_study
+from consort.study.recipe import RECIPES, Recipe
+
+untimed = settings(deadline=None)
+"""The first example pays for imports, and other processes may have the cores."""
+
+DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+MINIMAL = """
+name = "tiny"
+[data]
+source = "digits"
+[architectures]
+"wrn-10-1" = 2
+"""
+
+names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
+words = st.text(st.characters(exclude_categories=["C"]), max_size=20)
+counts = st.integers(1, 100_000)
+shares = st.floats(0.001, 0.999)
+seeds = st.integers(0, 9_999_999)
+
+
+def optional(**values: st.SearchStrategy) -> st.SearchStrategy[dict]:
+    return st.fixed_dictionaries({}, optional=values)
+
+
+recipe_values = optional(
+    epochs=counts, batch_size=counts, learning_rate=st.floats(1e-6, 1e3), momentum=st.floats(0, 0.999),
+    weight_decay=st.floats(0, 1), schedule=st.sampled_from(["one-cycle", "step"]), warmup=shares,
+    milestones=st.lists(shares, unique=True, max_size=4).map(sorted), decay=shares, label_smoothing=st.floats(0, 0.99),
+    ema=st.floats(0, 0.9999), crop_padding=st.integers(0, 64), flip=st.booleans(), cutout=st.integers(0, 64),
+    precision=st.sampled_from(["auto", "bfloat16", "float32"]), input_size=st.integers(8, 600),
+    crop_scale=st.floats(0.01, 1))
+architecture_tables = st.fixed_dictionaries(
+    {"seeds": st.lists(seeds, unique=True, min_size=1, max_size=4)}, optional={"recipe": recipe_values})
+studies = st.fixed_dictionaries(
+    {"name": names,
+     "data": st.fixed_dictionaries({"source": words}, optional={
+         "train_images": counts, "val_images": counts, "split_seed": st.integers(0, 2**31),
+         "image_size": st.integers(8, 224), "skip_unreadable": st.booleans(),
+         "also": st.lists(st.fixed_dictionaries({"name": names.filter(lambda n: n not in ("train", "val", "test")),
+                                                 "source": words}), max_size=2, unique_by=lambda t: t["name"])}),
+     "architectures": st.dictionaries(words, architecture_tables, min_size=1, max_size=3)},
+    optional={
+        "question": words, "recipe": recipe_values,
+        "evaluate": optional(combine=st.permutations(["geometric", "arithmetic"]), mixed_members=st.integers(1, 6),
+                             max_subsets=counts, bootstrap=st.integers(100, 10_000),
+                             confidence=st.floats(0.501, 0.999)),
+        "latency": optional(batch_size=counts, threads=counts, repeats=st.integers(3, 1000)),
+        "run": optional(workers=counts, members_per_gpu=counts, checkpoint_seconds=st.floats(0.1, 1e6),
+                        checkpoint_steps=counts)})
+
+
+def toml(table: dict) -> str:
+    """A table as TOML with inline tables; the keys and texts of JSON are those of TOML for printable characters."""
+    return "".join(f"{json.dumps(key, ensure_ascii=False)} = {inline(value)}\n" for key, value in table.items())
+
+
+def inline(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k, ensure_ascii=False)} = {inline(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(inline(v) for v in value) + "]"
+    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(InputError) as raised:
+        parse_study(text, "here.toml")
+    message = str(raised.value)
+    assert all(line.startswith("here.toml") for line in message.splitlines()), message
+    return message
+
+
+@settings(deadline=None, max_examples=50)
+@given(studies)
+def test_every_value_of_a_study_file_is_kept(values):
+    study = parse_study(toml(values), "here.toml")
+    read = json.loads(study.model_dump_json())
+    assert includes(read, {**values, "recipe": {**RECIPES["fast"], **values.get("recipe", {})}})
+    assert Study.model_validate(study.model_dump(exclude_unset=True)) == study
+
+
+def includes(whole: object, part: object) -> bool:
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(key in whole and includes(whole[key], value) for key, value in part.items())
+    if isinstance(part, list) and isinstance(whole, list):
+        return len(whole) == len(part) and all(map(includes, whole, part))
+    return whole == part
+
+
+def test_defaults_are_the_fast_recipe_and_the_first_seeds():
+    study = parse_study(MINIMAL, "here.toml")
+    assert study.recipe == Recipe(**RECIPES["fast"])
+    assert study.architectures["wrn-10-1"].seeds == (0, 1)
+    assert study.evaluate.combine == ("geometric", "arithmetic")
+
+
+@pytest.mark.parametrize(("row", "expected"), [
+    ("3", (0, 1, 2)), ("[7, 4]", (7, 4)), ("{seeds = 2}", (0, 1)), ("{seeds = [5]}", (5,)), ("{}", (0,))])
+def test_short_forms_of_an_architecture(row, expected):
+    text = f'name = "a"\ndata.source = "digits"\narchitectures."wrn-10-1" = {row}\n'
+    assert parse_study(text, "here.toml").architectures["wrn-10-1"].seeds == expected
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_named_recipe_with_a_value_of_its_own(name):
+    study = parse_study(MINIMAL + f'[recipe]\nname = "{name}"\nepochs = 7\n', "here.toml")
+    assert study.recipe == Recipe(**{**RECIPES[name], "epochs": 7})
+
+
+def test_recipe_of_an_architecture_replaces_single_values_of_the_study():
+    study = parse_study('name = "a"\ndata.source = "digits"\nrecipe = {epochs = 3, flip = false}\n[architectures]\n'
+                        'plain = 1\nother = {recipe = {epochs = 9}}\n', "here.toml")
+    assert study.recipe_of("plain") == study.recipe
+    assert (study.recipe_of("other").epochs, study.recipe_of("other").flip) == (9, False)
+
+
+@pytest.mark.parametrize(("line", "near"), [
+    ('nmae = "x"', "did you mean name"),
+    ("evalute = {}", "evaluate"),
+    ("data.val_image = 3", "val_images"),
+    ('data.also = [{name = "a", source = "b", sorce = "c"}]', "source"),
+    ("recipe.epoch = 3", "epochs"),
+    ("recipe.nme = 3", "name"),
+    ('architectures."wrn-10-2" = {seed = 3}', "seeds"),
+    ('architectures."wrn-10-2" = {recipe = {epoch = 3}}', "epochs"),
+    ("evaluate.mixed_member = 3", "mixed_members"),
+    ("latency.thread = 1", "threads"),
+    ("run.worker = 1", "workers"),
+])
+def test_unknown_key_is_refused_with_the_near_one(line, near):
+    message = refusal(f'name = "tiny"\ndata.source = "digits"\narchitectures."wrn-10-1" = 2\n{line}\n')
+    assert "unknown key" in message
+    assert near in message
+
+
+WRONG = [
+    ('name = 3', "name"), ('name = "Big"', "name"), ('name = ""', "name"), ('name = "-a"', "name"),
+    ('name = "a-"', "name"), ('name = "a b"', "name"), (f'name = "{"a" * 41}"', "name"), ("question = 1", "question"),
+    ('data = "digits"', "data"), ("data = {}", "source"), ("data.source = 1", "source"),
+    ("data.source = 'd'\ndata.val_images = 0", "val_images"),
+    ("data.source = 'd'\ndata.val_images = '5'", "val_images"),
+    ("data.source = 'd'\ndata.skip_unreadable = 1", "skip_unreadable"),
+    ("data.source = 'd'\ndata.image_size = 4", "image_size"), ("data.source = 'd'\ndata.also = 3", "also"),
+    ("data.source = 'd'\ndata.also = [{name = 'a', source = 'b'}, {name = 'a', source = 'c'}]", "names of their own"),
+    ("data.source = 'd'\ndata.also = [{name = 'test', source = 'b'}]", "names of their own"),
+    ("recipe = 3", "recipe"), ("recipe.name = 3", "name"), ("recipe.name = ['fast']", "name"),
+    ('recipe.epochs = "5"', "epochs"), ("recipe.epochs = true", "epochs"), ("recipe.epochs = 2.0", "epochs"),
+    ("recipe.epochs = 0", "epochs"), ("recipe.learning_rate = inf", "learning_rate"),
+    ("recipe.learning_rate = nan", "learning_rate"), ("recipe.learning_rate = -0.1", "learning_rate"),
+    ("recipe.flip = 'no'", "flip"), ("recipe.schedule = 'cosine'", "schedule"),
+    ("recipe.milestones = [0.6, 0.3]", "milestones"), ("recipe.milestones = ['0.3']", "milestones"),
+    ("recipe.precision = 'float16'", "precision"), ("recipe.epochs = 1979-05-27", "epochs"),
+    ("architectures = {}", "at least one architecture"), ("architectures = 3", "architectures"),
+    ("architectures.a = 0", "1 to 10000 seeds"), ("architectures.a = -1", "seeds"),
+    ("architectures.a = 1_000_000_000_000", "seeds"), ("architectures.a = []", "at least 1 seed"),
+    ("architectures.a = [3, 1, 3]", "seeds must differ, [3]"), ("architectures.a = ['0']", "seeds"),
+    ("architectures.a = [-1]", "seeds"), ("architectures.a = [10_000_000]", "seeds"),
+    ("architectures.a = true", "seeds"), ("architectures.a = [true]", "seeds"),
+    ("architectures.a = 2.5", "architectures"), ("architectures.a = 'x'", "a:"),
+    ("architectures.a = {seeds = 2, weights = 'w'}", "imported weights are one member"),
+    ("architectures.a = {recipe = {epochs = 0}}", "a.recipe.epochs"),
+    ("architectures.a = {recipe = {milestones = [0.5, 0.5]}}", "milestones must rise"),
+    ("architectures.a = {recipe = 3}", "recipe"),
+    ("recipe.weights = 'w'", "weights"), ("architectures.a = {recipe = {weights = 'w'}}", "weights"),
+    ("evaluate.combine = []", "combine"), ("evaluate.combine = ['geometric', 'geometric']", "combine"),
+    ("evaluate.combine = ['median']", "combine"), ("evaluate.confidence = 1.0", "confidence"),
+    ("evaluate.mixed_members = 7", "mixed_members"), ("latency.repeats = 2", "repeats"),
+    ("run.workers = 0", "workers"), ("run.checkpoint_seconds = 0", "checkpoint_seconds"),
+]
+
+
+@pytest.mark.parametrize(("line", "named"), WRONG)
+def test_wrong_value_is_refused_and_named(line, named):
+    top_level = {"name": 'name = "tiny"', "data": "data.source = 'digits'", "architectures": "architectures.a = 1"}
+    given_key = re.match(r"[a-z]+", line)[0]
+    rest = "\n".join(text for key, text in top_level.items() if key != given_key)
+    assert named in refusal(f"{rest}\n{line}\n")
+
+
+@pytest.mark.parametrize("key", ["name", "data", "architectures"])
+def test_missing_key_is_named(key):
+    values = {k: v for k, v in tomllib.loads(MINIMAL).items() if k != key}
+    assert f"{key} is missing" in refusal(toml(values))
+
+
+def test_unknown_recipe_lists_the_near_one():
+    assert "did you mean fast?" in refusal(MINIMAL + '[recipe]\nname = "fasst"\n')
+
+
+@pytest.mark.parametrize("text", ["name = ", "[a]\n[a]", 'x = "\n', "a = " + "[" * 100_000, "a = " + "9" * 5000])
+def test_text_that_is_not_toml(text):
+    assert "not valid TOML" in refusal(text)
+
+
+def test_whole_number_of_more_than_64_bits():
+    for number in (str(2**63), str(-2**63 - 1), "0x" + "f" * 5000):
+        assert "64 bits" in refusal(f"{MINIMAL}[evaluate]\nmixed_members = {number}\n")
+        assert "64 bits" in refusal(f'{MINIMAL}"wrn-10-2" = [0, {number}]\n')
+
+
+def test_all_errors_are_told_at_once():
+    message = refusal('name = "tiny"\nfoo = 1\ndata.source = "digits"\ndata.bar = 1\narchitectures."wrn-10-1" = 0\n')
+    assert len(message.splitlines()) == 3
+
+
+@untimed
+@given(st.text())
+def test_arbitrary_text_is_a_study_or_an_input_error(text):
+    try:
+        parse_study(text, "here.toml")
+    except InputError as e:
+        assert str(e).startswith("here.toml")
+
+
+anything = st.recursive(
+    st.booleans() | st.integers() | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3), max_leaves=5)
+
+
+@st.composite
+def mutated_studies(draw):
+    """A valid study in which one value, at any depth, became something else."""
+    values = json.loads(json.dumps(draw(studies)))
+    place, key = values, draw(st.sampled_from(sorted(values)))
+    while isinstance(place[key], dict) and place[key] and draw(st.booleans()):
+        place = place[key]
+        key = draw(st.sampled_from(sorted(place)))
+    place[key] = draw(anything)
+    return values
+
+
+@untimed
+@given(mutated_studies())
+def test_a_study_with_one_changed_value_is_a_study_or_an_input_error(values):
+    try:
+        study = parse_study(toml(values), "here.toml")
+    except InputError as e:
+        assert str(e).startswith("here.toml")
+    else:
+        for name, architecture in study.architectures.items():  # what was accepted has ids
+            assert all(spec(architecture=name, recipe=study.recipe_of(name), seed=s).id for s in architecture.seeds)
+
+
+def test_load_study_reads_utf_8(tmp_path: Path):
+    path = tmp_path / "study.toml"
+    path.write_bytes((f'question = "größer?"\n{MINIMAL}').encode())
+    assert load_study(path).question == "größer?"
+
+
+def test_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match=r"absent\.toml cannot be read.*consort init"):
+        load_study(tmp_path / "absent.toml")
+
+
+def test_folder_is_no_study_file(tmp_path: Path):
+    with pytest.raises(InputError, match="cannot be read"):
+        load_study(tmp_path)
+
+
+def test_bytes_that_are_not_text(tmp_path: Path):
+    path = tmp_path / "study.toml"
+    path.write_bytes(b"name = '\xff\xfe'")
+    with pytest.raises(InputError, match=r"study\.toml cannot be read"):
+        load_study(path)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "studies").glob("*.toml")), ids=lambda p: p.stem)
+def test_studies_of_the_repository_are_valid(path):
+    study = load_study(path)
+    assert study.architectures or study.search
+
+
+FAST = Recipe(**RECIPES["fast"])
+
+
+def spec(architecture="wrn-16-1", data="0123456789ab", recipe=FAST, seed=3) -> MemberSpec:
+    return MemberSpec(architecture, data, recipe, seed)
+
+
+def test_ids_stay_what_they_are():
+    # Members in people's stores are found by these: a change here makes every one of them train again.
+    assert spec().id == "wrn-16-1-s3-f6b0de0c21"
+    assert spec(recipe=Recipe()).id == "wrn-16-1-s3-c140ec70fc"
+
+
+@untimed
+@given(st.text(max_size=80), seeds)
+def test_id_is_a_dns_label(architecture, seed):
+    member_id = spec(architecture=architecture, seed=seed).id
+    assert len(member_id) <= 48
+    assert DNS_LABEL.fullmatch(member_id)
+
+
+@untimed
+@given(recipe_values, recipe_values)
+def test_ids_are_equal_exactly_when_the_recipes_are(a, b):
+    one, other = Recipe.model_validate(a), Recipe.model_validate(b)
+    assert (spec(recipe=one).id == spec(recipe=other).id) == (one == other)
+
+
+@pytest.mark.parametrize("field", sorted(set(Recipe.model_fields)))
+def test_id_ignores_a_default_that_is_spelled_out_and_notices_every_other_value(field):
+    other = {"schedule": "one-cycle", "milestones": [0.5], "flip": False, "precision": "float32", "weights": "sha",
+             "input_size": 64, "crop_scale": 0.5}
+    default = Recipe.model_fields[field].default
+    assert spec(recipe=Recipe.model_validate({field: default})).id == spec(recipe=Recipe()).id
+    changed = other.get(field, 0.123 if isinstance(default, float) else 77)
+    assert spec(recipe=Recipe.model_validate({field: changed})).id != spec(recipe=Recipe()).id
+
+
+def test_id_differs_with_architecture_data_and_seed():
+    ids = {spec().id, spec(architecture="wrn-16-2").id, spec(architecture="WRN-16-1").id, spec(data="0" * 12).id,
+           spec(seed=4).id}
+    assert len(ids) == 5
+
+
+@untimed
+@given(recipe_values, seeds)
+def test_specification_survives_json(recipe, seed):
+    original = spec(recipe=Recipe.model_validate(recipe), seed=seed)
+    assert MemberSpec.from_dict(json.loads(json.dumps(original.to_dict()))) == original
+
+
+def test_architecture_default_is_one_seed():
+    assert Architecture().seeds == (0,)
