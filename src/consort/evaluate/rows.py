@@ -147,7 +147,7 @@ def measure(log_probs: np.ndarray, labels: np.ndarray, ensembles: Candidates, se
             "error_correlation": mean_over_pairs(correlations, subset),
             "oracle_accuracy": oracle_accuracy(right[list(subset)]),
             "member_accuracy": float(right[list(subset)].mean()),
-            **_of_cascade(log_probs, labels, choice.cascade, macs, method),
+            **_of_cascade(log_probs, labels, choice.cascade, macs),
         }
         measured.append(Measured(columns, shares))
     return measured
@@ -160,12 +160,11 @@ def _of_prediction(log_probs: np.ndarray, labels: np.ndarray, temperature: float
             "ece_calibrated": ece(calibrated, labels), "brier": brier(log_probs, labels)}
 
 
-def _of_cascade(log_probs: np.ndarray, labels: np.ndarray, cascade: Cascade | None, macs: Sequence[int],
-                method: str) -> Row:
+def _of_cascade(log_probs: np.ndarray, labels: np.ndarray, cascade: Cascade | None, macs: Sequence[int]) -> Row:
     if cascade is None:
         return {"cascade_threshold": None, "cascade_accuracy": None, "cascade_macs": None}
-    reached, cost = run(log_probs, labels, cascade, macs, method)
-    threshold = cascade.threshold if np.isfinite(cascade.threshold) else None
+    reached, cost = run(log_probs, labels, cascade, macs)
+    threshold = cascade.thresholds[0] if np.isfinite(cascade.thresholds[0]) else None
     return {"cascade_threshold": threshold, "cascade_accuracy": reached, "cascade_macs": cost}
 
 

@@ -1,0 +1,186 @@
+"""How sure a difference is: for these very networks on other images, and for the same recipes trained again.
+
+Two questions, two intervals. "These networks": the images are drawn, the members stay; a paired bootstrap. "Trained
+again": the members' seeds are drawn too; what a seed changes for good is estimated from all architectures that have two
+seeds or more. Formulas and what they cover: docs/evaluation.md, docs/results/intervals.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from consort.ensembles.bounds import mcnemar, never_seen
+
+FEW = 10
+"""Images that differ, below which McNemar's exact test has to agree that a difference is none of chance."""
+
+OWN_SEEDS = 5
+"""From so many seeds on an architecture's own seed variance counts where it is larger than the pooled one."""
+
+ONE_SEED = "unknown, train a second seed"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Of an accuracy or of a difference of two, as fractions."""
+
+    low: float
+    high: float
+
+    @property
+    def resolved(self) -> bool:
+        """Whether 0 is outside: the sign of the difference is known."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def width(self) -> float:
+        return self.high - self.low
+
+    def within(self, margin: float) -> bool:
+        """"As good within the margin", where this is a 90 % interval: two one-sided tests at 5 % (Schuirmann 1987)."""
+        return self.low > -margin and self.high < margin
+
+    def not_worse(self, margin: float) -> bool:
+        """"Not worse by more than the margin", where this is a 90 % interval: one test at 5 %."""
+        return self.low > -margin
+
+
+def of_accuracy(right: np.ndarray, resampled: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Of an accuracy, for other images like these: right [images] (0..1: the share of subsets that are right, or a
+    bool), resampled [resamples] its bootstrap means. 100 % of N images give 1 - 3 / N, not 100 %."""
+    low, high = _percentiles(resampled, confidence)
+    if low == high:
+        unseen, mean = never_seen(len(right), confidence), float(np.mean(right))
+        low, high = max(0.0, mean - unseen), min(1.0, mean + unseen)
+    return Interval(low, high)
+
+
+def of_difference(difference: np.ndarray, resampled: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Of a paired difference of accuracies, for these very networks on other images like these.
+
+    difference [images]: right minus right, -1..1 (fractions where rows are means over subsets); resampled [resamples]:
+    the same difference of the bootstrap's means. Percentile interval (Efron and Tibshirani 1993, chapter 13). It is
+    never [0, 0]: N images on which nothing differs leave +-3 / N; and of fewer than FEW images that differ it says no
+    sign that McNemar's exact test does not confirm.
+    """
+    low, high = _percentiles(resampled, confidence)
+    if low == high:
+        unseen, mean = never_seen(len(difference), confidence), float(np.mean(difference))
+        return Interval(max(-1.0, mean - unseen), min(1.0, mean + unseen))
+    better, worse = int((difference > 0).sum()), int((difference < 0).sum())
+    if better + worse < FEW and mcnemar(better, worse) > 1 - confidence:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return Interval(low, high)
+
+
+def simultaneous(gains: np.ndarray, resampled: np.ndarray, images: int, confidence: float = 0.95) -> list[Interval]:
+    """Intervals that hold together: with this confidence all of these rows' gains are inside theirs at once.
+
+    gains [rows], resampled [resamples, rows] from the same resamples of the images. Max-t (Romano and Wolf 2005): c is
+    the quantile over the resamples of the largest |resampled - gain| / standard error among the rows. A row that never
+    varies gets what `images` leave at the confidence divided by the rows.
+    """
+    errors = resampled.std(axis=0, ddof=1)
+    vary = errors > 0
+    half = np.full(len(gains), never_seen(images, 1 - (1 - confidence) / max(1, len(gains))))
+    if vary.any():
+        largest = (np.abs(resampled[:, vary] - gains[vary]) / errors[vary]).max(axis=1)
+        half[vary] = np.quantile(largest, confidence) * errors[vary]
+    return [Interval(float(gain - h), float(gain + h)) for gain, h in zip(gains, half, strict=True)]
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What a new training changes and more images do not: variances of accuracies over seeds."""
+
+    lasting: Mapping[str, float]
+    """tau^2 of each architecture: the pooled one, or its own where that is larger and has OWN_SEEDS or more."""
+    pooled: float
+    """tau^2 over all architectures with two seeds or more."""
+    observed: float
+    """s^2, the pooled variance of the members' accuracies, which holds the images' part too."""
+    freedom: int
+    """Degrees of freedom: seeds beyond the first, summed over the architectures."""
+
+    @property
+    def tau(self) -> float:
+        """The standard deviation over seeds of an architecture's accuracy on all images that there could be."""
+        return float(np.sqrt(self.pooled))
+
+
+def pooled_seed_variance(right: np.ndarray, architectures: Sequence[str]) -> Seeds | None:
+    """From which images each member predicts correctly, bool [members, images], and each member's architecture (its
+    recipe included); None where every architecture has one seed.
+
+    tau^2 = sum of (n - 1)(s^2 - v) / sum of (n - 1) over the architectures, at least 0: s^2 the variance over its n
+    seeds of the accuracy, v the part of it that another draw of images would give: the mean over images of the variance
+    over seeds of "right", divided by the number of images. More images are better: give validation and test together.
+    """
+    numbers = {name: [i for i, own in enumerate(architectures) if own == name] for name in dict.fromkeys(architectures)}
+    found = {name: _seed_variance(right[members]) for name, members in numbers.items() if len(members) > 1}
+    freedom = sum(len(numbers[name]) - 1 for name in found)
+    if not freedom:
+        return None
+
+    def mean(values: Mapping[str, float]) -> float:
+        return sum((len(numbers[name]) - 1) * value for name, value in values.items()) / freedom
+
+    pooled = max(0.0, mean({name: lasting for name, (_, lasting) in found.items()}))
+    lasting = {name: max(pooled, found[name][1]) if len(members) >= OWN_SEEDS else pooled
+               for name, members in numbers.items()}
+    return Seeds(lasting, pooled, mean({name: observed for name, (observed, _) in found.items()}), freedom)
+
+
+def _seed_variance(right: np.ndarray) -> tuple[float, float]:
+    """(s^2, s^2 - v) of one architecture's seeds: right [seeds, images]."""
+    observed = right.mean(axis=1).var(ddof=1)
+    share = right.mean(axis=0)
+    by_images = (share * (1 - share)).mean() * len(right) / (len(right) - 1) / right.shape[1]
+    return float(observed), float(observed - by_images)
+
+
+def member_weights(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]], members: int) -> np.ndarray:
+    """How much the luck of each member moves the difference of two rows, float64 [members]: a member's share in the one
+    minus its share in the other, each the mean over the row's subsets (of one subset, 1 / its size)."""
+    def shares(subsets: Sequence[Sequence[int]]) -> np.ndarray:
+        total = np.zeros(members)
+        for subset in subsets:
+            total[list(subset)] += 1 / len(subset)
+        return total / len(subsets)
+
+    return shares(one) - shares(other)
+
+
+def trained_again(gain: float, image_variance: float, weights: np.ndarray, architectures: Sequence[str],
+                  seeds: Seeds | None, confidence: float = 0.95) -> Interval | None:
+    """Of a difference, for the same recipes trained again, on average over seeds; None where that is unknown because
+    every architecture has one seed (ONE_SEED says it).
+
+    gain: the difference of two rows' means over their subsets. image_variance: V1, that of the gain over images
+    (`image_variance_of`, above 0). weights: `member_weights`; architectures: of each member.
+    V2 = V1 + sum of weight^2 tau^2, with Satterthwaite's degrees of freedom, as tau^2 is known only so well.
+    """
+    if seeds is None:
+        return None
+    from scipy.stats import t
+
+    by_seeds = sum(weight**2 * seeds.lasting[name] for weight, name in zip(weights, architectures, strict=True))
+    variance = image_variance + by_seeds
+    uncertain = float((weights**2).sum()) * seeds.observed
+    freedom = seeds.freedom * variance**2 / uncertain**2 if uncertain > 0 else np.inf
+    half = float(t.ppf((1 + confidence) / 2, freedom)) * float(np.sqrt(variance))
+    return Interval(max(-1.0, gain - half), min(1.0, gain + half))
+
+
+def image_variance_of(difference: np.ndarray) -> float:
+    """V1: the variance of a mean paired difference [images] over other draws of as many images. Where nothing differs
+    it is that of a difference on one image in N, not 0."""
+    images = len(difference)
+    return max(float(np.var(difference, ddof=1)) / images if images > 1 else 0.0, images**-2)
+
+
+def _percentiles(resampled: np.ndarray, confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)

@@ -1,0 +1,126 @@
+"""Intervals against their formulas, and against simulated worlds whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from consort.ensembles import intervals
+from consort.ensembles.intervals import Interval
+from consort.ensembles.metrics import bootstrap_means
+
+
+def resampled(scores: np.ndarray, resamples: int = 1000) -> np.ndarray:
+    return bootstrap_means(scores[None], resamples)[:, 0]
+
+
+def test_verdicts_of_an_interval():
+    assert Interval(0.001, 0.01).resolved and Interval(-0.02, -0.001).resolved and not Interval(-0.01, 0.01).resolved
+    assert Interval(-0.004, 0.003).within(0.005) and not Interval(-0.004, 0.006).within(0.005)
+    assert Interval(-0.004, 0.02).not_worse(0.005) and not Interval(-0.006, 0.0).not_worse(0.005)
+    assert Interval(-0.25, 0.5).width == 0.75
+
+
+@pytest.mark.parametrize("value,expected", [(1.0, (1 - 3 / 1000, 1.0)), (0.0, (0.0, 3 / 1000))])
+def test_an_accuracy_of_all_or_none_is_uncertain_by_three_images(value, expected):
+    right = np.full(1000, value)
+    found = intervals.of_accuracy(right, resampled(right))
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-5)
+
+
+def test_equal_predictions_differ_by_up_to_three_images():
+    same = np.zeros(1000)
+    found = intervals.of_difference(same, resampled(same))
+    assert (found.low, found.high) == pytest.approx((-3 / 1000, 3 / 1000), abs=1e-5)
+
+
+@pytest.mark.parametrize("better,worse,resolved", [(4, 0, False), (5, 0, False), (6, 0, True), (0, 6, True),
+                                                   (9, 0, True), (30, 5, True), (6, 5, False)])
+def test_few_images_resolve_what_the_exact_test_confirms(better, worse, resolved):
+    difference = np.array([1.0] * better + [-1.0] * worse + [0.0] * (1000 - better - worse))
+    assert intervals.of_difference(difference, resampled(difference)).resolved == resolved
+
+
+def test_a_difference_of_many_images_has_the_percentiles_of_the_bootstrap():
+    difference = np.random.default_rng(0).choice([-1.0, 0, 1], 3000, p=[0.05, 0.88, 0.07])
+    drawn = resampled(difference)
+    found = intervals.of_difference(difference, drawn, 0.9)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.05, 0.95])))
+
+
+def test_simultaneous_intervals_hold_together():
+    """100 equal rows of noise: single intervals miss somewhere nearly always, simultaneous ones in one world of 20."""
+    together = alone = 0
+    for seed in range(60):
+        scores = np.random.default_rng(seed).choice([-1.0, 0, 1], (30, 400), p=[0.1, 0.8, 0.1])
+        drawn = bootstrap_means(scores, 400, seed)
+        found = intervals.simultaneous(scores.mean(axis=1), drawn, 400)
+        together += all(not one.resolved for one in found)
+        low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+        alone += bool(((low <= 0) & (high >= 0)).all())
+    assert together >= 52 and alone < 35
+
+
+def test_a_row_that_never_varies_is_uncertain_in_simultaneous_intervals_too():
+    found, = intervals.simultaneous(np.zeros(1), np.zeros((100, 1)), 1000)
+    assert found.high == pytest.approx(3 / 1000, rel=0.01) and found.low == -found.high
+
+
+def lucky_members(seed: int, num: int, images: int, tau: float) -> np.ndarray:
+    """Members that are right with a probability of their own: bool [num, images]."""
+    random = np.random.default_rng(seed)
+    return random.random((num, images)) < (0.8 + tau * random.standard_normal(num))[:, None]
+
+
+def test_pooled_variance_equals_its_formula_written_out():
+    right = lucky_members(1, 5, 300, 0.05)
+    architectures = ["a", "a", "b", "a", "c"]
+    observed = np.var([right[i].mean() for i in (0, 1, 3)], ddof=1)
+    noise = np.mean([np.var(right[[0, 1, 3], image], ddof=1) for image in range(300)]) / 300
+    found = intervals.pooled_seed_variance(right, architectures)
+    assert found.freedom == 2
+    assert found.observed == pytest.approx(observed)
+    assert found.pooled == pytest.approx(max(0, observed - noise))
+    assert found.lasting == dict.fromkeys("abc", found.pooled)
+
+
+def test_pooled_variance_finds_what_a_seed_changes_for_good():
+    none = intervals.pooled_seed_variance(lucky_members(2, 40, 2000, 0.0), ["a"] * 20 + ["b"] * 20)
+    some = intervals.pooled_seed_variance(lucky_members(2, 40, 2000, 0.01), ["a"] * 20 + ["b"] * 20)
+    assert none.tau < 0.004
+    assert some.tau == pytest.approx(0.01, rel=0.3)
+
+
+def test_one_seed_of_everything_says_nothing_of_seeds():
+    right = lucky_members(3, 3, 100, 0.1)
+    seeds = intervals.pooled_seed_variance(right, ["a", "b", "c"])
+    assert seeds is None
+    assert intervals.trained_again(0.01, 1e-4, np.ones(3), ["a", "b", "c"], seeds) is None
+
+
+def test_weights_are_a_members_share_in_the_one_minus_that_in_the_other():
+    weights = intervals.member_weights([(0, 1), (0, 2)], [(2,), (3,)], 4)
+    assert weights.tolist() == pytest.approx([0.5, 0.25, -0.25, -0.5])
+
+
+def test_trained_again_equals_its_formula():
+    seeds = intervals.Seeds({"a": 4e-4, "b": 1e-4}, 1e-4, 2e-4, 6)
+    weights = np.array([0.5, 0.5, -1.0])
+    found = intervals.trained_again(0.02, 1e-4, weights, ["a", "a", "b"], seeds, 0.95)
+    variance = 1e-4 + 0.25 * 4e-4 * 2 + 1e-4
+    freedom = 6 * variance**2 / (1.5 * 2e-4) ** 2
+    half = t.ppf(0.975, freedom) * math.sqrt(variance)
+    assert (found.low, found.high) == pytest.approx((0.02 - half, 0.02 + half))
+
+
+def test_trained_again_is_wider_than_for_these_networks_and_no_wider_than_it_can_be():
+    seeds = intervals.Seeds({"a": 1e-4}, 1e-4, 2e-4, 1)
+    found = intervals.trained_again(0.0, 1e-6, np.array([1.0, -1.0]), ["a", "a"], seeds)
+    assert -1 <= found.low < -1.96e-3 and found.high == -found.low
+
+
+def test_image_variance_is_that_of_a_mean_and_never_nothing():
+    difference = np.array([1.0, 0, 0, -1])
+    assert intervals.image_variance_of(difference) == pytest.approx(np.var(difference, ddof=1) / 4)
+    assert intervals.image_variance_of(np.zeros(100)) == pytest.approx(1e-4)
