@@ -64,7 +64,7 @@ class World:
     def files(self, spec: MemberSpec) -> dict[str, bytes]:
         """The bytes of what training made, verified against the record."""
         record = self.record(spec)
-        assert sorted(record.files) == ["logits-test.npy", "logits-val.npy", "weights.safetensors"]
+        assert sorted(record.files) == ["history.parquet", "logits-test.npy", "logits-val.npy", "weights.safetensors"]
         return {name: members.read_file(self.store, record, name) for name in record.files}
 
     def logits(self, spec: MemberSpec, split: str) -> np.ndarray:

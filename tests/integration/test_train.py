@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from small_members import BASE, STEPS_PER_EPOCH, World, after_steps, train_quietly
+from small_members import BASE, STEPS_PER_EPOCH, TRAIN_IMAGES, World, after_steps, train_quietly
 
 from consort import members
 from consort.errors import Busy, InputError, MemberFailed, Terminated
+from consort.members.history import read_history
 from consort.members.spec import MemberSpec
 from consort.models.families import build
 from consort.store import keys
@@ -125,6 +126,39 @@ def test_a_loss_that_is_not_finite_ends_the_member(world: World) -> None:
     assert reason is not None and "learning rate" in reason
     assert members.read_record(world.store, spec.id) is None
     assert list(world.store.list(keys.resume_folder(spec.id))) == []  # its weights are not finite either
+
+
+def test_a_last_update_that_ruins_the_weights_ends_the_member(world: World) -> None:
+    """No loss follows it that would show."""
+    spec = world.spec(BASE | {"epochs": 1, "batch_size": TRAIN_IMAGES, "learning_rate": 1e37})
+    with pytest.raises(MemberFailed, match=rf"{spec.id}: (weights|predictions) became infinite or NaN at step 1 of 1"):
+        train_quietly(world, spec)
+    assert members.read_record(world.store, spec.id) is None
+    assert "infinite or NaN" in (members.read_failure(world.store, spec.id) or "")
+
+
+def test_a_short_training_with_a_slow_average_learns_as_it_does_without(new_world: Callable[[], World]) -> None:
+    records = []
+    for average in ({}, {"ema": 0.9999, "ema_warmup": True}, {"ema": 0.9999}):
+        world = new_world()
+        records.append(train_quietly(world, world.spec(BASE | {"epochs": 12} | average)))
+    (plain, _), (warmed, _), (cold, events) = records
+    assert plain.val_accuracy is not None and plain.val_accuracy > 0.5 and plain.last_val_accuracy is None
+    assert warmed.val_accuracy is not None and warmed.val_accuracy > plain.val_accuracy - 0.1
+    assert cold.last_val_accuracy == plain.val_accuracy > (cold.val_accuracy or 0.0)
+    assert ["lower [recipe] ema than 0.9999" in e["text"] for e in events if e["event"] == "warning"] == [True]
+
+
+def test_every_epoch_is_kept(world: World) -> None:
+    judged: list[float] = []
+    spec = world.spec(BASE | EVERYTHING)
+    record, _ = train_quietly(world, spec, after_epoch=lambda epoch, accuracy: judged.append(accuracy))
+    rows = read_history(world.store, record)
+    assert [(row.epoch, row.steps) for row in rows] == [(1, 5), (2, 10), (3, 15)] and STEPS == 15
+    assert [row.val_accuracy for row in rows] == judged and judged[-1] == record.val_accuracy
+    assert [row.learning_rate for row in rows] == pytest.approx([0.02, 0.004, 0.004])
+    assert rows[0].loss > rows[2].loss > 0
+    assert len(record.images_per_second) == 3 and min(record.images_per_second) > 0
 
 
 def test_a_finished_member_is_returned_at_once(trained: tuple[World, MemberSpec]) -> None:

@@ -32,6 +32,10 @@ class MemberRecord:
     train_seconds: float = 0.0
     train_cpu_seconds: float = 0.0
     train_loss: float | None = None
+    images_per_second: list[float] = field(default_factory=list)
+    """Of every epoch, in the order of history.parquet; one that was interrupted counts the time that it trained."""
+    last_val_accuracy: float | None = None
+    """Of the last step's weights, where the member is their average."""
     attempts: int = 1
     """Processes that it took: 1 when nothing interrupted the training."""
     processes: int = 1

@@ -124,6 +124,8 @@ def run_name(study: Study, data: Sequence[Prepared]) -> str:
                                                       "search": {"parallel": True, "max_failures": True}})
     if study.search is None:
         del question["search"]  # the name of a study without one stays what it was before there were searches
+    if not study.recipe.ema_warmup:
+        del question["recipe"]["ema_warmup"]  # in the same way
     names = [extra.name for extra in study.data.also]
     return sha256(canonical_json([question, names, [d.fingerprint for d in data]]).encode())[:10]
 

@@ -70,7 +70,7 @@ def final_text(plan: Plan, won: Mapping[str, TrialRecord]) -> str:
     tables: dict[str, Any] = {
         "data": {"source": f"store:{plan.data.fingerprint}",
                  "also": [{"name": name, "source": f"store:{d.fingerprint}"} for name, d in plan.also.items()]},
-        "recipe": {"name": "wrn-reference", **study.recipe.identity()},
+        "recipe": {"name": "wrn-reference", "ema_warmup": study.recipe.ema_warmup, **study.recipe.identity()},
         "architectures": {**_references(study), **{name: {"seeds": list(range(FIRST_SEED, FIRST_SEED + count))}
                                                    for name, count in seeds.items()}},
         "evaluate": {**_given(study.evaluate), "mixed_members": max(study.evaluate.mixed_members, largest)},

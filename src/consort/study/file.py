@@ -12,7 +12,7 @@ from consort.settings import AsList, Table
 from consort.study.data import Data, Name, TestSet
 from consort.study.evaluation import Evaluate, Latency
 from consort.study.execution import MAX_SEEDS, Cluster, Grow, Run, Toleration, Volume
-from consort.study.recipe import Recipe, named_recipe
+from consort.study.recipe import Recipe, as_written, named_recipe
 from consort.study.search import MAX_NAME, Final, Search, SearchObjective, SpaceSettings
 
 Seed = Annotated[int, Field(ge=0, le=9_999_999)]
@@ -147,7 +147,8 @@ def load_study(path: Path) -> Study:
 
 def stored_study(values: dict) -> Study:
     """A study from its stored form, whose recipe has every value."""
-    recipe = {key: value for key, value in values["recipe"].items() if key != "weights"}
+    recipe = {"ema_warmup": False, **values["recipe"]}
+    recipe.pop("weights", None)
     return Study.model_validate({**values, "recipe": {"name": "wrn-reference", **recipe}})
 
 
@@ -160,12 +161,18 @@ def parse_study(text: str, where: str) -> Study:
     if _has_huge_number(values):
         raise InputError(f"{where}: a whole number must fit into 64 bits, as TOML has it.")
     try:
-        return Study.model_validate(values)
+        return Study.model_validate(_meant(values))
     except ValidationError as e:
         lines = [_explain(error) for error in e.errors()]
         raise InputError("\n".join(f"{where}: {line}" for line in lines)) from e
     except InputError as e:
         raise InputError("\n".join(f"{where}: {line}" for line in str(e).splitlines())) from e
+
+
+def _meant(values: dict) -> dict:
+    """The values of a study file, every recipe in it as it is meant there."""
+    return {key: value if not isinstance(value, dict) else as_written(value) if key == "recipe" else _meant(value)
+            for key, value in values.items()}
 
 
 def _at(place: tuple[str, ...], error: ValidationError) -> InputError:

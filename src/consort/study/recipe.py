@@ -1,6 +1,6 @@
 """Training recipes: everything about how a member is trained that is part of what it *is*."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,6 +33,9 @@ class Recipe(BaseModel):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay per step of an exponential moving average of the weights; 0 is off."""
+    ema_warmup: bool = False
+    """The average forgets faster while it is young. A study file means true where it names an `ema`: see
+    `as_written`."""
     crop_padding: Annotated[int, Field(ge=0)] = 4
     """Reflected border in pixels, of which a random crop of the original size is taken; 0 is off."""
     flip: bool = True
@@ -54,6 +57,12 @@ class Recipe(BaseModel):
             raise ValueError(f"milestones must rise, got {list(self.milestones)}")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_average_no_warmup(cls, values: Any) -> Any:
+        """Two recipes that train the same way are the same recipe."""
+        return {**values, "ema_warmup": False} if isinstance(values, dict) and values.get("ema", 0) == 0 else values
+
     def identity(self) -> dict:
         """The values that differ from the defaults: what a member's id is made of."""
         return self.model_dump(mode="json", exclude_defaults=True)
@@ -67,7 +76,7 @@ RECIPES: dict[str, dict] = {
     "wrn-reference": {},
     # ImageNet-sized images: label smoothing and EMA as Tan and Le 2019, section 5.2; Nesterov SGD in place of RMSProp.
     "efficientnet": {"epochs": 90, "batch_size": 256, "schedule": "one-cycle", "warmup": 0.06, "learning_rate": 0.5,
-                     "weight_decay": 2e-5, "label_smoothing": 0.1, "ema": 0.9999},
+                     "weight_decay": 2e-5, "label_smoothing": 0.1, "ema": 0.9999, "ema_warmup": True},
 }
 
 
@@ -76,3 +85,11 @@ def named_recipe(name: str) -> dict:
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES)
     return dict(RECIPES[name])
+
+
+def as_written(values: dict) -> dict:
+    """What values of a recipe mean in a study file: an average is warmed up unless the file says otherwise.
+
+    In what is stored, a recipe that says nothing of it is one from before averages were warmed up.
+    """
+    return {"ema_warmup": True, **values} if values.get("ema") else values

@@ -22,6 +22,8 @@ from consort.costs.macs import count
 from consort.data.batches import TrainingBatches
 from consort.data.prepared import Prepared
 from consort.errors import Busy, MemberFailed, Stopped, Terminated
+from consort.members import history
+from consort.members.history import History
 from consort.members.logits import npy_bytes
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
@@ -34,7 +36,7 @@ from consort.store import Store, keys
 from consort.train import checkpoint
 from consort.train.checkpoint import Checkpoint
 from consort.train.process import Process
-from consort.train.schedule import learning_rate
+from consort.train.schedule import average_decay, learning_rate
 
 Report = Callable[..., None]
 """Called as report(event, **values) for progress and warnings."""
@@ -77,12 +79,12 @@ def train(store: Store, spec: MemberSpec, data: Prepared, settings: Settings, re
         training = Training(store, spec, data, settings, report)
         try:
             training.run()
+            return training.finish() if first else training.record({}, 0.0)
         except MemberFailed as e:
             if first:
                 members.write_failure(store, spec.id, str(e))
                 checkpoint.discard(store, spec.id)
             raise
-        return training.finish() if first else training.record({}, 0.0)
 
 
 def _take_lock(held: ExitStack, store: Store, member_id: str, settings: Settings, report: Report) -> None:
@@ -112,6 +114,7 @@ class Training:
         self.counters: dict[str, Any] = {"attempts": 0, "seconds": 0.0, "cpu_seconds": 0.0, "loss": None}
         self.counters.update(restored.counters if restored else {})
         self.counters["attempts"] += 1
+        self.history = History(self.counters.pop("history", None))
         # A resumed training keeps the number format that it was started in.
         self.compute = compute.choose(self.counters.get("precision", self.recipe.precision), self.process.local_rank)
         self.counters["precision"] = self.compute.precision
@@ -144,16 +147,14 @@ class Training:
             self.counters.update(seconds=before[0] + now - started,
                                  cpu_seconds=before[1] + time.process_time() - started_cpu)
             if not np.isfinite(loss):
-                raise MemberFailed(
-                    f"member {self.spec.id}: the loss became {loss} at step {self.step} of {self.steps}, with learning "
-                    f"rate {self._rate(self.step - 1):.4g}. Lower [recipe] learning_rate; a retry would end the same "
-                    "way.")
+                raise self._diverged(f"the loss became {loss}")
             self.counters["loss"] = loss
+            self.history.add(loss)
             if now - reported >= PROGRESS_SECONDS:
                 reported = now
                 self._report_progress((self.step - started_step) / (now - started))
-            if self.settings.after_epoch is not None and self.step % self.batches.steps_per_epoch == 0:
-                self._end_epoch(self.settings.after_epoch)
+            if self.step % self.batches.steps_per_epoch == 0:
+                self._end_epoch()
             if self._agreed(self.settings.stop()):
                 self._save()
                 raise Terminated(f"member {self.spec.id} was asked to stop; its state at step {self.step} is saved.")
@@ -161,15 +162,32 @@ class Training:
                 self._save()
                 saved = time.perf_counter()
 
-    def _end_epoch(self, after_epoch: Callable[[int, float], Any]) -> None:
-        """Say how good the member is by now; predicting leaves the network itself as it is."""
-        network = _copy(self.average if self.average is not None else self.network)
-        logits = predict_logits(network, self.data, "val", self.input_size, self.compute, self.settings.loader_workers)
+    def _diverged(self, what: str) -> MemberFailed:
+        return MemberFailed(f"member {self.spec.id}: {what} at step {self.step} of {self.steps}, with learning rate "
+                            f"{self._rate(self.step - 1):.4g}. Lower [recipe] learning_rate; a retry would end the "
+                            "same way.")
+
+    def _end_epoch(self) -> None:
+        """Note how the epoch went, and say how good the member is by now where that is asked for."""
+        epoch = self.step // self.batches.steps_per_epoch
+        self.history.end_epoch(epoch, self.step, self._rate(self.step - 1), self.counters["seconds"],
+                               self.recipe.batch_size)
+        if self.settings.after_epoch is None:
+            return
+        # Predicting changes a network, so a copy does it.
+        reached = self._val_accuracy(_copy(self.network if self.average is None else self.average))
+        self.history.judge(reached)
         try:
-            after_epoch(self.step // self.batches.steps_per_epoch, accuracy(logits, self.data.labels("val")))
+            self.settings.after_epoch(epoch, reached)
         except Stopped:
             self._save()
             raise
+
+    def _val_accuracy(self, network: nn.Module) -> float:
+        return accuracy(self._predict(network, "val"), self.data.labels("val"))
+
+    def _predict(self, network: nn.Module, split: str) -> np.ndarray:
+        return predict_logits(network, self.data, split, self.input_size, self.compute, self.settings.loader_workers)
 
     def update(self, x: Tensor, y: Tensor) -> float:
         """One step of Nesterov SGD on one batch; returns the loss."""
@@ -186,7 +204,7 @@ class Training:
         loss.backward()
         self.optimiser.step()
         if self.average is not None:
-            _move_towards(self.average, self.network, 1 - self.recipe.ema)
+            _move_towards(self.average, self.network, 1 - average_decay(self.recipe, self.step))
         return self._mean(loss.detach())
 
     def _mean(self, loss: Tensor) -> float:
@@ -227,7 +245,8 @@ class Training:
             if self.average is not None:
                 tensors |= {f"ema.{name}": t for name, t in self.average.state_dict().items()}
             plain = {name: t.detach().contiguous().cpu() for name, t in tensors.items()}
-            checkpoint.save(self.store, self.spec.id, Checkpoint(self.step, plain, dict(self.counters)))
+            checkpoint.save(self.store, self.spec.id, Checkpoint(self.step, plain, {
+                **self.counters, "history": self.history.state()}))
             self.report("checkpoint", member=self.spec.id, step=self.step)
 
     def _restore(self, restored: Checkpoint) -> None:
@@ -243,19 +262,40 @@ class Training:
         self.report("resumed", member=self.spec.id, step=self.step, steps=self.steps)
 
     def finish(self) -> MemberRecord:
-        """Predict validation and test, and write the member; its record last."""
-        network = self.average if self.average is not None else self.network
-        logits = {split: predict_logits(network, self.data, split, self.input_size, self.compute,
-                                        self.settings.loader_workers) for split in ("val", "test")}
+        """Predict validation and test, and write the member; its record last.
+
+        Raises MemberFailed where the weights or the predictions are not finite: the last update has no loss after it
+        that would show.
+        """
+        network = self.network if self.average is None else self.average
+        logits = {split: self._predict(network, split) for split in ("val", "test")}
         state = {name: t.detach().contiguous().cpu() for name, t in network.state_dict().items()}
+        if not all(t.isfinite().all() for t in state.values()):
+            raise self._diverged("weights became infinite or NaN")
+        if not all(np.isfinite(array).all() for array in logits.values()):
+            raise self._diverged("predictions became infinite or NaN")
+        val_accuracy = accuracy(logits["val"], self.data.labels("val"))
+        self.history.judge(val_accuracy)
         files = {f"logits-{split}.npy": npy_bytes(array) for split, array in logits.items()}
-        files["weights.safetensors"] = safetensors.torch.save(state)
+        files |= {"weights.safetensors": safetensors.torch.save(state), history.FILE: self.history.parquet()}
         written = members.write_files(self.store, self.spec.id, files)
-        record = self.record(written, accuracy(logits["val"], self.data.labels("val")))
+        record = self.record(written, val_accuracy)
+        if self.average is not None:
+            record = self._beside_last_weights(record, val_accuracy)
         members.write_record(self.store, record)
         checkpoint.discard(self.store, self.spec.id)
         self.store.delete(keys.member_setback(self.spec.id))
         return record
+
+    def _beside_last_weights(self, record: MemberRecord, val_accuracy: float) -> MemberRecord:
+        """The record with what the weights would have reached that the member is the average of."""
+        last = self._val_accuracy(self.network)
+        if val_accuracy < last:
+            self.report("warning", member=self.spec.id, text=(
+                f"the average of the weights is right on {val_accuracy:.1%} of the validation images, the last weights "
+                f"on {last:.1%}: with {self.steps} steps, a lower [recipe] ema than {self.recipe.ema:g} or none may "
+                "serve better"))
+        return dataclasses.replace(record, last_val_accuracy=last)
 
     def record(self, files: dict[str, dict], val_accuracy: float) -> MemberRecord:
         """The member's record."""
@@ -267,8 +307,8 @@ class Training:
             params=cost.params, input=cost.input, val_accuracy=val_accuracy, precision=self.compute.precision,
             train_images=images, train_macs=3 * cost.macs * images, train_seconds=round(self.counters["seconds"], 2),
             train_cpu_seconds=round(self.counters["cpu_seconds"], 2), train_loss=self.counters["loss"],
-            attempts=self.counters["attempts"], processes=self.process.processes,
-            hardware=hardware.describe(), versions=hardware.versions(),
+            images_per_second=self.history.images_per_second, attempts=self.counters["attempts"],
+            processes=self.process.processes, hardware=hardware.describe(), versions=hardware.versions(),
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 

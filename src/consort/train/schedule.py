@@ -1,4 +1,4 @@
-"""The learning rate of every step. Pure arithmetic."""
+"""The learning rate of every step, and the decay of the average. Pure arithmetic."""
 
 from consort.study.recipe import Recipe
 
@@ -15,3 +15,12 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
         return recipe.learning_rate * share
     passed = sum(progress >= milestone for milestone in recipe.milestones)
     return recipe.learning_rate * recipe.decay**passed
+
+
+def average_decay(recipe: Recipe, step: int) -> float:
+    """What the average keeps of itself in step 0..steps-1: `ema`, and while it is warmed up at most (1 + t) / (10 + t)
+    in step t, so that it is the mean of about the last ninth of the steps so far and forgets its random beginning.
+
+    As TensorFlow's ExponentialMovingAverage does that is told the step, and EfficientNet's own training tells it.
+    """
+    return min(recipe.ema, (1 + step) / (10 + step)) if recipe.ema_warmup else recipe.ema

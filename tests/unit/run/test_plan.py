@@ -4,6 +4,7 @@ On the digits, without torch.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,16 @@ def test_how_a_study_is_executed_names_no_other_run(store: FolderStore) -> None:
     again = planned(store, STUDY.replace("cpus = 2.0", "cpus = 4.0") + "[grow]\nseeds = 2")
     assert again.ref == first.ref
     assert reopened(store, first.ref).study.cluster.cpus == 4.0
+
+
+def test_runs_keep_their_names(store: FolderStore) -> None:
+    """What is in people's stores is found by them; `ema_warmup` came later than this name."""
+    data = planned(store).data
+    study = parse_study(STUDY, "study.toml")
+    assert run_name(study, [replace(data, fingerprint="0123456789ab")]) == "1df905ece7"
+    averaged = parse_study(STUDY.replace("epochs = 2", "epochs = 2, ema = 0.9"), "study.toml")
+    cold = parse_study(STUDY.replace("epochs = 2", "epochs = 2, ema = 0.9, ema_warmup = false"), "study.toml")
+    assert len({run_name(s, [data]) for s in (study, averaged, cold)}) == 3
 
 
 def test_very_many_members_are_listed_at_once(store: FolderStore) -> None:

@@ -1,11 +1,12 @@
-"""The learning rate of every step."""
+"""The learning rate of every step, and the decay of the average."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consort.study.recipe import RECIPES, Recipe
-from consort.train.schedule import learning_rate
+from consort.train.schedule import average_decay, learning_rate
 
 untimed = settings(deadline=None)
 
@@ -57,3 +58,12 @@ def test_wrn_reference_drops_at_epochs_60_120_and_160():
 
 def test_step_without_milestones_is_constant():
     assert set(rates(Recipe(schedule="step", learning_rate=0.3, milestones=()), 50)) == {0.3}
+
+
+def test_an_average_that_is_warmed_up_forgets_its_beginning() -> None:
+    recipe = Recipe(ema=0.9999, ema_warmup=True)
+    decays = [average_decay(recipe, step) for step in range(100_000)]
+    assert decays[:2] == [1 / 10, 2 / 11] and decays == sorted(decays)
+    assert decays[-1] == 0.9999 and average_decay(Recipe(ema=0.9999), 0) == 0.9999
+    # What is left of the first weights, and what of the first half, after a training of 480 steps.
+    assert np.prod(decays[:480]) < 1e-12 and np.prod(decays[240:480]) < 0.01
