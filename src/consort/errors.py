@@ -94,10 +94,15 @@ def system_reason(error: Exception) -> str:
     return type(error).__name__
 
 
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """Up to four known names that are likely misspelt as `name`, the nearest first."""
+    return difflib.get_close_matches(name, sorted(known), n=4, cutoff=0.65)
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:
-    """An InputError for a name that nothing answers to, listing the nearest known names (or all of a few)."""
+    """An InputError for a name that nothing answers to, listing near names where there are any, else all of a few."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    near = near_names(name, known)
     if near:
         hint = f"did you mean {', '.join(near)}?"
     elif not known:

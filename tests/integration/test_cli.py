@@ -21,7 +21,7 @@ from scripted_api import Answer, scripted_api
 COMMANDS = ["run", "plan", "init", "status", "list", "attach", "logs", "cancel", "gc", "launch", "render", "submit",
             "schedule", "train", "predict", "evaluate", "report", "flops", "latency", "members",
             "members import", "show", "rm", "data", "data fetch", "data import", "data info", "doctor", "search",
-            "trial", "winners", "suggest-serve", "latency-table"]
+            "trial", "winners", "suggest-serve", "latency-table", "architectures"]
 STUDY = """
 name = "tiny"
 data = { source = "digits" }
@@ -205,11 +205,20 @@ def test_init_writes_a_study_that_can_be_planned(run: Callable[..., Done], tmp_p
     refused(run("init", tmp_path / "no" / "folder.toml"), "folder.toml")
 
 
+def test_architectures_are_listed_with_what_they_cost(run: Callable[..., Done]) -> None:
+    listed = [json.loads(line) for line in run("architectures", "wrn-1[06]-1", "--json").out.splitlines()]
+    assert [(n["name"], n["params"]) for n in listed] == [("wrn-10-1", 77_850), ("wrn-16-1", 175_066)]
+    assert run("architectures", "wrn-16-", "--classes", "100").out.splitlines()[1].split()[:2] == ["wrn-16-1", "32x32"]
+    none = run("architectures", "no-such-network")
+    assert none.code == 2 and "unknown architecture" in none.err
+
+
 def test_doctor(run: Callable[..., Done], tmp_path: Path) -> None:
     done = run("doctor", "--store", tmp_path / "store")
     assert done.code == 0, done.out
     checks = json.loads(run("doctor", "--store", tmp_path / "store", "--json").out)
-    assert [c["check"] for c in checks] == ["python", "torch", "processor", "memory", "disk", "store", "timm"]
+    assert [c["check"] for c in checks] == ["python", "torch", "processor", "memory", "disk", "store",
+                                            "timm", "cluster", "search", "kfp"]
     assert {c["state"] for c in checks} <= {"ok", "note"}
     assert list((tmp_path / "store").iterdir()) == []
     (tmp_path / "file").touch()

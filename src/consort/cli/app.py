@@ -74,7 +74,7 @@ def cache_folder() -> Path:
 
 
 from consort.cli import run, search, search_on_cluster, cluster, launching, costs  # noqa: E402, I001 - in this order
-from consort.cli import steps, members, data, machine, serving  # noqa: E402
+from consort.cli import architectures, steps, members, data, machine, serving  # noqa: E402
 
-__all__ = ["app", "cluster", "costs", "data", "launching", "machine", "members", "run", "search",
+__all__ = ["app", "architectures", "cluster", "costs", "data", "launching", "machine", "members", "run", "search",
            "search_on_cluster", "serving", "steps"]

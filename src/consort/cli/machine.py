@@ -1,5 +1,6 @@
 """consort doctor: what is missing here, and what to do about it."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -22,7 +23,7 @@ def doctor(store: StoreOption = DEFAULT_STORE,
     """
     import json as json_module
 
-    checks = [_python(), _torch(), _processor(), _memory(), _disk(store), _store(store), _timm()]
+    checks = [_python(), _torch(), _processor(), _memory(), _disk(store), _store(store), *_extras()]
     if json:
         print(json_module.dumps([{"check": name, "state": state, "finding": text} for name, state, text in checks]))
     else:
@@ -93,9 +94,17 @@ def _store(uri: str) -> Check:
     return "store", "ok", f"{opened.uri} can be written"
 
 
-def _timm() -> Check:
-    try:
-        import timm
-    except ImportError:
-        return "timm", "note", "not installed; timm:<name> needs it (pip install 'consort[timm]')"
-    return "timm", "ok", timm.__version__
+EXTRAS = {
+    "timm": ("timm", "networks named timm:<name>"),
+    "cluster": ("kubernetes", "--target cluster, status, logs, cancel, gc"),
+    "search": ("optuna", "the samplers tpe, nsga2 and gp of a search, and Katib's suggestion service"),
+    "kfp": ("kfp", "consort submit, and compiling the pipelines"),
+}
+"""Extra of the package -> a module that it brings, and what it is for."""
+
+
+def _extras() -> list[Check]:
+    """What the optional parts are for, and which are here."""
+    return [(extra, "ok", f"installed: {purpose}") if importlib.util.find_spec(module)
+            else (extra, "note", f"not installed; for {purpose} (pip install 'consort[{extra}]')")
+            for extra, (module, purpose) in EXTRAS.items()]

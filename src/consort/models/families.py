@@ -6,6 +6,7 @@ the module and add it to FAMILIES.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib import import_module
 from types import ModuleType
 
@@ -38,6 +39,16 @@ def build(name: str, classes: int) -> nn.Module:
 def check_name(name: str) -> None:
     """Raises InputError for a name that no family answers to."""
     _family(name)
+
+
+def listed(pattern: str) -> list[str]:
+    """Names that contain the text, or match it where it has a `*`, `?` or `[`; timm's only where it begins with
+    `timm:`, for there are over a thousand."""
+    wanted = pattern if set("*?[") & set(pattern) else f"*{pattern}*"
+    timm = pattern.startswith("timm:")
+    families = [import_module("consort.models.timm_models")] if timm else list(_families())
+    return [name for family in families for name in (family.all_names() if timm else family.names())
+            if fnmatch(name, wanted)]
 
 
 def _families() -> Iterator[ModuleType]:

@@ -13,6 +13,11 @@ def names() -> list[str]:
     return []
 
 
+def all_names() -> list[str]:
+    """Every network of timm; InputError where it is not installed."""
+    return [PREFIX + name for name in _timm().list_models()]
+
+
 def answers_to(name: str) -> bool:
     return name.startswith(PREFIX)
 

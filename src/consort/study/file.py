@@ -5,15 +5,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from consort.errors import InputError, unknown_name
+from consort.errors import InputError
 from consort.settings import AsList, Table
-from consort.study.data import Data, Name, TestSet
+from consort.study.data import Data, Name
 from consort.study.evaluation import Evaluate, Latency
-from consort.study.execution import MAX_SEEDS, Cluster, Grow, Run, Toleration, Volume
+from consort.study.execution import MAX_SEEDS, Cluster, Grow, Run
+from consort.study.explain import explain, explained_at
 from consort.study.recipe import Recipe, as_written, named_recipe
-from consort.study.search import MAX_NAME, Final, Search, SearchObjective, SpaceSettings
+from consort.study.search import MAX_NAME, Search
 
 Seed = Annotated[int, Field(ge=0, le=9_999_999)]
 """Bounded so that ids stay short and a seed and a step number fit into torch's 64 bits."""
@@ -104,12 +105,12 @@ class Study(Table):
                 self.recipe_of(name)
             except ValidationError as e:
                 place = ("architectures", name, "recipe")
-                raise _at(place, e) from e
+                raise explained_at(place, e, Study) from e
         if self.search is not None:
             try:
                 self.search.trial_recipe(self.recipe)
             except ValidationError as e:
-                raise _at(("search", "recipe"), e) from e
+                raise explained_at(("search", "recipe"), e, Study) from e
         return self
 
     @model_validator(mode="after")
@@ -128,7 +129,7 @@ class Study(Table):
         try:
             return self.model_copy(update={"search": Search.model_validate(values)})
         except ValidationError as e:
-            raise _at(("search",), e) from e
+            raise explained_at(("search",), e, Study) from e
 
     def recipe_of(self, architecture: str) -> Recipe:
         """The study's recipe with this architecture's own values in place."""
@@ -163,7 +164,7 @@ def parse_study(text: str, where: str) -> Study:
     try:
         return Study.model_validate(_meant(values))
     except ValidationError as e:
-        lines = [_explain(error) for error in e.errors()]
+        lines = [explain(error, Study) for error in e.errors()]
         raise InputError("\n".join(f"{where}: {line}" for line in lines)) from e
     except InputError as e:
         raise InputError("\n".join(f"{where}: {line}" for line in str(e).splitlines())) from e
@@ -175,46 +176,7 @@ def _meant(values: dict) -> dict:
             for key, value in values.items()}
 
 
-def _at(place: tuple[str, ...], error: ValidationError) -> InputError:
-    """What is wrong with values that stand at this place of the study file."""
-    return InputError("\n".join(_explain({**one, "loc": (*place, *one["loc"])}) for one in error.errors()))
-
-
 def _has_huge_number(value: Any) -> bool:
     if isinstance(value, dict | list):
         return any(map(_has_huge_number, value.values() if isinstance(value, dict) else value))
     return isinstance(value, int) and not -2**63 <= value < 2**63
-
-
-def _explain(error: Any) -> str:
-    loc = [str(part) for part in error["loc"]]
-    key = f"[{loc[0]}] {'.'.join(loc[1:])}" if len(loc) > 1 else loc[0] if loc else "the study"
-    if error["type"] == "extra_forbidden":
-        table = ".".join(loc[:-1])
-        return str(unknown_name("key", loc[-1], _keys_of(loc[:-1]), f"(in [{table}])" if table else "(top level)"))
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "missing":
-        return f"{key} is missing."
-    value = error.get("input")
-    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
-    return f"{key}: {message[0].lower()}{message[1:]}{shown}."
-
-
-def _keys_of(loc: list[str]) -> set[str]:
-    """The keys that a table of the study file may have."""
-    tables: dict[str, type[BaseModel]] = {"data": Data, "recipe": Recipe, "evaluate": Evaluate, "latency": Latency,
-                                          "run": Run, "cluster": Cluster, "grow": Grow}
-    if not loc:
-        return set(Study.model_fields)
-    if (loc[0] == "architectures" and loc[2:] == ["recipe"]) or loc == ["search", "recipe"]:
-        return set(Recipe.model_fields)
-    if loc[0] == "search":
-        inner: dict[str, type[BaseModel]] = {"objective": SearchObjective, "space": SpaceSettings, "final": Final}
-        return set(inner[loc[1]].model_fields) if loc[1:] else {f.alias or n for n, f in Search.model_fields.items()}
-    if loc[0] == "architectures":
-        return set(Architecture.model_fields)
-    if loc[:2] == ["data", "also"]:
-        return set(TestSet.model_fields)
-    if loc[:2] in (["cluster", "data"], ["cluster", "tolerations"]):
-        return set((Volume if loc[1] == "data" else Toleration).model_fields)
-    return set(tables[loc[0]].model_fields) | ({"name"} if loc[0] == "recipe" else set())

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from consort.errors import InputError
 from consort.members.spec import MemberSpec
+from consort.study.execution import Toleration
+from consort.study.explain import keys_of
 from consort.study.file import Architecture, Study, load_study, parse_study
 from consort.study.recipe import RECIPES, Recipe
 
@@ -340,3 +342,22 @@ def test_specification_survives_json(recipe, seed):
 
 def test_architecture_default_is_one_seed():
     assert Architecture().seeds == (0,)
+
+
+@pytest.mark.parametrize(("line", "instead"), [
+    ('architectures."wrn-10-2" = {pretrained = true}', "existing weights are imported with `weights`"),
+    ("lr = 0.1", r"it is `learning_rate`, in \[recipe]"),
+    ("epochs = 3", r"it stands in \[recipe]"),
+    ("run.gpus = 1", r"it stands in \[cluster]"),
+])
+def test_a_key_that_stands_elsewhere_or_has_another_name_here(line, instead):
+    text = refusal(f"{line}\n{MINIMAL}" if "arch" not in line else MINIMAL + line.removeprefix("architectures."))
+    assert re.search(instead, text) and "did you mean" not in text, text
+
+
+def test_every_table_of_a_study_knows_its_keys():
+    assert {"name", "epochs"} <= keys_of(["recipe"], Study)
+    assert keys_of(["search", "recipe"], Study) == keys_of(["architectures", "wrn-10-1", "recipe"], Study)
+    assert "epochs" in keys_of(["search", "recipe"], Study) and "space" in keys_of(["search"], Study)
+    assert keys_of(["cluster", "tolerations", "0"], Study) == set(Toleration.model_fields)
+    assert keys_of(["data", "also", "0"], Study) == {"name", "source"}
