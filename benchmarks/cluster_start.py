@@ -25,9 +25,9 @@ from rich.console import Console
 from study_files import write_study
 
 from consort.cluster.api import KubernetesApi
-from consort.cluster.target import ClusterRun
-from consort.kube.images import Images
+from consort.cluster.target import ClusterTarget
 from consort.run.plan import plan
+from consort.run.run import Run
 from consort.study.file import load_study
 
 ROUNDS = 5
@@ -93,9 +93,9 @@ def show_requests(place: Place, folder: Path) -> None:
     study = write_study(folder, name="requests", seeds=4, epochs=2)
     planned = plan(place.store, load_study(study), folder, folder / "cache")
     api = KubernetesApi(place.namespace.name)
-    run = ClusterRun(api, place.store, planned, Images(plain_image(), torch_image()), Console(quiet=True))
+    target = ClusterTarget(api, Console(quiet=True), plain_image(), torch_image())
     started = time.perf_counter()
-    run.train_members()
+    target.train(Run(planned, place.store, folder / "cache"))
     print(f"\n4 members in {time.perf_counter() - started:.0f} s, requests to the API server:")
     for (verb, kind), number in sorted(api.requests.items()):
         print(f"  {verb:8} {kind:12} {number:3}")

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from consort.run.plan import Plan
+from consort.run.run import Run
 from consort.search import trials
 from consort.search.latencies import NetworkLatencies
-from consort.store import Store
 from fake_cluster import FakeCluster
 
 Outcome = Callable[[int], str]
@@ -19,9 +18,9 @@ Outcome = Callable[[int], str]
 class FakeKatib:
     """Gives every Experiment its trials, one after the other, from random choices of its parameters."""
 
-    def __init__(self, cluster: FakeCluster, store: Store, plan: Plan, outcome: Outcome = lambda number: "Succeeded",
+    def __init__(self, cluster: FakeCluster, run: Run, outcome: Outcome = lambda number: "Succeeded",
                  hardware: str = "pods-hardware") -> None:
-        self.cluster, self.store, self.plan, self.outcome, self.hardware = cluster, store, plan, outcome, hardware
+        self.cluster, self.run, self.outcome, self.hardware = cluster, run, outcome, hardware
         self.stopped = threading.Event()
         self.created: list[dict[str, Any]] = []
         self.thread = threading.Thread(target=self._control, daemon=True)
@@ -76,12 +75,12 @@ class FakeKatib:
         return how
 
     def _record(self, kind: str, chosen: dict[str, str], number: int) -> None:
-        search = trials.search_of(self.plan)
+        search = trials.search_of(self.run.plan)
         networks = search.networks_of(kind, search.space(kind).encoding_of(chosen))
         latencies = NetworkLatencies(dict.fromkeys(networks, 0.5), None, "measured", self.hardware)
-        blank = trials.unsuccessful(self.plan, trials.Candidate(kind, networks), latencies, trials.DONE, "")
-        self.store.write(f"latency/{self.hardware}/known.json", b"{}")
-        trials.write(self.store, replace(
+        blank = trials.unsuccessful(self.run.plan, trials.Candidate(kind, networks), latencies, trials.DONE, "")
+        self.run.store.write(f"latency/{self.hardware}/known.json", b"{}")
+        trials.write(self.run.store, replace(
             blank, reason=None, accuracy=0.5 + number / 100, reward=0.5 + number / 100, latency_ms=0.5, macs=10**6,
             parallel_latency_ms=0.5, serial_latency_ms=1.0, largest_macs=10**6, params=10**4))
 

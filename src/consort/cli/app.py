@@ -73,8 +73,8 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "consort"
 
 
-from consort.cli import run, search, search_on_cluster, cluster, launching, costs  # noqa: E402, I001 - in this order
+from consort.cli import run, search, cluster, launching, costs  # noqa: E402, I001 - in this order
 from consort.cli import architectures, steps, members, data, machine, serving  # noqa: E402
 
 __all__ = ["app", "architectures", "cluster", "costs", "data", "launching", "machine", "members", "run", "search",
-           "search_on_cluster", "serving", "steps"]
+           "serving", "steps"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from consort.cli.app import DEFAULT_STORE, JsonOption, StoreOption, StudyArgument, app, cache_folder, open_store_at
-from consort.cli.connecting import ContextOption, NamespaceOption, cluster_run, connect, owner_here
+from consort.cli.connecting import ContextOption, NamespaceOption, cluster_target, connect, owner_here
 
 if TYPE_CHECKING:
     from consort.cluster.overview import MemberState
@@ -24,15 +24,15 @@ def status(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
     from consort.documents import canonical_json
 
     opened = open_store_at(store)
-    plan = planned_study(opened, study, Console(stderr=True)).plan
-    states = member_states(connect(namespace, context), opened, [s.id for s in plan.specs])
+    run = planned_study(opened, study, Console(stderr=True)).run
+    states = member_states(connect(namespace, context), opened, run.ids)
     if json:
         print(canonical_json([dataclasses.asdict(s) for s in states]))
         return
     for state in states:
         print(_state_line(state))
     done = sum(s.state == "done" for s in states)
-    print(f"{done} of {len(states)} members of {plan.study.name}/{plan.run} are done")
+    print(f"{done} of {len(states)} members of {run.ref} are done")
 
 
 def _state_line(state: "MemberState") -> str:
@@ -67,23 +67,22 @@ def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
 
     from consort.cli.planning import planned_study
     from consort.errors import IncompleteRun, MissingKey
-    from consort.run.state import read_summary, unfinished
     from consort.screen.answer import print_answer
 
     console, opened = Console(), open_store_at(store)
-    plan = planned_study(opened, study, console).plan
-    run = cluster_run(connect(namespace, context), opened, plan, console)
+    run = planned_study(opened, study, console).run
+    target = cluster_target(connect(namespace, context), console)
     try:
-        failed = run.follow().failed
+        failed = target.follow(run).failed
     except KeyboardInterrupt:
         console.print("\nleft; the jobs go on.", soft_wrap=True)
         raise typer.Exit(130) from None
     try:
-        print_answer(console, read_summary(opened, plan), opened)
+        print_answer(console, run.summary(), opened)
     except MissingKey:
-        missing = unfinished(opened, plan, failed)
-        raise IncompleteRun(f"no job of {plan.study.name}/{plan.run} runs any more, and it has no answer yet; "
-                            f"{len(missing)} of {len(plan.specs)} members are missing. `consort run {study} --target "
+        missing = run.unfinished(failed)
+        raise IncompleteRun(f"no job of {run.ref} runs any more, and it has no answer yet; "
+                            f"{len(missing)} of {len(run.ids)} members are missing. `consort run {study} --target "
                             "cluster` goes on.") from None
 
 

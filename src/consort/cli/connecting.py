@@ -1,6 +1,7 @@
-"""From options and the environment to a cluster: what the commands that use one have in common."""
+"""From options and the environment to a target: this machine or a cluster."""
 
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,9 +10,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from consort.cluster.api import KubernetesApi
-    from consort.cluster.target import ClusterRun
+    from consort.cluster.target import ClusterTarget
     from consort.kube.images import Images
-    from consort.run.plan import Plan
+    from consort.local.target import LocalTarget
     from consort.store import Store
     from consort.study.file import Study
 
@@ -49,15 +50,36 @@ def images_of(study: "Study") -> "Images":
     """The study's images, else those that the environment names, else the published ones of this version."""
     from consort.kube.images import Images
 
-    return Images.of(study.cluster, os.environ.get("CONSORT_IMAGE"), os.environ.get("CONSORT_TORCH_IMAGE"))
+    return Images.of(study.cluster, *_images_here())
 
 
-def cluster_run(api: "KubernetesApi", store: "Store", plan: "Plan", console: "Console",
-                at_a_time: int | None = None) -> "ClusterRun":
-    """The run of a plan; in a pod, what it creates belongs to the Job or Workflow of that pod."""
-    from consort.cluster.target import ClusterRun
+def chosen_target(name: str, store: "Store", console: "Console", namespace: str | None, context: str | None,
+                  workers: int | None, sampler: str | None = None) -> "LocalTarget | ClusterTarget":
+    """The target that --target names. sampler: one of Katib's own, which only a cluster has."""
+    from consort.errors import InputError, unknown_name
 
-    return ClusterRun(api, store, plan, images_of(plan.study), console, owner_here(api), at_a_time)
+    if name == "cluster":
+        return cluster_target(connect_for(store, namespace, context), console, workers, sampler)
+    if name != "local":
+        raise unknown_name("target", name, ("local", "cluster"))
+    if sampler is not None:
+        raise InputError(f"{sampler} is one of Katib's samplers: it needs --target cluster. Without a cluster, leave "
+                         "--sampler out or name one of Consort's.")
+    from consort.local.target import LocalTarget
+
+    return LocalTarget(console, "consort " + " ".join(sys.argv[1:]), workers)
+
+
+def cluster_target(api: "KubernetesApi", console: "Console", at_a_time: int | None = None,
+                   sampler: str | None = None) -> "ClusterTarget":
+    """A cluster where runs execute; in a pod, what they create belongs to the Job or Workflow of that pod."""
+    from consort.cluster.target import ClusterTarget
+
+    return ClusterTarget(api, console, *_images_here(), owner_here(api), at_a_time, sampler)
+
+
+def _images_here() -> tuple[str | None, str | None]:
+    return os.environ.get("CONSORT_IMAGE"), os.environ.get("CONSORT_TORCH_IMAGE")
 
 
 def owner_here(api: "KubernetesApi") -> dict[str, Any] | None:

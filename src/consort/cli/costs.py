@@ -100,13 +100,13 @@ def latency_table(
     from rich.console import Console
 
     from consort.cli.planning import planned_study
-    from consort.search.latencies import measured_table
+    from consort.search.latencies import measure_table
     from consort.search.trials import search_of
 
     opened = open_store_at(store)
-    plan = planned_study(opened, study, Console(stderr=True)).plan
-    search_of(plan)
-    table = measured_table(opened, plan, again)
+    run = planned_study(opened, study, Console(stderr=True)).run
+    search_of(run.plan)
+    table = measure_table(run, again)
     if json:
         import json as json_module
 

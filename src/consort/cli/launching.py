@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from consort.cli.app import DEFAULT_STORE, StoreOption, StudyArgument, app, open_store_at
-from consort.cli.connecting import ContextOption, NamespaceOption, cluster_run, connect_for, images_of
+from consort.cli.connecting import ContextOption, NamespaceOption, cluster_target, connect_for, images_of
 
 if TYPE_CHECKING:
-    from consort.run.plan import Plan
+    from consort.run.run import Run
     from consort.store import Store
 
 HostOption = Annotated[str | None, typer.Option(
@@ -42,12 +42,12 @@ def launch(
 
     console, opened = Console(soft_wrap=True), open_store_at(store)
     api = connect_for(opened, namespace, context)
-    target = cluster_run(api, opened, planned_study(opened, Path(run), console).plan, console)
+    target, of_run = cluster_target(api, console), planned_study(opened, Path(run), console).run
     member_id = members.find(opened, member)
     signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
         with Progress(console, [member_id], 0) as progress:
-            failed = target.member_jobs(progress.listen, 1).run([member_id]).failed
+            failed = target.member_jobs(of_run, progress.listen, 1).run([member_id]).failed
     except KeyboardInterrupt:
         release(api, member_id, target.owner)
         raise Terminated(f"the launcher of {member_id} was asked to stop.") from None
@@ -81,7 +81,7 @@ def render(
     if dry_run not in (None, "server"):
         raise unknown_name("kind of --dry-run", dry_run, ["server"])
     opened = open_store_at(store)
-    objects = study_objects(opened, _plan(opened, study), job, sampler)
+    objects = study_objects(_planned(opened, study), job, sampler)
     if dry_run is None:
         for document in to_yaml(objects):
             sys.stdout.write(document)
@@ -92,24 +92,23 @@ def render(
         print(f"accepted: {item['kind']} {item['metadata']['name']}")
 
 
-def study_objects(store: "Store", plan: "Plan", only_job: bool = False, sampler: str | None = None) -> list[dict]:
+def study_objects(run: "Run", only_job: bool = False, sampler: str | None = None) -> list[dict]:
     """The PyTorchJobs of the members that are not done, and the Job that brings the study to its answer.
 
     Of a search its Experiments, and that Job; its members are known when it has ended.
     """
-    from consort import members
     from consort.kube.experiment import experiments
     from consort.kube.pytorch_job import member_job
     from consort.kube.step_jobs import launch_job
 
-    images = images_of(plan.study)
-    if plan.study.search is not None:
-        found = [] if only_job else experiments(store.uri, plan.study, plan.run, images, sampler)
-        return [*found, launch_job(store.uri, plan.study, plan.run, images, sampler)]
-    present = {} if only_job else members.files(store, [spec.id for spec in plan.specs])
-    todo = [member for member, names in present.items() if "member.json" not in names]
-    return [*(member_job(m, store.uri, plan.study, plan.run, images) for m in todo),
-            launch_job(store.uri, plan.study, plan.run, images)]
+    images = images_of(run.study)
+    asked = run.store.uri, run.study, run.plan.run
+    if run.study.search is not None:
+        arms = [] if only_job else experiments(*asked, images, sampler)
+        return [*arms, launch_job(*asked, images, sampler)]
+    states = {} if only_job else run.states()
+    todo = [member for member, state in states.items() if state != "done"]
+    return [*(member_job(member, *asked, images) for member in todo), launch_job(*asked, images)]
 
 
 @app.command()
@@ -127,8 +126,8 @@ def submit(
     """
     from consort_pipelines import client
 
-    plan = _plan(open_store_at(store), study)
-    print(client.submit(_host(host), f"{plan.study.name}/{plan.run}", store, experiment or plan.study.name, namespace))
+    run = _planned(open_store_at(store), study)
+    print(client.submit(_host(host), run.ref, store, experiment or run.study.name, namespace))
 
 
 @app.command()
@@ -147,22 +146,22 @@ def schedule(
     from consort.kube.step_jobs import cron_job
     from consort.kube.yaml import to_yaml
 
-    opened = open_store_at(store)
-    plan = _plan(opened, study)
+    run = _planned(open_store_at(store), study)
     if kubectl:
-        sys.stdout.write("".join(to_yaml([cron_job(opened.uri, plan.study, plan.run, images_of(plan.study), cron)])))
+        job = cron_job(run.store.uri, run.study, run.plan.run, images_of(run.study), cron)
+        sys.stdout.write("".join(to_yaml([job])))
         return
     from consort_pipelines import client
 
-    print(client.schedule(_host(host), f"{plan.study.name}/{plan.run}", store, plan.study.name, cron, namespace))
+    print(client.schedule(_host(host), run.ref, store, run.study.name, cron, namespace))
 
 
-def _plan(store: "Store", study: Path) -> "Plan":
+def _planned(store: "Store", study: Path) -> "Run":
     from rich.console import Console
 
     from consort.cli.planning import planned_study
 
-    return planned_study(store, study, Console(stderr=True)).plan
+    return planned_study(store, study, Console(stderr=True)).run
 
 
 def _host(host: str | None) -> str:

@@ -10,7 +10,7 @@ from consort.cli.app import cache_folder
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from consort.run.plan import Plan
+    from consort.run.run import Run
     from consort.store import Store
     from consort.study.file import Study
 
@@ -22,32 +22,36 @@ NAMED_DATA = ("digits", "cifar10", "cifar100")
 class Planned:
     """What a command works on."""
 
-    plan: "Plan"
+    run: "Run"
     level: int = 0
     """How often the study has grown."""
 
 
 def planned_study(store: "Store", study: Path, console: "Console", data: str | None = None,
-                  grow: bool = False) -> Planned:
+                  grow: bool = False, sampler: str | None = None) -> Planned:
     """Plan a study file, or open the plan of NAME/RUN; a file that exists goes before a run of its name.
 
-    data: another source than the file's. grow: add the seeds that the study's `grow` asks for, saying which.
+    data, sampler: others than the file's. grow: add the seeds that the study's `grow` asks for, saying which.
     """
-    from consort.run.grow import grown
-    from consort.run.plan import open_plan, plan
+    from consort.run.grow import plan_growth
+    from consort.run.plan import plan
+    from consort.run.run import Run, open_run
 
     if is_ref(study):
-        _refuse_data(study, data)
-        base = open_plan(store, study.as_posix(), cache_folder())
+        _refuse_change(study, data, sampler)
+        base = open_run(store, study.as_posix(), cache_folder())
     else:
         loaded, text = read_study(study, data)
+        if sampler is not None and loaded.search is not None:
+            loaded = loaded.with_sampler(sampler)
         with preparation(console) as shown:
-            base = plan(store, loaded, study.parent, cache_folder(), shown, text)
+            planned = plan(store, loaded, study.parent, cache_folder(), shown, text)
+        base = Run(planned, store, cache_folder())
     if not grow:
         return Planned(base)
-    growth = grown(store, base)
+    growth = plan_growth(base)
     console.print(growth.words, highlight=False, soft_wrap=True)
-    return Planned(growth.plan, growth.level)
+    return Planned(growth.run, growth.level)
 
 
 def is_ref(study: Path) -> bool:
@@ -74,9 +78,11 @@ def preparation(console: "Console") -> Any:
     return Bar(console, "preparing the data")
 
 
-def _refuse_data(study: Path, data: str | None) -> None:
+def _refuse_change(study: Path, data: str | None, sampler: str | None) -> None:
     from consort.errors import InputError
 
+    if sampler is not None:
+        raise InputError(f"--sampler is for study files: the run {study} has its sampler already.")
     if data is not None:
         raise InputError(f"--data is for study files: the run {study} has its data already. Give the study file, or "
                          "leave --data out.")

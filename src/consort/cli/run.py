@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,14 +17,13 @@ from consort.cli.app import (
     StoreOption,
     StudyArgument,
     app,
-    cache_folder,
     open_store_at,
 )
-from consort.cli.connecting import ContextOption, NamespaceOption, cluster_run, connect_for
+from consort.cli.connecting import ContextOption, NamespaceOption, chosen_target
 
 if TYPE_CHECKING:
-    from consort.run.plan import Plan
-    from consort.store import Store
+    from consort.run.run import Run
+    from consort.run.target import Target
     from consort.study.search import Search
 
 
@@ -54,39 +52,34 @@ def run(
 
     from consort.cli.planning import planned_study
     from consort.errors import IncompleteRun, InputError, unknown_name
-    from consort.local.target import STAGES, LocalRun
+    from consort.run.stages import STAGES, execute
 
-    for kind, name, known in (("stage", only, STAGES), ("target", target, ("local", "cluster"))):
-        if name is not None and name not in known:
-            raise unknown_name(kind, name, known)
-    console = Console()
-    opened = open_store_at(store)
+    if only is not None and only not in STAGES:
+        raise unknown_name("stage", only, STAGES)
+    console, opened = Console(), open_store_at(store)
     asked = _noted_signal()
+    chosen = chosen_target(target, opened, console, namespace, context, workers)
     try:
-        if target == "cluster":
-            api = connect_for(opened, namespace, context)
-        plan = planned_study(opened, study, console, data, grow).plan
-        if not plan.specs:
-            raise InputError(f"the study {plan.study.name} names no architectures, only a [search]: `consort search "
+        planned = planned_study(opened, study, console, data, grow).run
+        if not planned.ids:
+            raise InputError(f"the study {planned.study.name} names no architectures, only a [search]: `consort search "
                              f"{study}` looks for them and compares what it finds.")
-        chosen = cluster_run(api, opened, plan, console, workers) if target == "cluster" else LocalRun(
-            opened, plan, cache_folder(), console, "consort " + " ".join(sys.argv[1:]), workers)
-        summary, missing = chosen.execute(only)
+        summary, missing = execute(planned, chosen, only)
     except KeyboardInterrupt:
         console.print(f"\nleft; the jobs go on. `consort attach {study}` follows them, the same command goes on, "
-                      f"`consort cancel {study}` ends them." if target == "cluster" else
+                      f"`consort cancel {study}` ends them." if chosen.remote else
                       "\nstopped; members in training saved their state. The same command goes on from there.",
                       soft_wrap=True, highlight=False)
-        raise typer.Exit(143 if asked and target == "cluster" else 130) from None
+        raise typer.Exit(143 if asked and chosen.remote else 130) from None
     if summary:
         from consort.report import copy_report
         from consort.screen.answer import print_answer
 
         print_answer(console, summary, opened)
-        if (folder := output_folder(output, target, plan)) is not None:
-            print(f"copied to {copy_report(opened, plan.study.name, plan.run, folder)}")
+        if (folder := output_folder(output, chosen, planned)) is not None:
+            print(f"copied to {copy_report(opened, planned.study.name, planned.plan.run, folder)}")
     if missing:
-        raise IncompleteRun(f"{len(missing)} of {len(plan.specs)} members are missing; what finished is kept:\n"
+        raise IncompleteRun(f"{len(missing)} of {len(planned.ids)} members are missing; what finished is kept:\n"
                             + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
 
 
@@ -99,18 +92,17 @@ def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOpt
     from consort.cli.planning import planned_study
     from consort.documents import canonical_json
 
-    opened = open_store_at(store)
-    planned = planned_study(opened, study, Console(stderr=True), data, grow)
-    states = member_states(opened, planned.plan)
+    planned = planned_study(open_store_at(store), study, Console(stderr=True), data, grow)
+    run, states = planned.run, planned.run.states()
     if json:
-        print(canonical_json({"study": planned.plan.study.name, "run": planned.plan.run, "ref": planned.plan.ref,
-                              "level": planned.level, "data": planned.plan.data.fingerprint,
+        print(canonical_json({"study": run.study.name, "run": run.plan.run, "ref": run.ref,
+                              "level": planned.level, "data": run.plan.data.fingerprint,
                               "members": [{"id": m, "state": state} for m, state in states.items()]}))
         return
     for member, state in states.items():
         print(f"{member:50} {state}")
-    if planned.plan.study.search is not None:
-        _print_search(planned.plan.study.search)
+    if run.study.search is not None:
+        _print_search(run.study.search)
 
 
 def _print_search(search: "Search") -> None:
@@ -120,21 +112,12 @@ def _print_search(search: "Search") -> None:
         print(f"  {kind:8} {search.trials:,} of {search.space(kind).size:,} candidates")
 
 
-def output_folder(output: Path | None, target: str, plan: "Plan") -> Path | None:
+def output_folder(output: Path | None, target: "Target", run: "Run") -> Path | None:
     """Where a report is copied to: from a cluster to where the user is, unless that is a pod."""
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
-    if output is None and (target == "local" or in_pod):
+    if output is None and (not target.remote or in_pod):
         return None
-    return output or Path("consort-report") / f"{plan.study.name}-{plan.run}"
-
-
-def member_states(store: "Store", plan: "Plan") -> dict[str, str]:
-    """Member -> done, failed, to import or to train."""
-    from consort import members
-
-    present = members.files(store, [spec.id for spec in plan.specs])
-    return {member: "done" if "member.json" in names else "failed" if "failed.json" in names
-            else "to import" if member in plan.weights else "to train" for member, names in present.items()}
+    return output or Path("consort-report") / f"{run.study.name}-{run.plan.run}"
 
 
 @app.command()

@@ -1,33 +1,36 @@
-"""consort search and trial: looking for architectures."""
+"""consort search, winners and trial: looking for architectures."""
 
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from consort.cli.app import (
     DEFAULT_STORE,
     DataOption,
+    JsonOption,
     OutputOption,
     StoreOption,
     StudyArgument,
     app,
-    cache_folder,
     open_store_at,
 )
-from consort.cli.connecting import ContextOption, NamespaceOption
+from consort.cli.connecting import ContextOption, NamespaceOption, chosen_target
 from consort.cli.steps import ImagesOption, LogOption, json_report, text_report
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from consort.run.plan import Plan
+    from consort.run.run import Run
+    from consort.run.target import Target
     from consort.search.trials import Candidate
     from consort.store import Store
 
-STAGES = ("search", "final", "report")
 OF_KATIB = "katib-"
 
 
@@ -56,74 +59,98 @@ def search(
     """
     from rich.console import Console
 
-    from consort.errors import unknown_name
-    from consort.local.search_stages import run_search
+    from consort.errors import IncompleteRun, unknown_name
+    from consort.search.stages import STAGES, execute_search
 
-    for kind, name, known in (("stage", only, STAGES), ("target", target, ("local", "cluster"))):
-        if name is not None and name not in known:
-            raise unknown_name(kind, name, known)
+    if only is not None and only not in STAGES:
+        raise unknown_name("stage", only, STAGES)
     console, opened = Console(), open_store_at(store)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are the trials'; gp's small matrices need no more
     signal.signal(signal.SIGTERM, _raise_interrupt)
+    of_katib = sampler if (sampler or "").startswith(OF_KATIB) else None
+    chosen = chosen_target(target, opened, console, namespace, context, workers, of_katib)
     try:
-        if target == "cluster":
-            from consort.cli.search_on_cluster import search_on_cluster
-
-            of_katib = sampler if (sampler or "").startswith(OF_KATIB) else None
-            plan = _planned(opened, study, console, data, None if of_katib else sampler)
-            missing = search_on_cluster(opened, plan, console, namespace, context, workers, only, of_katib)
-        else:
-            plan = _planned(opened, study, console, data, sampler)
-            missing = run_search(opened, plan, console, cache_folder(), "consort " + " ".join(sys.argv[1:]), workers,
-                                 only)
+        run = _planned(opened, study, console, data, None if of_katib else sampler)
+        missing = execute_search(run, chosen, only)
     except KeyboardInterrupt:
         console.print(f"\nleft; Katib and the jobs go on. The same command follows them, `consort cancel {study}` ends "
-                      "them." if target == "cluster" else
+                      "them." if chosen.remote else
                       "\nstopped; trials in training saved their state. The same command goes on from there.",
                       soft_wrap=True, highlight=False)
         raise typer.Exit(130) from None
-    _tell(opened, plan, console, output, target)
+    _tell(run, console, output, chosen)
     if missing:
-        from consort.errors import IncompleteRun
-
         raise IncompleteRun(f"{len(missing)} members of the winners are missing; what finished is kept:\n"
                             + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
 
 
-def _tell(store: "Store", plan: "Plan", console: Any, output: Path | None, target: str) -> None:
+def _tell(run: "Run", console: "Console", output: Path | None, target: "Target") -> None:
     """The answer, the winners and where the report is; the report is copied to where the user is."""
     from consort.cli.run import output_folder
     from consort.report import copy_search_report
     from consort.screen.answer import print_search_answer
     from consort.search.results import read_results
 
-    results = read_results(store, plan)
+    results = read_results(run)
     if results is None:
         return
-    print_search_answer(console, results, store)
-    if (folder := output_folder(output, target, plan)) is not None:
-        print(f"copied to {copy_search_report(store, plan.study.name, plan.run, folder)}")
+    print_search_answer(console, results, run.store)
+    if (folder := output_folder(output, target, run)) is not None:
+        print(f"copied to {copy_search_report(run.store, run.study.name, run.plan.run, folder)}")
 
 
-def _planned(store: "Store", study: Path, console: Any, data: str | None, sampler: str | None) -> "Plan":
-    from consort.cli.planning import is_ref, planned_study, preparation, read_study
-    from consort.errors import InputError
-    from consort.run.plan import plan
+def _planned(store: "Store", study: Path, console: "Console", data: str | None, sampler: str | None) -> "Run":
+    """The run of a study that has a [search], with this sampler in place of its own."""
+    from consort.cli.planning import planned_study
     from consort.search.trials import search_of
 
-    if sampler is None:
-        planned = planned_study(store, study, console, data).plan
-        search_of(planned)
-        return planned
-    if is_ref(study):
-        raise InputError(f"--sampler is for study files: the run {study} has its sampler already.")
-    loaded, text = read_study(study, data)
-    if loaded.search is not None:
-        loaded = loaded.with_sampler(sampler)
-    with preparation(console) as shown:
-        planned = plan(store, loaded, study.parent, cache_folder(), shown, text)
-    search_of(planned)
-    return planned
+    run = planned_study(store, study, console, data, sampler=sampler).run
+    search_of(run.plan)
+    return run
+
+
+@app.command()
+def winners(
+    study: StudyArgument,
+    store: StoreOption = DEFAULT_STORE,
+    sampler: Annotated[str | None, typer.Option(
+        "--sampler", help="Where one of Katib's own searched: katib-<algorithm>.", show_default=False)] = None,
+    json: JsonOption = False,
+) -> None:
+    """What the search of a STUDY found, and the study that trains it again: its run and its members.
+
+    With --json also what that study showed, once it has.
+
+    Plans that study where it is not planned yet: `consort run NAME/RUN` trains and compares its members.
+    """
+    from rich.console import Console
+
+    from consort.documents import canonical_json
+    from consort.search.arms import arms_of
+    from consort.search.ended import open_ended
+    from consort.search.results import read_results
+    from consort.search.trials import search_of
+    from consort.search.winners import plan_final
+    from consort.search.winners import winners as best_trials
+
+    run = _planned(open_store_at(store), study, Console(stderr=True), None, None)
+    there, tried = open_ended(run, arms_of(search_of(run.plan), sampler))
+    won = best_trials(there, tried)
+    final = plan_final(run, won)
+    states = final.states()
+    if json:
+        print(canonical_json({
+            "study": final.study.name, "run": final.plan.run, "ref": final.ref,
+            "winners": [{"kind": kind, "networks": r.networks, "trial": r.id, "reward": r.reward,
+                         "accuracy": r.accuracy, "latency_ms": r.latency_ms} for kind, r in won.items()],
+            "members": [{"id": m, "state": state} for m, state in states.items()],
+            "final": (read_results(there) or {}).get("final")}))
+        return
+    for kind, record in won.items():
+        print(f"{kind:8} {' + '.join(record.networks)}  reward {record.reward:.4f}  {record.latency_ms:.3g} ms")
+    print(f"trained again as {final.ref}:")
+    for member, state in states.items():
+        print(f"  {member:48} {state}")
 
 
 @app.command()
@@ -162,9 +189,9 @@ def trial(
         raise unknown_name("kind of --log", log, reporters)
     try:
         opened = open_store_at(store)
-        plan = _planned_trial(opened, study, images)
-        tried = _candidate(plan, networks, choices, kind)
-        _run(opened, plan, tried, checkpoint_seconds, checkpoint_steps, loader_workers, reporters[log], metrics)
+        run = _planned_trial(opened, study, images)
+        tried = _candidate(run.plan, networks, choices, kind)
+        _try(run, tried, checkpoint_seconds, checkpoint_steps, loader_workers, reporters[log], metrics)
     except ConsortError as e:
         if log == "json":
             print(event_line("error", kind=type(e).__name__, text=str(e), exit_code=e.exit_code), flush=True)
@@ -172,15 +199,17 @@ def trial(
         raise
 
 
-def _planned_trial(store: "Store", study: Path, images: Path | None) -> "Plan":
-    import dataclasses
+def _planned_trial(store: "Store", study: Path, images: Path | None) -> "Run":
+    from dataclasses import replace
 
     from rich.console import Console
 
     from consort.cli.planning import planned_study
 
-    plan = planned_study(store, study, Console(stderr=True)).plan
-    return plan if images is None else dataclasses.replace(plan, data=dataclasses.replace(plan.data, root=images))
+    run = planned_study(store, study, Console(stderr=True)).run
+    if images is None:
+        return run
+    return replace(run, plan=replace(run.plan, data=replace(run.plan.data, root=images)))
 
 
 def _candidate(plan: "Plan", networks: str | None, choices: str | None, kind: str | None) -> "Candidate":
@@ -199,7 +228,7 @@ def _candidate(plan: "Plan", networks: str | None, choices: str | None, kind: st
     return trials.candidate(plan, chosen, search.space(chosen).decode(search.space(chosen).encoding_of(assignments)))
 
 
-def _run(store: "Store", plan: "Plan", tried: "Candidate", seconds: float, steps: int | None, workers: int,
+def _try(run: "Run", tried: "Candidate", seconds: float, steps: int | None, workers: int,
          report: Callable[..., None], metrics: Path | None) -> None:
     import torch
 
@@ -213,7 +242,7 @@ def _run(store: "Store", plan: "Plan", tried: "Candidate", seconds: float, steps
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
     signal.signal(signal.SIGINT, lambda number, frame: stopped.append(number))
     settings = Settings(seconds, steps, workers, stop=lambda: bool(stopped))
-    record = run_trial(store, plan, tried, settings, report)
+    record = run_trial(run, tried, settings, report)
     if record.state == trials.FAILED:
         raise MemberFailed(f"trial {record.id} failed: {record.reason}")
     report("trial", trial=record.id, state=record.state, **trials.metrics(record))

@@ -21,8 +21,8 @@ from consort.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from consort.local.target import LocalRun
     from consort.members.records import MemberRecord
+    from consort.run.run import Run
     from consort.store import Store
     from consort.train.process import Process
 
@@ -142,8 +142,9 @@ def predict(
     With a STUDY: those of all its finished members, on its further test sets too, and the latencies that are not known
     of this machine. Quick where nothing is missing.
     """
-    from consort.cli.predicting import predict_members, predict_study
+    from consort import members
     from consort.errors import InputError
+    from consort.run.answer import Predicting, further_test_sets, measure_latencies, predicted
 
     if study is None and not member:
         raise InputError("name what predicts: a STUDY (a file or NAME/RUN) for all its members, or --member.")
@@ -151,11 +152,30 @@ def predict(
     if bad:
         raise InputError(f"--also is NAME=FINGERPRINT, got {bad[0]!r}.")
     opened, further = open_store_at(store), dict(a.split("=", 1) for a in also)
-    report = _reporter(log)
-    if study is None:
-        predict_members(opened, member, further, recompute, loader_workers, images, report)
+    report, run = _reporter(log), None if study is None else _planned(study, store, data)
+    if run is None:
+        records = [_finished(opened, members.find(opened, name)) for name in member]
     else:
-        predict_study(opened, study, data, member, further, recompute, not no_latency, loader_workers, images, report)
+        named = [members.read_record(opened, members.find(opened, name)) for name in member]
+        records = [record for record in named if record is not None] if named else run.records()
+        further = further_test_sets(run) | further
+    how = Predicting(cache_folder(), recompute, loader_workers, images)
+    for one in predicted(opened, records, further, how, report, run.ref if run else "--member ..."):
+        verdict = "identical" if one.identical else f"largest difference {one.largest_difference:.3g}"
+        print(f"{one.member}  {one.test_set}: {verdict}, accuracy {one.stored_accuracy:.4f} stored, "
+              f"{one.recomputed_accuracy:.4f} recomputed", flush=True)
+    if run is not None and not no_latency:
+        measure_latencies(run, records, report)
+
+
+def _finished(store: "Store", member: str) -> "MemberRecord":
+    from consort import members
+    from consort.errors import InputError
+
+    record = members.read_record(store, member)
+    if record is None:
+        raise InputError(f"member {member} is not finished: there are no weights to predict with.")
+    return record
 
 
 @app.command()
@@ -165,14 +185,15 @@ def evaluate(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: Dat
     from rich.console import Console
 
     from consort.documents import canonical_json
+    from consort.run.answer import evaluate as evaluate_run
     from consort.screen.answer import print_answer
 
-    target = _target(study, store, data)
-    summary = target.evaluate()
+    run = _planned(study, store, data)
+    summary = evaluate_run(run, "consort " + " ".join(sys.argv[1:]))
     if json:
         print(canonical_json(summary))
     else:
-        print_answer(Console(), summary, target.store)
+        print_answer(Console(), summary, run.store)
 
 
 @app.command()
@@ -186,23 +207,20 @@ def report(
     """Write the report of a STUDY that was evaluated."""
     from consort.report import copy_report, write_report
 
-    target = _target(study, store, data)
-    of_run = target.plan.study.name, target.plan.run
-    for key in write_report(target.store, *of_run):
-        print(f"{target.store.uri}/{key}")
+    run = _planned(study, store, data)
+    asked = run.store, run.study.name, run.plan.run
+    for key in write_report(*asked):
+        print(f"{run.store.uri}/{key}")
     if output is not None:
-        print(f"copied to {copy_report(target.store, *of_run, output)}")
+        print(f"copied to {copy_report(*asked, output)}")
 
 
-def _target(study: Path, store: str, data: str | None) -> "LocalRun":
+def _planned(study: Path, store: str, data: str | None) -> "Run":
     from rich.console import Console
 
     from consort.cli.planning import planned_study
-    from consort.local.target import LocalRun
 
-    opened, console = open_store_at(store), Console(stderr=True)
-    plan = planned_study(opened, study, console, data).plan
-    return LocalRun(opened, plan, cache_folder(), console, "consort " + " ".join(sys.argv[1:]))
+    return planned_study(open_store_at(store), study, Console(stderr=True), data).run
 
 
 def _reporter(log: str) -> Callable[..., None]:

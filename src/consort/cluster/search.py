@@ -16,24 +16,22 @@ from consort.cluster.explain import failure_reason
 from consort.cluster.follow import Happening, feed
 from consort.cluster.jobs import run_job
 from consort.cluster.owner import share
-from consort.documents import canonical_json
 from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, InputError
 from consort.kube import names
-from consort.kube.experiment import arms, experiment
+from consort.kube.experiment import experiment
 from consort.kube.images import Images
 from consort.kube.katib_status import KatibTrial, experiment_status, katib_trial, suggestion_failure
 from consort.kube.pytorch_job import CONTAINER
 from consort.kube.status import job_status, pod_status
 from consort.kube.step_jobs import latency_table_job
-from consort.run.plan import Plan
+from consort.run.run import Run
 from consort.screen.search import SearchProgress
 from consort.search import trials
-from consort.search.arms import Arm, Proposal, stored
+from consort.search.arms import Arm, Proposal, add_proposal, arms_of, stored
 from consort.search.ended import trial_record
 from consort.search.latencies import NetworkLatencies
 from consort.search.records import TrialRecord
-from consort.store import Store, keys
-from consort.study.search import CONTROL, Search
+from consort.study.search import Search
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
@@ -57,8 +55,7 @@ class ClusterSearch:
     """
 
     api: "KubernetesApi"
-    store: Store
-    plan: Plan
+    run: Run
     images: Images
     console: Console
     owner: Mapping[str, Any] | None = None
@@ -71,17 +68,17 @@ class ClusterSearch:
 
     @cached_property
     def search(self) -> Search:
-        return trials.search_of(self.plan)
+        return trials.search_of(self.run.plan)
 
-    def run(self) -> None:
+    def try_all(self) -> None:
         """All trials of all arms. Raises IncompleteRun where an Experiment fails."""
-        self.hardware_id = self.plan.study.latency.hardware
+        self.hardware_id = self.run.study.latency.hardware
         self.arms = self.all_arms()
-        wanted = [experiment(self.store.uri, self.plan.study, self.plan.run, arm.kind, arm.sampler, self.images,
+        wanted = [experiment(self.run.store.uri, self.run.study, self.run.plan.run, arm.kind, arm.sampler, self.images,
                              self.owner) for arm in self.arms]  # all, before anything is created
         if self.search.objective.source == "table" and self.hardware_id is None:
             self.console.print("measuring the blocks of the space in the cluster", highlight=False)
-            job = latency_table_job(self.store.uri, self.plan.study, self.plan.run, self.images)
+            job = latency_table_job(self.run.store.uri, self.run.study, self.run.plan.run, self.images)
             run_job(self.api, job, self.owner,
                     lambda text: self.console.print(f"waiting: {text}", style="yellow", highlight=False))
         with SearchProgress(self.console, self.arms, self.search, self.ended) as progress:
@@ -91,13 +88,12 @@ class ClusterSearch:
 
     def all_arms(self) -> list[Arm]:
         """Every arm, without what it has tried."""
-        return [Arm(kind, name, name == CONTROL and name != (self.sampler or self.search.sampler))
-                for kind, name in arms(self.plan.study, self.sampler)]
+        return arms_of(self.search, self.sampler)
 
     def _known(self, arm: Arm, manifest: dict) -> bool:
         """Whether the store has all trials of an arm whose Experiment is gone."""
-        found = stored(self.store, self.plan, arm.name)
-        records = [trials.read(self.store, proposal.trial) for proposal, _ in found]
+        found = stored(self.run, arm.name)
+        records = [trials.read(self.run.store, proposal.trial) for proposal, _ in found]
         whole = len(found) >= self.search.trials and None not in records
         if not whole or self.api.get("Experiment", manifest["metadata"]["name"]) is not None:
             return False
@@ -150,7 +146,7 @@ class _ArmFollowed:
 
     @property
     def _quiet_seconds(self) -> float:
-        cluster = self.of.plan.study.cluster
+        cluster = self.of.run.study.cluster
         return QUEUED_SECONDS if cluster.queue else cluster.deadline_seconds + GRACE_SECONDS
 
     def _create_or_adopt(self, manifest: dict) -> dict:
@@ -176,7 +172,7 @@ class _ArmFollowed:
         if there["metadata"].get("labels", {}).get(names.SPEC_HASH_LABEL) != wanted["metadata"]["labels"][
                 names.SPEC_HASH_LABEL]:
             raise InputError(f"the Experiment {name} in namespace {api.namespace} was made with other images, store or "
-                             f"[cluster] settings. `consort cancel {self.of.plan.ref}` ends it; what its trials found "
+                             f"[cluster] settings. `consort cancel {self.of.run.ref}` ends it; what its trials found "
                              "stays, and the same search goes on from there.")
         changed = {key: wanted["spec"][key] for key in names.EDITABLE if there["spec"].get(key) != wanted["spec"][key]}
         if changed and experiment_status(there).end == "running":
@@ -200,7 +196,7 @@ class _ArmFollowed:
         of, space = self.of, self.of.search.space(self.arm.kind)
         encoding = space.canonical(space.encoding_of(trial.assignments))
         networks = of.search.networks_of(self.arm.kind, encoding)
-        record = trial_record(of.store, of.plan, networks, of.hardware_id)
+        record = trial_record(of.run, networks, of.hardware_id)
         if record is None and of.hardware_id is None:
             return
         of.hardware_id = of.hardware_id or (record.hardware_id if record else None)
@@ -210,10 +206,7 @@ class _ArmFollowed:
         self.noted.add(trial.name)
         self.progress.running.pop(trial.name, None)
         proposal = Proposal(len(self.arm.proposals), encoding, networks, record.id)
-        of.store.write(keys.proposal(of.plan.study.name, of.plan.run, self.arm.name, proposal.number), canonical_json(
-            {"number": proposal.number, "encoding": encoding, "networks": networks, "trial": record.id,
-             "hardware": of.hardware_id, "katib": trial.name}).encode())
-        self.arm.proposals.append(proposal)
+        add_proposal(of.run, self.arm, proposal, of.hardware_id, katib=trial.name)
         of.ended[record.id] = record
         self.progress.ended(record.id)
 
@@ -225,10 +218,11 @@ class _ArmFollowed:
         job = of.api.get("PyTorchJob", trial.name)
         why = failure_reason(of.api, trial.name, CONTAINER, "", job_status(job)) if job else trial.reason
         if trial.end == "succeeded":
-            why = (f"its record is not in {of.store.uri} for hardware {hardware_id}: do trials run on nodes of several "
-                   "kinds? Milliseconds of different machines do not compare; [cluster] node_selector chooses one kind")
-        record = trials.unsuccessful(of.plan, tried, known, trials.FAILED, why or "Katib does not say why")
-        trials.write(of.store, record)
+            why = (f"its record is not in {of.run.store.uri} for hardware {hardware_id}: do trials run on nodes of "
+                   "several kinds? Milliseconds of different machines do not compare; [cluster] node_selector chooses "
+                   "one kind")
+        record = trials.unsuccessful(of.run.plan, tried, known, trials.FAILED, why or "Katib does not say why")
+        trials.write(of.run.store, record)
         return record
 
     def _conclude(self, current: dict) -> None:

@@ -12,7 +12,7 @@ from consort.kube import names, pod, pytorch_job
 from consort.kube.experiment_rules import check_experiment
 from consort.kube.images import Images
 from consort.study.file import Study
-from consort.study.search import CONTROL, Search
+from consort.study.search import Search
 
 API_VERSION = "kubeflow.org/v1beta1"
 OBJECTIVE = "reward"
@@ -84,16 +84,8 @@ def experiment(store_uri: str, study: Study, run: str, kind: str, sampler: str, 
 
 def experiments(store_uri: str, study: Study, run: str, images: Images, sampler: str | None = None) -> list[dict]:
     """The Experiments of all arms of a study; none where it has no search. sampler: another than the study's."""
-    return [experiment(store_uri, study, run, kind, name, images) for kind, name in arms(study, sampler)]
-
-
-def arms(study: Study, sampler: str | None = None) -> list[tuple[str, str]]:
-    """(kind, sampler) of every arm: for each kind the sampler, and the random control where that is another one."""
-    if study.search is None:
-        return []
-    chosen = sampler or study.search.sampler
-    controls = [CONTROL] if study.search.control and chosen != CONTROL else []
-    return [(kind, name) for kind in study.search.kinds for name in (chosen, *controls)]
+    arms = study.search.arms(sampler) if study.search is not None else []
+    return [experiment(store_uri, study, run, kind, name, images) for kind, name, _ in arms]
 
 
 def trial_job(store_uri: str, study: Study, run: str, kind: str, images: Images) -> dict[str, Any]:

@@ -8,22 +8,20 @@ from rich.console import Console
 
 from consort.errors import IncompleteRun
 from consort.local.scheduler import Job, Scheduler, places, trial_command
-from consort.run.plan import Plan
+from consort.run.run import Run
 from consort.screen.search import SearchProgress
 from consort.search import arms, trials
 from consort.search.arms import Arm, Proposal
-from consort.search.latencies import check_target, hardware_of, latencies
+from consort.search.latencies import hardware_of, measure_against_target, measure_latencies
 from consort.search.records import TrialRecord
-from consort.store import Store
 from consort.study.search import Search
 
 
 @dataclass
 class LocalSearch:
-    """The trials of a planned search, on this machine."""
+    """The trials of a search, on this machine."""
 
-    store: Store
-    plan: Plan
+    run: Run
     console: Console
     workers: int | None = None
     arms: list[Arm] = field(default_factory=list)
@@ -34,24 +32,28 @@ class LocalSearch:
 
     @cached_property
     def search(self) -> Search:
-        return trials.search_of(self.plan)
+        return trials.search_of(self.run.plan)
 
     @cached_property
     def hardware_id(self) -> str:
-        return hardware_of(self.plan.study)
+        return hardware_of(self.run.study)
 
-    def run(self) -> None:
+    def try_all(self) -> None:
         """All trials of all arms. Raises IncompleteRun when `max_failures` of them failed, and KeyboardInterrupt where
         it was interrupted: the trials in training have saved their state then, and the next run goes on."""
-        check_target(self.store, self.plan)
-        self.arms = arms.opened(self.store, self.plan, self.hardware_id)
+        measure_against_target(self.run)
+        self.arms = arms.open_arms(self.run, self.all_arms(), self.hardware_id)
         for proposal in (p for arm in self.arms for p in arm.proposals):
             self._note(proposal.trial)
-        slots = places(self.workers or self.search.parallel, self.plan.study.run)
+        slots = places(self.workers or self.search.parallel, self.run.study.run)
         with SearchProgress(self.console, self.arms, self.search, self.ended) as progress:
             self.progress = progress
             Scheduler(slots, self._listen, self._note).run((), self._more)
         self._refuse_failures()
+
+    def all_arms(self) -> list[Arm]:
+        """Every arm, without what it has tried."""
+        return arms.arms_of(self.search)
 
     def _more(self, free: int) -> Sequence[Job]:
         """Up to `free` further trials that are not in the store: interrupted ones first, then new ones."""
@@ -68,9 +70,9 @@ class LocalSearch:
                 continue  # another arm's trial, and in training
             self.started[proposal.trial] = proposal
             # Latencies that are measured are measured here: one at a time, and before the trial's own training.
-            latencies(self.store, self.plan, proposal.networks)
-            jobs.append(Job(proposal.trial, trial_command(self.plan.ref, arm.kind, proposal.networks, self.store.uri,
-                                                          self.plan.study.run)))
+            measure_latencies(self.run, proposal.networks)
+            jobs.append(Job(proposal.trial, trial_command(self.run.ref, arm.kind, proposal.networks, self.run.store.uri,
+                                                          self.run.study.run)))
         return jobs
 
     def _next(self) -> tuple[Arm, Proposal] | None:
@@ -79,7 +81,7 @@ class LocalSearch:
                 if proposal.trial not in self.ended and proposal.trial not in self.started:
                     return arm, proposal
         arm = min(self.arms, key=lambda arm: len(arm.proposals))  # in turn, so that arms can be compared at any time
-        proposed = arms.next_proposal(self.store, self.plan, arm, self.ended, self.hardware_id)
+        proposed = arms.propose_next(self.run, arm, self.ended, self.hardware_id)
         return None if proposed is None else (arm, proposed)
 
     def _listen(self, trial: str, event: str, values: Mapping) -> None:
@@ -92,7 +94,7 @@ class LocalSearch:
 
     def _note(self, trial: str) -> bool:
         """Whether the trial has a record."""
-        if trial not in self.ended and (record := trials.read(self.store, trial)) is not None:
+        if trial not in self.ended and (record := trials.read(self.run.store, trial)) is not None:
             self.ended[trial] = record
         return trial in self.ended
 
@@ -100,8 +102,8 @@ class LocalSearch:
         """The record of a trial whose process ended without one, each time that it was tried."""
         arm, proposal = next((arm, p) for arm in self.arms for p in arm.proposals if p.trial == trial)
         tried = trials.Candidate(arm.kind, proposal.networks)
-        known = latencies(self.store, self.plan, proposal.networks)
-        trials.write(self.store, trials.unsuccessful(self.plan, tried, known, trials.FAILED, reason))
+        known = measure_latencies(self.run, proposal.networks)
+        trials.write(self.run.store, trials.unsuccessful(self.run.plan, tried, known, trials.FAILED, reason))
 
     @property
     def failures(self) -> dict[str, str]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import count, islice
 
 from consort import members
-from consort.run.plan import Plan, replan, run_name
-from consort.store import Store, keys
+from consort.run.plan import run_name
+from consort.run.run import Run
+from consort.store import keys
 from consort.study.file import Architecture, Study
 
 
@@ -20,28 +21,28 @@ class Growth:
     """What a re-run does."""
 
     level: int
-    plan: Plan
+    run: Run
     words: str
-    """The same for people."""
+    """One sentence for people: the level, and what it adds or why nothing is to be trained."""
 
 
-def grown(store: Store, base: Plan) -> Growth:
-    """The first level that has no complete summary, planned; or the last one where growing has come to its end."""
+def plan_growth(base: Run) -> Growth:
+    """Plan the first level that has no complete summary; or the last one where growing has come to its end."""
     if base.study.grow is None:
         return Growth(0, base, "the study has no `grow`: it stays as it is")
-    level, study, summary = 0, base.study, _summary(store, base, base.study)
+    level, study, summary = 0, base.study, _summary(base, base.study)
     while summary is not None:
         following = at_level(base.study, level + 1)
         if following == study:
-            return _at(store, base, level, f"every architecture has its {base.study.grow.max_seeds} seeds or more: "
+            return _at(base, level, f"every architecture has its {base.study.grow.max_seeds} seeds or more: "
                                            "nothing to train")
-        next_summary = _summary(store, base, following)
+        next_summary = _summary(base, following)
         limit, width = base.study.grow.until_width, headline_width(summary)
         if next_summary is None and limit is not None and width is not None and width < limit:
-            return _at(store, base, level, f"the interval is {100 * width:.3g} points wide, narrower than "
+            return _at(base, level, f"the interval is {100 * width:.3g} points wide, narrower than "
                                            f"{100 * limit:.3g}: nothing to train")
         level, study, summary = level + 1, following, next_summary
-    return _at(store, base, level, _added(base.study, level))
+    return _at(base, level, _added(base.study, level))
 
 
 def at_level(study: Study, level: int) -> Study:
@@ -66,24 +67,24 @@ def _with_seeds(architecture: Architecture, more: int) -> Architecture:
     return architecture.model_copy(update={"seeds": (*architecture.seeds, *new)})
 
 
-def _summary(store: Store, base: Plan, study: Study) -> dict | None:
+def _summary(base: Run, study: Study) -> dict | None:
     """The summary of this level, where it is complete: of the planned members it lacks only those that cannot be
     trained."""
-    key = keys.study_file(study.name, run_name(study, [base.data, *base.also.values()]), "summary.json")
-    if not store.exists(key):
+    key = keys.study_file(study.name, run_name(study, [base.plan.data, *base.plan.also.values()]), "summary.json")
+    if not base.store.exists(key):
         return None
-    summary = json.loads(store.read(key))
-    lacking = [m for m in summary["missing"] if members.read_failure(store, m) is None]
+    summary = json.loads(base.store.read(key))
+    lacking = [m for m in summary["missing"] if members.read_failure(base.store, m) is None]
     return summary if not lacking else None
 
 
-def _at(store: Store, base: Plan, level: int, words: str) -> Growth:
+def _at(base: Run, level: int, words: str) -> Growth:
     if level == 0:
         return Growth(level, base, f"level {level}: {words}")
     study = at_level(base.study, level)
     note = ", ".join(f"{len(a.seeds)} of {name}" for name, a in study.architectures.items())
-    planned = replan(store, base, study, f"# grown to level {level}, members: {note}\n{base.study_text}")
-    return Growth(level, planned, f"level {level}: {words}")
+    run = base.replan(study, f"# grown to level {level}, members: {note}\n{base.plan.study_text}")
+    return Growth(level, run, f"level {level}: {words}")
 
 
 def _added(study: Study, level: int) -> str:

@@ -6,19 +6,19 @@ lost in between goes on with the same trials.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from consort import samplers
 from consort.documents import canonical_json
 from consort.errors import InputError, IntegrityError
-from consort.run.plan import Plan
+from consort.run.run import Run
 from consort.samplers import FinishedTrial
 from consort.search import trials
 from consort.search.records import TrialRecord
 from consort.space.choices import Encoding
 from consort.store import Store, keys
-from consort.study.search import CONTROL, Search
+from consort.study.search import Search
 
 
 @dataclass(frozen=True)
@@ -54,40 +54,34 @@ class Arm:
         return sum(p.trial in ended for p in self.proposals)
 
 
-def arms(search: Search) -> list[Arm]:
-    """Of every kind the study's sampler, and the random control where that is another one."""
-    found = []
-    for kind in search.kinds:
-        found.append(Arm(kind, search.sampler, False))
-        if search.control and search.sampler != CONTROL:
-            found.append(Arm(kind, CONTROL, True))
-    return found
+def arms_of(search: Search, sampler: str | None = None) -> list[Arm]:
+    """Every arm, without what it has tried. sampler: another than the study's."""
+    return [Arm(kind, name, control) for kind, name, control in search.arms(sampler)]
 
 
-def opened(store: Store, plan: Plan, hardware_id: str, wanted: Sequence[Arm] | None = None) -> list[Arm]:
-    """The arms of a search with what they have tried so far; by default those that its study names.
+def open_arms(run: Run, arms: Iterable[Arm], hardware_id: str) -> list[Arm]:
+    """These arms of a search, with what they have tried so far.
 
     Raises InputError where they began on other hardware: rewards that saw its latencies do not compare with ours.
     """
-    found = arms(trials.search_of(plan)) if wanted is None else list(wanted)
-    for arm in found:
-        for number, key in enumerate(store.list(keys.proposals(plan.study.name, plan.run, arm.name))):
-            proposal, began_on = _read(store, key)
+    opened = list(arms)
+    for arm in opened:
+        for number, (proposal, began_on) in enumerate(stored(run, arm.name)):
             if proposal.number != number:
-                raise IntegrityError(f"{key} should be the {number}-th trial of {arm.name}: one before it is missing. "
-                                     f"Remove studies/{plan.ref}/arms and search again; what was trained stays.")
+                raise IntegrityError(f"{_key(run, arm.name, proposal.number)} should be the {number}-th trial of "
+                                     f"{arm.name}: one before it is missing. Remove studies/{run.ref}/arms and search "
+                                     "again; what was trained stays.")
             if began_on != hardware_id:
-                raise InputError(f"the search {plan.ref} began on hardware {began_on} and would go on with latencies "
+                raise InputError(f"the search {run.ref} began on hardware {began_on} and would go on with latencies "
                                  f"of {hardware_id}: its rewards would not compare. Go on where it began, or give "
                                  "the study another name; what was trained is taken over.")
             arm.proposals.append(proposal)
-    return found
+    return opened
 
 
-def next_proposal(store: Store, plan: Plan, arm: Arm, ended: Mapping[str, TrialRecord],
-                  hardware_id: str) -> Proposal | None:
-    """What an arm tries next, written to the store; None where it has all its trials."""
-    search = trials.search_of(plan)
+def propose_next(run: Run, arm: Arm, ended: Mapping[str, TrialRecord], hardware_id: str) -> Proposal | None:
+    """Write down what an arm tries next; None where it has all its trials."""
+    search = trials.search_of(run.plan)
     number = len(arm.proposals)
     if number >= search.trials:
         return None
@@ -97,17 +91,27 @@ def next_proposal(store: Store, plan: Plan, arm: Arm, ended: Mapping[str, TrialR
                                  settings={} if arm.control else search.settings,
                                  objective=search.objective)
     networks = search.networks_of(arm.kind, encoding)
-    proposal = Proposal(number, tuple(encoding), networks, trials.trial_id(plan, networks, hardware_id))
-    store.write(keys.proposal(plan.study.name, plan.run, arm.name, number), canonical_json(
-        {"number": number, "encoding": encoding, "networks": networks, "trial": proposal.trial,
-         "hardware": hardware_id}).encode())
-    arm.proposals.append(proposal)
+    proposal = Proposal(number, tuple(encoding), networks, trials.trial_id(run.plan, networks, hardware_id))
+    add_proposal(run, arm, proposal, hardware_id)
     return proposal
 
 
-def stored(store: Store, plan: Plan, arm: str) -> list[tuple[Proposal, str]]:
+def add_proposal(run: Run, arm: Arm, proposal: Proposal, hardware_id: str, **more: str) -> None:
+    """Write down that an arm tries this next. hardware_id: what its reward sees; more: what else is to be kept."""
+    values = {"number": proposal.number, "encoding": proposal.encoding, "networks": proposal.networks,
+              "trial": proposal.trial, "hardware": hardware_id, **more}
+    run.store.write(_key(run, arm.name, proposal.number), canonical_json(values).encode())
+    arm.proposals.append(proposal)
+
+
+def stored(run: Run, arm: str) -> list[tuple[Proposal, str]]:
     """The trials that an arm has tried, in their order, each with the hardware that its reward sees."""
-    return [_read(store, key) for key in store.list(keys.proposals(plan.study.name, plan.run, arm))]
+    folder = keys.proposals(run.study.name, run.plan.run, arm)
+    return [_read(run.store, key) for key in run.store.list(folder)]
+
+
+def _key(run: Run, arm: str, number: int) -> str:
+    return keys.proposal(run.study.name, run.plan.run, arm, number)
 
 
 def _finished(proposal: Proposal, record: TrialRecord) -> FinishedTrial:

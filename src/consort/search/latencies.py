@@ -13,9 +13,9 @@ from consort.costs.records import LatencyRecord, LatencyTable
 from consort.costs.stored import chosen
 from consort.errors import InputError
 from consort.run.plan import Plan
+from consort.run.run import Run
 from consort.space.choices import Space
 from consort.space.networks import SKELETONS
-from consort.store import Store
 from consort.study.file import Study
 from consort.study.search import Search
 
@@ -46,64 +46,68 @@ def network_size(plan: Plan) -> tuple[int, int]:
     return side, side
 
 
-def latencies(store: Store, plan: Plan, networks: Sequence[str]) -> NetworkLatencies:
-    """Of these networks; measures what is not known of this machine yet, which imports torch."""
-    names, source = sorted(set(networks)), _search(plan).objective.source
+def measure_latencies(run: Run, networks: Sequence[str]) -> NetworkLatencies:
+    """Of these networks, from the store; measures what is not known of this machine yet, which imports torch."""
+    names, source = sorted(set(networks)), _search(run.plan).objective.source
     if source == "table":
-        table = search_table(store, plan)
+        table = find_or_measure_table(run)
         return NetworkLatencies({name: blocks.predict(table, name) for name in names}, None, source,
                                 table.hardware_id)
-    records = {name: _measured(store, plan, name) for name in names}
+    records = {name: _find_or_measure(run, name) for name in names}
     return NetworkLatencies({name: record.median_ms for name, record in records.items()},
                             {name: (record.p10_ms, record.p90_ms) for name, record in records.items()}, source,
-                            hardware_of(plan.study))
+                            hardware_of(run.study))
 
 
-def search_table(store: Store, plan: Plan) -> LatencyTable:
+def find_or_measure_table(run: Run) -> LatencyTable:
     """The latency table of the search's space, built where this machine has none yet, which imports torch."""
-    found = known_table(store, plan)
-    if found is not None:
-        return found
-    wanted = hardware_of(plan.study)
+    table = known_table(run)
+    if table is not None:
+        return table
+    wanted = hardware_of(run.study)
     if wanted != hardware.hardware_id(hardware.describe()):
-        raise InputError(f"the store {store.uri} has no latency table of this search space for [latency] hardware = "
-                         f"{wanted}. `consort latency-table STUDY` on that machine makes one.")
-    return measured_table(store, plan)
+        raise InputError(f"the store {run.store.uri} has no latency table of this search space for [latency] "
+                         f"hardware = {wanted}. `consort latency-table STUDY` on that machine makes one.")
+    return measure_table(run)
 
 
-def measured_table(store: Store, plan: Plan, again: bool = False) -> LatencyTable:
-    """The table of this machine, from the store or measured now, which imports torch."""
+def measure_table(run: Run, again: bool = False) -> LatencyTable:
+    """The table of this machine: from the store where it is there and `again` is false, else measured now, which
+    imports torch."""
     from consort.costs.table import build
 
-    settings, space = plan.study.latency, _search(plan).space("single")
-    return build(store, space, network_size(plan), len(plan.data.classes), settings.batch_size, settings.threads,
-                 settings.repeats, again)
+    settings, space = run.study.latency, _search(run.plan).space("single")
+    return build(run.store, space, network_size(run.plan), len(run.plan.data.classes), settings.batch_size,
+                 settings.threads, settings.repeats, again)
 
 
-def known_table(store: Store, plan: Plan) -> LatencyTable | None:
-    """The same where it is there; InputError where there are tables of other hardware only."""
-    settings, space = plan.study.latency, _search(plan).space("single")
-    return blocks.stored_table(store, space, network_size(plan), len(plan.data.classes), settings.batch_size,
-                                      settings.threads, settings.hardware)
+def known_table(run: Run) -> LatencyTable | None:
+    """The latency table of the search's space, where the store has it; InputError where it has tables of other
+    hardware only."""
+    settings, space = run.study.latency, _search(run.plan).space("single")
+    return blocks.stored_table(run.store, space, network_size(run.plan), len(run.plan.data.classes),
+                               settings.batch_size, settings.threads, settings.hardware)
 
 
-def check_target(store: Store, plan: Plan) -> None:
-    """Raises InputError where no candidate of some kind meets the target latency; the message has the fastest one's."""
-    search = _search(plan)
+def measure_against_target(run: Run) -> None:
+    """Measure the fastest network of the space, or its blocks, where that was not done before.
+
+    Raises InputError where it misses the target latency, so that no candidate of some kind can meet it."""
+    search = _search(run.plan)
     target = search.objective.target_latency_ms
     copies = max(search.size(kind) for kind in search.kinds) if search.objective.latency == "serial" else 1
     space, source = search.space("single"), search.objective.source
     if source == "table":
-        name, ms = blocks.fastest(search_table(store, plan), space)
+        name, ms = blocks.fastest(find_or_measure_table(run), space)
     else:
         name = _smallest(space)
-        ms = _measured(store, plan, name).median_ms
+        ms = _find_or_measure(run, name).median_ms
     if ms * copies > target:
         of_all = f" for {copies} members one after another" if copies > 1 else ""
         raise InputError(f"[search] objective.target_latency_ms is {target:g}, which no candidate of the space meets: "
                          f"the {'fastest' if source == 'table' else 'smallest'} network, {name}, takes "
-                         f"{ms * copies:.3g} ms{of_all} (batch {plan.study.latency.batch_size}, "
-                         f"{plan.study.latency.threads} thread(s), hardware {hardware_of(plan.study)}). Raise the "
+                         f"{ms * copies:.3g} ms{of_all} (batch {run.study.latency.batch_size}, "
+                         f"{run.study.latency.threads} thread(s), hardware {hardware_of(run.study)}). Raise the "
                          "target or put smaller choices into [search.space].")
 
 
@@ -118,17 +122,17 @@ def _smallest(space: Space) -> str:
     return space.decode(indices)[0]
 
 
-def _measured(store: Store, plan: Plan, name: str) -> LatencyRecord:
-    settings, size, classes = plan.study.latency, network_size(plan), len(plan.data.classes)
-    known = chosen(store, {name: f"{size[0]}x{size[1]}"}, classes, settings).get(name)
-    if known is not None and known.hardware_id == hardware_of(plan.study):
+def _find_or_measure(run: Run, name: str) -> LatencyRecord:
+    settings, size, classes = run.study.latency, network_size(run.plan), len(run.plan.data.classes)
+    known = chosen(run.store, {name: f"{size[0]}x{size[1]}"}, classes, settings).get(name)
+    if known is not None and known.hardware_id == hardware_of(run.study):
         return known
     if settings.hardware is not None:
-        raise InputError(f"the store {store.uri} has no latency of {name} for [latency] hardware = "
+        raise InputError(f"the store {run.store.uri} has no latency of {name} for [latency] hardware = "
                          f"{settings.hardware}, and this machine is {hardware.hardware_id(hardware.describe())}.")
     from consort.costs.latency import measured
 
-    return measured(store, name, size, classes, settings.batch_size, settings.threads, settings.repeats)
+    return measured(run.store, name, size, classes, settings.batch_size, settings.threads, settings.repeats)
 
 
 def _search(plan: Plan) -> Search:

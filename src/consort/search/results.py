@@ -5,40 +5,39 @@ import json
 from collections.abc import Sequence
 
 from consort.errors import MissingKey
-from consort.run.plan import Plan
+from consort.run.run import Run
 from consort.search.arms import Arm
 from consort.search.latencies import hardware_of, known_table, network_size
 from consort.search.records import TrialRecord
 from consort.search.trials import read, search_of
-from consort.store import Store, keys
+from consort.store import Store
 
 
-def write_results(store: Store, plan: Plan, arms: Sequence[Arm], final: dict | None) -> dict:
+def write_results(run: Run, arms: Sequence[Arm], final: dict | None) -> dict:
     """Write study.toml and search.json, and return the latter.
 
     final: what the winners' study showed, or None before it.
     """
-    search = search_of(plan)
-    table = known_table(store, plan) if search.objective.source == "table" else None
+    plan, search = run.plan, search_of(run.plan)
+    table = known_table(run) if search.objective.source == "table" else None
     height, width = network_size(plan)
     results = {
         "study": plan.study.name, "run": plan.run, "question": plan.study.question,
         "objective": search.objective.model_dump(mode="json"), "members": search.members,
         "hardware_id": hardware_of(plan.study), "input": f"{height}x{width}",
         "val_images": len(plan.data.labels("val")), "confidence": plan.study.evaluate.confidence,
-        "arms": [_arm(store, arm) for arm in arms],
+        "arms": [_arm(run.store, arm) for arm in arms],
         "latency_table": table and {"hardware_id": table.hardware_id, "error": table.error}, "final": final,
     }
-    store.write(keys.study_file(plan.study.name, plan.run, "study.toml"), plan.study_text.encode())
-    key = keys.study_file(plan.study.name, plan.run, "search.json")
-    store.write(key, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
+    run.write("study.toml", plan.study_text.encode())
+    run.write("search.json", (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
     return results
 
 
-def read_results(store: Store, plan: Plan) -> dict | None:
+def read_results(run: Run) -> dict | None:
     """What search.json says, or None before it was written."""
     try:
-        return json.loads(store.read(keys.study_file(plan.study.name, plan.run, "search.json")))
+        return json.loads(run.read("search.json"))
     except MissingKey:
         return None
 

@@ -21,6 +21,7 @@ from consort.errors import InputError, MissingKey
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.run.plan import Plan
+from consort.run.run import Run
 from consort.search.latencies import NetworkLatencies
 from consort.search.records import TrialRecord
 from consort.space.objective import ensemble_latency_ms, reward
@@ -107,12 +108,12 @@ def ensemble_accuracy(store: Store, records: Sequence[MemberRecord], labels: np.
     return accuracy(combine(np.stack([log_softmax(one) for one in logits]), method), labels)
 
 
-def judged(store: Store, plan: Plan, tried: Candidate, latencies: NetworkLatencies,
+def judged(run: Run, tried: Candidate, latencies: NetworkLatencies,
            reused: frozenset[str] = frozenset()) -> TrialRecord:
     """The record of a trial whose members are all trained; `reused` are those that were there already."""
-    objective = search_of(plan).objective
-    records = [_finished(store, spec.id) for spec in specs(plan, tried.networks)]
-    reached = ensemble_accuracy(store, records, plan.data.labels("val"), plan.study.evaluate.combine[0])
+    plan, objective = run.plan, search_of(run.plan).objective
+    records = [_finished(run.store, spec.id) for spec in specs(plan, tried.networks)]
+    reached = ensemble_accuracy(run.store, records, plan.data.labels("val"), plan.study.evaluate.combine[0])
     parts = [latencies.ms[name] for name in tried.networks]
     parallel, serial = (ensemble_latency_ms(parts, how) for how in ("parallel", "serial"))
     seen = ensemble_latency_ms(parts, objective.latency)

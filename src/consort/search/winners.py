@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consort.errors import IncompleteRun
-from consort.run.plan import Plan, replan
+from consort.run.plan import Plan
+from consort.run.run import Run
 from consort.search.arms import Arm
 from consort.search.records import TrialRecord
 from consort.search.results import records_of
 from consort.search.trials import DONE, search_of
-from consort.store import Store
 from consort.study.file import Study, parse_study
 from consort.study.search import FINAL, Search
 
@@ -23,21 +23,21 @@ FIRST_SEED = 1000
 """Of the winners' new members; trials have the seeds 0, 1, ..., one per copy."""
 
 
-def winners(store: Store, plan: Plan, arms: Sequence[Arm]) -> dict[str, TrialRecord]:
+def winners(run: Run, arms: Sequence[Arm]) -> dict[str, TrialRecord]:
     """Kind -> its trial of the highest reward, of all arms, among those that keep the target latency.
 
     A kind without such a trial is left out; raises IncompleteRun where none has one.
     """
-    target = search_of(plan).objective.target_latency_ms
+    target = search_of(run.plan).objective.target_latency_ms
     found: dict[str, TrialRecord] = {}
-    for arm, _, record in records_of(store, arms):
+    for arm, _, record in records_of(run.store, arms):
         if record.state != DONE or (record.latency_ms or 0.0) > target:
             continue
         best = found.get(arm.kind)
         if best is None or (record.reward or 0.0) > (best.reward or 0.0):
             found[arm.kind] = record
     if not found:
-        raise IncompleteRun(f"no trial of {plan.ref} keeps the target latency of {target:g} ms, so there is no winner "
+        raise IncompleteRun(f"no trial of {run.ref} keeps the target latency of {target:g} ms, so there is no winner "
                             'to train again. More trials, or reward = "constrained", look closer to the target.')
     return found
 
@@ -53,10 +53,10 @@ def compositions(search: Search, won: Mapping[str, TrialRecord]) -> dict[str, Co
     return found
 
 
-def final_plan(store: Store, plan: Plan, won: Mapping[str, TrialRecord]) -> Plan:
-    """The planned study of the winners, on the same prepared data."""
-    text = final_text(plan, won)
-    return replan(store, plan, parse_study(text, f"{plan.study.name}{FINAL}"), text)
+def plan_final(run: Run, won: Mapping[str, TrialRecord]) -> Run:
+    """Plan the study of the winners, on the same prepared data."""
+    text = final_text(run.plan, won)
+    return run.replan(parse_study(text, f"{run.study.name}{FINAL}"), text)
 
 
 def final_text(plan: Plan, won: Mapping[str, TrialRecord]) -> str:

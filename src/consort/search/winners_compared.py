@@ -3,30 +3,27 @@
 from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 
-from consort import members
 from consort.ensembles.composition import Composition, subsets_of
 from consort.ensembles.metrics import bootstrap_means, interval
 from consort.ensembles.subset_scores import score_subsets
 from consort.members.logits import log_probabilities
-from consort.run.plan import Plan
+from consort.run.run import Run
 from consort.search.records import TrialRecord
 from consort.search.winners import compositions
-from consort.store import Store
 from consort.study.search import Search
 
 
-def compared(store: Store, search: Search, final: Plan, won: Mapping[str, TrialRecord], summary: dict,
-             cache: Path) -> dict:
-    """The part `final` of search.json. summary: of the final study, on whose test set everything here is."""
+def compared(search: Search, final: Run, won: Mapping[str, TrialRecord]) -> dict:
+    """The part `final` of search.json: everything is on the test set of the final run, which was evaluated."""
+    summary = final.summary()
     composed = {kind: _composition(final, of_kind) for kind, of_kind in compositions(search, won).items()}
     rows = {row["ensemble"]: row for row in summary["rows"]
             if row["test_set"] == "test" and row["combine"] == summary["combine"]}
     there = {kind: one for kind, one in composed.items() if one.label in rows}  # a member may have failed
-    differences = _differences(store, final, there, cache)
+    differences = _differences(final, there)
     return {"ref": final.ref, "combine": summary["combine"], "confidence": summary["confidence"],
             "test_images": summary["test_images"],
             "winners": [{"kind": kind, "networks": list(record.networks), "trial": record.id, "reward": record.reward,
@@ -36,7 +33,7 @@ def compared(store: Store, search: Search, final: Plan, won: Mapping[str, TrialR
             "missing": summary["missing"]}
 
 
-def _composition(final: Plan, copies: Counter[str]) -> Composition:
+def _composition(final: Run, copies: Counter[str]) -> Composition:
     """Its parts in the order of the study, which rows are named in."""
     return Composition(tuple((name, copies[name]) for name in final.study.architectures if copies[name]))
 
@@ -50,20 +47,19 @@ def _ensemble(kind: str, one: Composition, row: dict, differences: dict[tuple[st
                             if this == kind]}
 
 
-def _differences(store: Store, final: Plan, composed: Mapping[str, Composition],
-                 cache: Path) -> dict[tuple[str, str], dict]:
+def _differences(final: Run, composed: Mapping[str, Composition]) -> dict[tuple[str, str], dict]:
     """(kind, other kind) -> accuracy of the first minus the second's, over the same resamples of the test images."""
-    records = [r for spec in final.specs if (r := members.read_record(store, spec.id)) is not None]
     if len(composed) < 2:
         return {}
+    records = final.records()
     numbers = {name: [i for i, record in enumerate(records) if record.architecture == name]
                for name in final.study.architectures}
     settings = final.study.evaluate
     subsets = {kind: subsets_of(one, numbers, settings.max_subsets) for kind, one in composed.items()}
     flat = [subset for of_kind in subsets.values() for subset in of_kind]
     groups = [group for group, of_kind in enumerate(subsets.values()) for _ in of_kind]
-    log_probs = log_probabilities(store, records, final.data, "test", None, cache)
-    right = score_subsets(log_probs, final.data.labels("test"), flat, settings.combine[0], groups=groups).correct
+    log_probs = log_probabilities(final.store, records, final.plan.data, "test", None, final.cache)
+    right = score_subsets(log_probs, final.plan.data.labels("test"), flat, settings.combine[0], groups=groups).correct
     assert right is not None
     shares = right / np.array([[len(of_kind)] for of_kind in subsets.values()])
     resampled = bootstrap_means(shares, settings.bootstrap)

@@ -146,6 +146,13 @@ class Search(Table):
         """`space_settings` under its name in the study file; `space` is a method here."""
         return {"space" if key == "space_settings" else key: value for key, value in serialize(self).items()}
 
+    def arms(self, sampler: str | None = None) -> list[tuple[str, str, bool]]:
+        """(kind, sampler, whether it is the control) of every arm: for each kind the sampler, and random sampling as a
+        control where that is another one. sampler: another than the study's."""
+        chosen = sampler or self.sampler
+        controls = [(CONTROL, True)] if self.control and chosen != CONTROL else []
+        return [(kind, *arm) for kind in self.kinds for arm in ((chosen, False), *controls)]
+
     def size(self, kind: str) -> int:
         """Members of a candidate of this kind."""
         return 1 if kind == "single" else self.members

@@ -17,15 +17,16 @@ from consort.cli.launching import study_objects
 from consort.cluster import search as cluster_search
 from consort.cluster.reap import cancel, collect
 from consort.cluster.search import ClusterSearch
-from consort.cluster.search_stages import run_search_on_cluster
+from consort.cluster.target import ClusterTarget
 from consort.errors import ClusterUnavailable, IncompleteRun, InputError
 from consort.kube.experiment import experiment, experiment_name
 from consort.kube.images import Images
 from consort.kube.yaml import to_yaml
-from consort.run.plan import Plan, plan
+from consort.run.plan import plan
+from consort.run.run import Run
 from consort.search import arms, trials
 from consort.search.ended import on_hardware
-from consort.store import keys
+from consort.search.stages import execute_search
 from consort.store.folder import FolderStore
 from consort.study.file import parse_study
 from fake_cluster import FakeCluster
@@ -63,18 +64,19 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "store")
 
 
-def planned(store: FolderStore, text: str = STUDY) -> Plan:
-    return plan(store, parse_study(text, "study.toml"), Path(), store.root / "unused-cache", study_text=text)
+def planned(store: FolderStore, text: str = STUDY) -> Run:
+    cache = store.root / "unused-cache"
+    return Run(plan(store, parse_study(text, "study.toml"), Path(), cache, study_text=text), store, cache)
 
 
-def searching(store: FolderStore, of: Plan, cluster: FakeCluster, **more: Any) -> ClusterSearch:
+def searching(of: Run, cluster: FakeCluster, **more: Any) -> ClusterSearch:
     console = Console(file=io.StringIO(), width=200)
-    return ClusterSearch(cluster, store, of, IMAGES, console, **more)  # type: ignore[arg-type]
+    return ClusterSearch(cluster, of, IMAGES, console, **more)  # type: ignore[arg-type]
 
 
 def ended(search: ClusterSearch) -> None:
     with pytest.raises(IncompleteRun):
-        search.run()
+        search.try_all()
 
 
 def said(search: ClusterSearch) -> str:
@@ -84,11 +86,11 @@ def said(search: ClusterSearch) -> str:
 
 def test_every_arm_is_an_experiment_whose_trials_become_its_proposals(store):
     of, cluster = planned(store), FakeCluster()
-    search = searching(store, of, cluster)
-    with FakeKatib(cluster, store, of) as katib:
-        search.run()
+    search = searching(of, cluster)
+    with FakeKatib(cluster, of) as katib:
+        search.try_all()
     assert [e["metadata"]["labels"]["consort.dev/arm"] for e in katib.created] == ["single-random", "joint-random"]
-    found = arms.opened(store, of, HARDWARE)
+    found = arms.open_arms(of, arms.arms_of(search.search), HARDWARE)
     assert [len(arm.proposals) for arm in found] == [6, 6]
     assert found == search.arms
     assert all(trials.read(store, p.trial) is not None for arm in found for p in arm.proposals)
@@ -97,29 +99,29 @@ def test_every_arm_is_an_experiment_whose_trials_become_its_proposals(store):
 
 def test_the_same_command_afterwards_creates_nothing_and_finds_the_same(store):
     of, cluster = planned(store), FakeCluster()
-    first = searching(store, of, cluster)
-    with FakeKatib(cluster, store, of):
-        first.run()
-    again = searching(store, of, cluster)
-    again.run()
+    first = searching(of, cluster)
+    with FakeKatib(cluster, of):
+        first.try_all()
+    again = searching(of, cluster)
+    again.try_all()
     assert again.arms == first.arms and cluster.requests["create", "Experiment"] == 4  # two of them refused
 
 
 def test_an_experiment_that_is_gone_is_not_made_again_where_the_store_has_its_trials(store):
     of, cluster = planned(store), FakeCluster()
-    first = searching(store, of, cluster)
-    with FakeKatib(cluster, store, of):
-        first.run()
+    first = searching(of, cluster)
+    with FakeKatib(cluster, of):
+        first.try_all()
     elsewhere = FakeCluster()
-    again = searching(store, of, elsewhere)
-    again.run()
+    again = searching(of, elsewhere)
+    again.try_all()
     assert again.arms == first.arms and not elsewhere.list("Experiment")
 
 
 def test_a_search_that_was_left_adopts_its_experiment_and_goes_on(store):
     of, cluster = planned(store), FakeCluster()
-    left = searching(store, of, cluster)
-    with FakeKatib(cluster, store, of, lambda number: "Running" if number == 3 else "Succeeded") as katib:
+    left = searching(of, cluster)
+    with FakeKatib(cluster, of, lambda number: "Running" if number == 3 else "Succeeded") as katib:
         thread = threading.Thread(target=ended, args=(left,), daemon=True)
         thread.start()
         deadline = time.monotonic() + 30
@@ -130,18 +132,18 @@ def test_a_search_that_was_left_adopts_its_experiment_and_goes_on(store):
         thread.join(30)
     for trial in cluster.list("Trial"):
         cluster.vanish("Trial", trial["metadata"]["name"])
-    again = searching(store, of, cluster)
-    with FakeKatib(cluster, store, of):
-        again.run()
+    again = searching(of, cluster)
+    with FakeKatib(cluster, of):
+        again.try_all()
     assert [len(arm.proposals) for arm in again.arms] == [6, 6]
     assert again.arms[0].proposals[:3] == left.arms[0].proposals
 
 
 def test_failed_trials_are_recorded_and_counted_and_the_search_goes_on(store):
     of, cluster = planned(store), FakeCluster()
-    search = searching(store, of, cluster)
-    with FakeKatib(cluster, store, of, lambda number: "Failed" if number in (0, 4) else "Succeeded"):
-        search.run()
+    search = searching(of, cluster)
+    with FakeKatib(cluster, of, lambda number: "Failed" if number in (0, 4) else "Succeeded"):
+        search.try_all()
     states = [search.ended[p.trial].state for p in search.arms[0].proposals]
     assert len(states) == 6 and states.count("failed") >= 1
     assert any("it ended" in (r.reason or "") for r in search.ended.values() if r.state == "failed")
@@ -149,35 +151,35 @@ def test_failed_trials_are_recorded_and_counted_and_the_search_goes_on(store):
 
 def test_too_many_failures_end_it_with_what_katib_says(store):
     of, cluster = planned(store), FakeCluster()
-    with FakeKatib(cluster, store, of, lambda number: "Failed"), \
+    with FakeKatib(cluster, of, lambda number: "Failed"), \
             pytest.raises(IncompleteRun, match="max failed count has reached") as caught:
-        searching(store, of, cluster).run()
+        searching(of, cluster).try_all()
     assert "Failed: it ended" in str(caught.value)
 
 
 def test_a_trial_without_a_record_is_a_failure_that_names_the_hardware(store):
     of, cluster = planned(store), FakeCluster()
-    search = searching(store, of, cluster)
-    with FakeKatib(cluster, store, of, lambda number: "Lost" if number == 5 else "Succeeded"):
-        search.run()
+    search = searching(of, cluster)
+    with FakeKatib(cluster, of, lambda number: "Lost" if number == 5 else "Succeeded"):
+        search.try_all()
     lost = [r for r in search.ended.values() if r.state == "failed"]
     assert all(f"for hardware {HARDWARE}" in (r.reason or "") for r in lost)
 
 
 def test_an_experiment_with_other_settings_is_not_adopted(store):
     of, cluster = planned(store), FakeCluster()
-    with FakeKatib(cluster, store, of):
-        searching(store, of, cluster).run()
-    other = ClusterSearch(cluster, store, of, Images("consort:2", "consort-torch:2"), Console(file=io.StringIO()))
+    with FakeKatib(cluster, of):
+        searching(of, cluster).try_all()
+    other = ClusterSearch(cluster, of, Images("consort:2", "consort-torch:2"), Console(file=io.StringIO()))
     with pytest.raises(InputError, match="made with other images"):
-        other.run()
+        other.try_all()
 
 
 def test_more_trials_at_a_time_change_the_running_experiment(store):
     of, cluster = planned(store), FakeCluster()
-    search = searching(store, of, cluster)
+    search = searching(of, cluster)
     follow = cluster_search._ArmFollowed(search, arms.Arm("single", "random", False), None)  # type: ignore[arg-type]
-    manifest = experiment(store.uri, of.study, of.run, "single", "random", IMAGES)
+    manifest = experiment(store.uri, of.study, of.plan.run, "single", "random", IMAGES)
     cluster.create(manifest)
     wanted = json.loads(json.dumps(manifest))
     wanted["spec"]["parallelTrialCount"] = 5
@@ -188,49 +190,49 @@ def test_more_trials_at_a_time_change_the_running_experiment(store):
 def test_a_suggestion_that_was_refused_is_told_with_its_message(store, monkeypatch):
     monkeypatch.setattr(cluster_search, "START_SECONDS", 0.5)
     of, cluster = planned(store), FakeCluster()
-    name = experiment(store.uri, of.study, of.run, "single", "random", IMAGES)["metadata"]["name"]
+    name = experiment(store.uri, of.study, of.plan.run, "single", "random", IMAGES)["metadata"]["name"]
     cluster.create({"apiVersion": "kubeflow.org/v1beta1", "kind": "Suggestion", "metadata": {"name": name}, "status": {
         "conditions": [{"type": "Failed", "status": "True", "message": "Validation failed: unknown setting"}]}})
     with pytest.raises(ClusterUnavailable, match="Validation failed: unknown setting"):
-        searching(store, of, cluster).run()
+        searching(of, cluster).try_all()
 
 
 def test_a_suggestion_whose_pod_is_refused_is_told_at_once_with_the_reason(store, monkeypatch):
     monkeypatch.setattr(cluster_search, "START_SECONDS", 4.0)
     monkeypatch.setattr(cluster_search, "WORD_SECONDS", 0.5)
     of, cluster = planned(store), FakeCluster()
-    name = experiment(store.uri, of.study, of.run, "single", "random", IMAGES)["metadata"]["name"]
+    name = experiment(store.uri, of.study, of.plan.run, "single", "random", IMAGES)["metadata"]["name"]
     cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-consort-random-7c9"}})
     cluster.add_event("Pod", f"{name}-consort-random-7c9", "FailedCreate", 'violates PodSecurity "restricted"',
                       "Warning")
-    search = searching(store, of, cluster)
+    search = searching(of, cluster)
     with pytest.raises(ClusterUnavailable, match="violates PodSecurity"):
-        search.run()
+        search.try_all()
     assert said(search).count("has no trial yet. FailedCreate: violates PodSecurity") == 1
 
 
 def test_a_cluster_without_katib_says_what_to_install(store):
     of, cluster = planned(store), FakeCluster(kinds_missing={"Experiment", "Trial"})
     with pytest.raises(InputError, match="install Katib"):
-        searching(store, of, cluster).run()
+        searching(of, cluster).try_all()
 
 
 def test_after_the_trials_search_json_has_them_all(store):
     of, cluster = planned(store), FakeCluster()
-    with FakeKatib(cluster, store, of):
-        run_search_on_cluster(searching(store, of, cluster), lambda final: None, Path(), "search")  # type: ignore
-    results = json.loads(store.read(keys.study_file(of.study.name, of.run, "search.json")))
+    with FakeKatib(cluster, of):
+        execute_search(of, ClusterTarget(cluster, Console(file=io.StringIO())), "search")  # type: ignore[arg-type]
+    results = json.loads(of.read("search.json"))
     assert results["hardware_id"] == HARDWARE
     assert [len(arm["trials"]) for arm in results["arms"]] == [6, 6]
-    assert on_hardware(of, HARDWARE).run == of.run
+    assert on_hardware(of, HARDWARE).ref == of.ref
 
 
 def test_cancelling_a_search_ends_its_experiments_and_a_cluster_without_katib_is_fine(store):
     of, cluster = planned(store), FakeCluster()
-    cluster.create(experiment(store.uri, of.study, of.run, "single", "random", IMAGES))
-    assert cancel(cluster, f"consort.dev/run={of.run}") == [  # type: ignore[arg-type]
-        "Experiment " + experiment_name("looking", of.run, "single", "random")]
-    assert cancel(FakeCluster(kinds_missing={"Experiment"}), f"consort.dev/run={of.run}") == []  # type: ignore
+    cluster.create(experiment(store.uri, of.study, of.plan.run, "single", "random", IMAGES))
+    assert cancel(cluster, f"consort.dev/run={of.plan.run}") == [  # type: ignore[arg-type]
+        "Experiment " + experiment_name("looking", of.plan.run, "single", "random")]
+    assert cancel(FakeCluster(kinds_missing={"Experiment"}), f"consort.dev/run={of.plan.run}") == []  # type: ignore
 
 
 def test_a_terminated_kfp_run_leaves_no_experiment_behind(store):
@@ -238,7 +240,7 @@ def test_a_terminated_kfp_run_leaves_no_experiment_behind(store):
     workflow = cluster.create({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "w"}})
     owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "w",
              "uid": workflow["metadata"]["uid"]}
-    cluster.create(experiment(store.uri, of.study, of.run, "single", "random", IMAGES, owner))
+    cluster.create(experiment(store.uri, of.study, of.plan.run, "single", "random", IMAGES, owner))
     assert collect(cluster) == []  # type: ignore[arg-type]
     cluster.set_status("Workflow", "w", {"phase": "Failed"})
     assert len(collect(cluster)) == 1  # type: ignore[arg-type]
@@ -246,14 +248,14 @@ def test_a_terminated_kfp_run_leaves_no_experiment_behind(store):
 
 def test_render_prints_the_experiments_of_a_search_and_the_job_that_brings_it_to_its_answer(store):
     of = planned(store)
-    objects = study_objects(store, of)
+    objects = study_objects(of)
     assert [o["kind"] for o in objects] == ["Experiment", "Experiment", "Job"]
     args = objects[-1]["spec"]["template"]["spec"]["containers"][0]["args"]
     assert args[:4] == ["search", of.ref, "--target", "cluster"]
     assert list(yaml.safe_load_all("".join(to_yaml(objects)))) == objects
-    other = study_objects(store, of, sampler="katib-tpe")
+    other = study_objects(of, sampler="katib-tpe")
     assert other[0]["spec"]["algorithm"]["algorithmName"] == "tpe"
-    assert [o["kind"] for o in study_objects(store, of, only_job=True)] == ["Job"]
+    assert [o["kind"] for o in study_objects(of, only_job=True)] == ["Job"]
 
 
 def test_winners_plans_the_study_that_trains_them_again_from_what_the_store_has(store):
@@ -261,8 +263,8 @@ def test_winners_plans_the_study_that_trains_them_again_from_what_the_store_has(
     asked = ["winners", of.ref, "--store", store.uri, "--json"]
     before = CliRunner().invoke(app, asked)
     assert isinstance(before.exception, IncompleteRun) and "no trials yet" in str(before.exception)
-    with FakeKatib(cluster, store, of):
-        searching(store, of, cluster).run()
+    with FakeKatib(cluster, of):
+        searching(of, cluster).try_all()
     found = json.loads(CliRunner().invoke(app, asked).stdout)
     assert found["ref"].startswith("looking-final/") and found["members"]
     assert [w["kind"] for w in found["winners"]] == ["single", "joint"]

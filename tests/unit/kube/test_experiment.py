@@ -24,7 +24,6 @@ from consort.kube.experiment import (
     LEAST_SECONDS,
     METRICS_FILE,
     algorithm_name,
-    arms,
     experiment,
     experiment_name,
     experiments,
@@ -87,8 +86,10 @@ def test_an_algorithm_of_katibs_own_is_named_as_katib_does_and_told_nothing():
 
 def test_there_is_one_for_each_kind_and_sampler_and_none_without_a_search():
     of = study(kinds=["single", "joint"])
-    assert arms(of) == [("single", "evolution"), ("single", "random"), ("joint", "evolution"), ("joint", "random")]
-    assert arms(of, "katib-random")[0] == ("single", "katib-random")
+    assert of.search is not None
+    assert of.search.arms() == [("single", "evolution", False), ("single", "random", True),
+                                ("joint", "evolution", False), ("joint", "random", True)]
+    assert of.search.arms("katib-random")[0] == ("single", "katib-random", False)
     assert len({e["metadata"]["name"] for e in experiments(STORE, of, RUN, IMAGES)}) == 4
     plain = Study.model_validate({"name": "a", "data": {"source": "digits"}, "architectures": {"wrn-10-1": 1}})
     assert experiments(STORE, plain, RUN, IMAGES) == []

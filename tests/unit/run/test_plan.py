@@ -16,8 +16,9 @@ from consort.documents import canonical_json, sha256
 from consort.errors import InputError, IntegrityError, MissingKey
 from consort.members.spec import MemberSpec
 from consort.members.stored import LISTED_ONE_BY_ONE
-from consort.run.grow import Growth, at_level, grown, headline_width
+from consort.run.grow import Growth, at_level, headline_width, plan_growth
 from consort.run.plan import Plan, open_plan, plan, planned_runs, run_name
+from consort.run.run import Run, open_run
 from consort.store import keys
 from consort.store.folder import FolderStore
 from consort.study.data import Data
@@ -44,6 +45,10 @@ def store(tmp_path: Path) -> FolderStore:
 
 def planned(store: FolderStore, text: str = STUDY, base: Path = Path()) -> Plan:
     return plan(store, parse_study(text, "study.toml"), base, store.root / "unused-cache", study_text=text)
+
+
+def run_of(store: FolderStore, text: str = STUDY) -> Run:
+    return Run(planned(store, text), store, store.root / "unused-cache")
 
 
 def reopened(store: FolderStore, ref: str) -> Plan:
@@ -229,63 +234,63 @@ def evaluated(store: FolderStore, growth: Growth, width: float | None = 0.05, mi
     """A summary of this level as an evaluation would leave it, written by hand."""
     low, high = (None, None) if width is None else (0.01, 0.01 + width)
     summary = {"answers": [{"low": low, "high": high}], "missing": dict.fromkeys(missing, "why")}
-    key = keys.study_file("tiny", growth.plan.run, "summary.json")
+    key = keys.study_file("tiny", growth.run.plan.run, "summary.json")
     store.write(key, json.dumps(summary).encode())
 
 
 def seeds(growth: Growth) -> list[tuple[int, ...]]:
-    return [a.seeds for a in growth.plan.study.architectures.values()]
+    return [a.seeds for a in growth.run.plan.study.architectures.values()]
 
 
 def test_each_level_adds_the_next_unused_seeds(store: FolderStore) -> None:
-    base = planned(store, STUDY + "[grow]\nmax_seeds = 4")
-    zero = grown(store, base)
+    base = run_of(store, STUDY + "[grow]\nmax_seeds = 4")
+    zero = plan_growth(base)
     assert (zero.level, seeds(zero), zero.words) == (0, [(0, 2), (0,)], "level 0: the study as it is written")
-    assert zero.plan == base == grown(store, base).plan
+    assert zero.run == base == plan_growth(base).run
     evaluated(store, zero)
-    one = grown(store, base)
+    one = plan_growth(base)
     assert (one.level, seeds(one)) == (1, [(0, 2, 1), (0, 1)])
     assert one.words == "level 1: one more seed of 2 architectures"
-    assert one.plan.run == run_name(one.plan.study, [base.data]) != base.run
-    assert one.plan.study_text.startswith("# grown to level 1") and one.plan.study_text.endswith(STUDY + "[grow]\n"
-                                                                                               "max_seeds = 4")
-    assert reopened(store, one.plan.ref) == one.plan
-    assert grown(store, base) == one
+    assert one.run.plan.run == run_name(one.run.study, [base.plan.data]) != base.plan.run
+    text = one.run.plan.study_text
+    assert text.startswith("# grown to level 1") and text.endswith(STUDY + "[grow]\nmax_seeds = 4")
+    assert open_run(store, one.run.ref, base.cache) == one.run
+    assert plan_growth(base) == one
     evaluated(store, one)
-    assert seeds(grown(store, base)) == [(0, 2, 1, 3), (0, 1, 2)]
-    evaluated(store, grown(store, base))
-    three = grown(store, base)
+    assert seeds(plan_growth(base)) == [(0, 2, 1, 3), (0, 1, 2)]
+    evaluated(store, plan_growth(base))
+    three = plan_growth(base)
     assert (seeds(three), three.words) == ([(0, 2, 1, 3), (0, 1, 2, 3)], "level 3: one more seed of 1 architecture")
     evaluated(store, three)
-    end = grown(store, base)
-    assert (end.level, end.plan) == (3, three.plan)
+    end = plan_growth(base)
+    assert (end.level, end.run) == (3, three.run)
     assert end.words == "level 3: every architecture has its 4 seeds or more: nothing to train"
 
 
 def test_growing_ends_when_the_interval_is_narrow(store: FolderStore) -> None:
-    base = planned(store, STUDY + "[grow]\nuntil_width = 0.01")
-    evaluated(store, grown(store, base), width=0.04)
-    evaluated(store, grown(store, base), width=None)
-    assert grown(store, base).level == 2
-    evaluated(store, grown(store, base), width=0.006)
-    end = grown(store, base)
-    assert (end.level, len(end.plan.specs)) == (2, 7)
+    base = run_of(store, STUDY + "[grow]\nuntil_width = 0.01")
+    evaluated(store, plan_growth(base), width=0.04)
+    evaluated(store, plan_growth(base), width=None)
+    assert plan_growth(base).level == 2
+    evaluated(store, plan_growth(base), width=0.006)
+    end = plan_growth(base)
+    assert (end.level, len(end.run.ids)) == (2, 7)
     assert end.words == "level 2: the interval is 0.6 points wide, narrower than 1: nothing to train"
 
 
 def test_a_level_with_members_to_come_is_not_complete(store: FolderStore) -> None:
-    base = planned(store, "grow = 2\n" + STUDY)
-    (lost, *_) = [spec.id for spec in base.specs]
-    evaluated(store, grown(store, base), missing=(lost,))
-    assert grown(store, base).level == 0
+    base = run_of(store, "grow = 2\n" + STUDY)
+    (lost, *_) = base.ids
+    evaluated(store, plan_growth(base), missing=(lost,))
+    assert plan_growth(base).level == 0
     members.write_failure(store, lost, "its loss became NaN")
-    assert (grown(store, base).level, seeds(grown(store, base))) == (1, [(0, 2, 1, 3), (0, 1, 2)])
+    assert (plan_growth(base).level, seeds(plan_growth(base))) == (1, [(0, 2, 1, 3), (0, 1, 2)])
 
 
 def test_a_study_without_grow_stays_as_it_is(store: FolderStore) -> None:
-    base = planned(store)
-    evaluated(store, grown(store, base))
-    assert grown(store, base) == Growth(0, base, "the study has no `grow`: it stays as it is")
+    base = run_of(store)
+    evaluated(store, plan_growth(base))
+    assert plan_growth(base) == Growth(0, base, "the study has no `grow`: it stays as it is")
 
 
 def test_imported_weights_do_not_grow() -> None:

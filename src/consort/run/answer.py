@@ -1,0 +1,142 @@
+"""The answer step: what a run's members and networks still lack is made, then the ensembles are compared.
+
+What is lacking is found without torch. Making it needs torch: in this process (`predicted`, `measure_latencies`), or in
+a process of its own (`evaluate`, which stays small and quick so).
+"""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from consort import hardware
+from consort.costs.stored import chosen, stored_here
+from consort.errors import IncompleteRun, IntegrityError, StepFailed
+from consort.evaluate.step import evaluate as evaluate_members
+from consort.members.lacking import missing_logits, no_torch
+from consort.members.records import MemberRecord
+from consort.run.run import Run
+from consort.store import Store
+
+if TYPE_CHECKING:
+    from consort.train.prediction import Comparison
+
+Report = Callable[..., None]
+
+
+def evaluate(run: Run, command: str, failed: Mapping[str, str] = MappingProxyType({})) -> dict:
+    """Predict what is missing, measure latencies, compare every ensemble with the singles; the summary.
+
+    command: what the user typed; it stands in the report. failed: why members that this process tried are not there.
+    Raises IncompleteRun where no member is finished.
+    """
+    missing = run.unfinished(failed)
+    records = [record for record in run.records() if record.id not in missing]
+    if not records:
+        raise nothing_finished(missing)
+    absent = missing_logits(run.store, records, further_test_sets(run))
+    if absent and not importlib.util.find_spec("torch"):
+        raise no_torch(absent, run.ref)
+    if absent or _unmeasured(run, records):
+        _predict_apart(run)
+    latencies = chosen(run.store, _sizes(records), len(run.plan.data.classes), run.study.latency)
+    run.write("study.toml", run.plan.study_text.encode())
+    return evaluate_members(run.store, run.study, run.plan.run, [record.id for record in records], run.plan.data,
+                            run.plan.also, latencies, missing, run.cache, _context(run, command))
+
+
+def further_test_sets(run: Run) -> dict[str, str]:
+    """Name -> fingerprint."""
+    return {name: data.fingerprint for name, data in run.plan.also.items()}
+
+
+def nothing_finished(missing: Mapping[str, str]) -> IncompleteRun:
+    """No member is there, so there is nothing to evaluate."""
+    return IncompleteRun("no member finished, so there is nothing to evaluate:\n"
+                         + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
+
+
+def _sizes(records: Sequence[MemberRecord]) -> dict[str, str]:
+    """Architecture -> height x width of its input."""
+    return {record.architecture: record.input for record in records}
+
+
+def _unmeasured(run: Run, records: Sequence[MemberRecord]) -> dict[str, str]:
+    """Of `_sizes` those whose latency the study wants of this machine, which lacks it and has torch to measure it."""
+    if run.study.latency.hardware is not None or not importlib.util.find_spec("torch"):
+        return {}
+    sizes = _sizes(records)
+    known = stored_here(run.store, sizes, len(run.plan.data.classes), run.study.latency)
+    return {name: size for name, size in sizes.items() if name not in known}
+
+
+def _predict_apart(run: Run) -> None:
+    """`consort predict` as a process of its own."""
+    command = ["predict", run.ref, "--loader-workers", str(run.study.run.loader_workers), "--store", run.store.uri]
+    done = subprocess.run([sys.executable, "-m", "consort", *command], capture_output=True, text=True)
+    if done.returncode:
+        raise StepFailed("predict", done.returncode, done.stderr.strip() or f"exit code {done.returncode}")
+
+
+def _context(run: Run, command: str) -> dict:
+    manifest = run.plan.data.manifest
+    return {"command": command, "store": run.store.uri, "study_text": run.plan.study_text,
+            "data": {"name": manifest.name, "fingerprint": run.plan.data.fingerprint, "counts": manifest.counts,
+                     "layout": manifest.layout, "unreadable": manifest.unreadable},
+            "hardware": hardware.describe(), "versions": hardware.versions()}
+
+
+@dataclass(frozen=True)
+class Predicting:
+    """How `predicted` works: what it predicts again, and where the images are."""
+
+    cache: Path
+    recompute: bool = False
+    loader_workers: int = 0
+    images: Path | None = None
+
+
+def predicted(store: Store, records: Sequence[MemberRecord], further: Mapping[str, str], how: Predicting,
+              report: Report, ref: str = "--member ...") -> "Iterator[Comparison]":
+    """Write the missing logits of finished members; with `recompute`, yields how the stored ones compare.
+
+    further: name -> fingerprint of further test sets. ref: what `consort predict` is given, for a message. Raises
+    InputError where something is to be predicted and torch is not installed, and IntegrityError, after the last
+    member, where stored logits are not those of their weights.
+    """
+    absent = missing_logits(store, records, further)
+    todo = [record for record in records if how.recompute or record.id in absent]
+    if not todo:
+        return
+    if not importlib.util.find_spec("torch"):
+        raise no_torch(absent or {record.id: ["recomputing"] for record in todo}, ref)
+    from consort.data.prepared import open_prepared
+    from consort.train.prediction import predict
+
+    others = {name: open_prepared(store, fingerprint, how.cache) for name, fingerprint in further.items()}
+    different = []
+    for record in todo:
+        data = open_prepared(store, record.data, how.cache, how.images)
+        for compared in predict(store, record.id, data, others, how.recompute, how.loader_workers, report):
+            yield compared
+            different += [compared] if not compared.agrees else []
+    if different:
+        raise IntegrityError(f"the weights and the stored logits of {different[0].member} do not belong together "
+                             f"({different[0].test_set} differs by up to {different[0].largest_difference:.3g}). "
+                             f"`consort rm {different[0].member}` and run the study again.")
+
+
+def measure_latencies(run: Run, records: Sequence[MemberRecord], report: Report) -> None:
+    """Measure the latencies that are not known of this machine, where the study asks for them and torch is here."""
+    settings = run.study.latency
+    for name, size in _unmeasured(run, records).items():
+        from consort.costs.latency import measured
+
+        height, width = map(int, size.split("x"))
+        record = measured(run.store, name, (height, width), len(run.plan.data.classes), settings.batch_size,
+                          settings.threads, settings.repeats)
+        report("measured", architecture=name, median_ms=record.median_ms)

@@ -1,0 +1,13 @@
+"""The stages of a run, the same wherever it executes: train its members, evaluate, report."""
+
+from consort.run.run import Run
+from consort.run.target import Target
+
+STAGES = ("members", "evaluate", "report")
+
+
+def execute(run: Run, target: Target, only: str | None = None) -> tuple[dict, dict[str, str]]:
+    """All stages, or one; returns the summary (empty after `only="members"`) and why each missing member is."""
+    failed = target.train(run).failed if only in (None, "members") else {}
+    summary = target.answer(run, failed, only) if only != "members" else {}
+    return summary, run.unfinished(failed)

@@ -1,0 +1,78 @@
+"""The stages of a search, the same wherever it executes: trials, the winners' study, the report.
+
+search.json and the report are written after the trials, and again when the winners are compared.
+"""
+
+from typing import Protocol
+
+from consort.report import write_search_report
+from consort.run.run import Run
+from consort.run.stages import execute
+from consort.run.target import Target
+from consort.search.arms import Arm
+from consort.search.ended import on_hardware, open_ended
+from consort.search.results import read_results, write_results
+from consort.search.trials import search_of
+from consort.search.winners import plan_final, winners
+from consort.search.winners_compared import compared
+
+STAGES = ("search", "final", "report")
+
+
+class Searching(Protocol):
+    """The trials of one search, on their way."""
+
+    arms: list[Arm]
+    """What was tried so far; empty before it is known on which hardware, or that the target can be met."""
+
+    @property
+    def hardware_id(self) -> str | None:
+        """The hardware that its latencies are of; None where only its trials will tell."""
+
+    def try_all(self) -> None:
+        """All trials of all arms, those that ended before left as they are. Raises IncompleteRun when too many fail."""
+
+    def all_arms(self) -> list[Arm]:
+        """Every arm, without what it has tried."""
+
+
+class SearchTarget(Target, Protocol):
+    """What the stages of a search ask of the place where it executes."""
+
+    def searching(self, run: Run) -> Searching:
+        """The trials of a search that is planned; nothing has started yet."""
+
+
+def execute_search(run: Run, target: SearchTarget, only: str | None = None) -> dict[str, str]:
+    """All stages, or one; why each member of the winners that is missing is."""
+    searching, missing = target.searching(run), {}
+    if only in (None, "search"):
+        _search(run, searching)
+    if only in (None, "final"):
+        missing = _train_winners(run, searching, target)
+    if only == "report":
+        write_search_report(run.store, run.study.name, run.plan.run)
+    return missing
+
+
+def _search(run: Run, searching: Searching) -> None:
+    try:
+        searching.try_all()
+    finally:
+        if searching.arms and searching.hardware_id is not None:
+            there = on_hardware(run, searching.hardware_id)
+            before = read_results(there)
+            write_results(there, searching.arms, before and before["final"])
+            write_search_report(run.store, run.study.name, run.plan.run)
+
+
+def _train_winners(run: Run, searching: Searching, target: SearchTarget) -> dict[str, str]:
+    there, tried = open_ended(run, searching.all_arms(), searching.hardware_id)
+    won = winners(there, tried)
+    final = plan_final(run, won)  # its latencies are measured when it is evaluated
+    target.say("\n".join([f"training the winners again, as the study {final.ref}:",
+                          *(f"  {kind}: {' + '.join(record.networks)}" for kind, record in won.items())]))
+    _, missing = execute(final, target)
+    write_results(there, tried, compared(search_of(there.plan), final, won))
+    write_search_report(run.store, run.study.name, run.plan.run)
+    return missing

@@ -1,0 +1,60 @@
+"""What a run has and lacks, from a store in which members are in every state."""
+
+from pathlib import Path
+
+import pytest
+
+from consort import members
+from consort.errors import MissingKey
+from consort.members.records import MemberRecord
+from consort.run.plan import plan
+from consort.run.run import NOT_IMPORTED, Run, open_run
+from consort.store.folder import FolderStore
+from consort.study.file import parse_study
+
+STUDY = """
+name = "tiny"
+data = { source = "digits", train_images = 50, val_images = 20 }
+[architectures]
+"wrn-10-1" = 4
+"wrn-10-3" = { weights = "w.safetensors" }
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "w.safetensors").write_bytes(b"weights")
+    store, cache = FolderStore(tmp_path / "store"), tmp_path / "cache"
+    return Run(plan(store, parse_study(STUDY, "study.toml"), tmp_path, cache, study_text=STUDY), store, cache)
+
+
+def finish(run: Run, member: str) -> None:
+    members.write_record(run.store, MemberRecord(
+        id=member, architecture="wrn-10-1", data=run.plan.data.fingerprint, recipe={}, seed=0, files={}, macs=1,
+        params=1, input="8x8", val_accuracy=0.5, precision="float32"))
+
+
+def test_members_are_done_failed_to_train_or_to_import(run: Run) -> None:
+    done, failed, evicted, untouched, imported = run.ids
+    finish(run, done)
+    members.write_failure(run.store, failed, "the loss became nan")
+    members.write_setback(run.store, evicted, "its pod was evicted")
+    assert run.states() == {done: "done", failed: "failed", evicted: "to train", untouched: "to train",
+                            imported: "to import"}
+    assert [record.id for record in run.records()] == [done]
+    assert [spec.id for spec in run.to_train()] == [evicted, untouched]
+    assert run.unfinished() == {failed: "the loss became nan", evicted: "its pod was evicted",
+                                untouched: "not finished", imported: NOT_IMPORTED}
+    assert run.unfinished({untouched: "killed"})[untouched] == "killed"
+
+
+def test_its_files_lie_below_its_name(run: Run) -> None:
+    with pytest.raises(MissingKey):
+        run.summary()
+    run.write("summary.json", b'{"answer": 1}')
+    assert run.summary() == {"answer": 1} and run.has("summary.json") and not run.has("report.html")
+    assert run.store.read(f"studies/{run.ref}/summary.json") == run.read("summary.json")
+
+
+def test_it_is_opened_again_from_the_store_alone(run: Run) -> None:
+    assert open_run(run.store, run.ref, run.cache) == run
