@@ -67,10 +67,18 @@ def open_store_at(uri: str) -> "Store":
 
 
 def cache_folder() -> Path:
-    """Where downloads and copies of a remote store's files are kept: $CONSORT_CACHE, or below ~/.cache."""
-    chosen = os.environ.get("CONSORT_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "consort"
+    """Where downloads and copies of a remote store's files are kept: $CONSORT_CACHE, or below ~/.cache; for a user
+    without a home, as containers are often run, below the folder for temporary files."""
+    import tempfile
+
+    from consort.store.files import expanded
+
+    if chosen := os.environ.get("CONSORT_CACHE"):
+        return expanded(chosen)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "consort"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"consort-{os.getuid()}"
 
 
 from consort.cli import run, search, cluster, launching, costs  # noqa: E402, I001 - in this order

@@ -1,7 +1,8 @@
 """consort data: fetch, import and look at data."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -35,6 +36,7 @@ def import_data(
     split_seed: int = 0,
     image_size: Annotated[int | None, typer.Option(min=8, max=224, show_default=False)] = None,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable")] = False,
+    duplicates: Annotated[str, typer.Option(metavar="warn|drop|stop", help="What comes more than once.")] = "warn",
 ) -> None:
     """Prepare data in the store and print its fingerprint.
 
@@ -44,14 +46,21 @@ def import_data(
     from rich.console import Console
 
     from consort.cli.planning import preparation
+    from consort.data.findings import lines
     from consort.data.prepare import prepare
+    from consort.errors import unknown_name
     from consort.study.data import Data
 
+    if duplicates not in (known := ("warn", "drop", "stop")):
+        raise unknown_name("way with duplicates", duplicates, known)
     settings = Data(source=source, train_images=train_images, val_images=val_images, split_seed=split_seed,
-                    image_size=image_size, skip_unreadable=skip_unreadable)
+                    image_size=image_size, skip_unreadable=skip_unreadable,
+                    duplicates=cast("Any", duplicates))
     with preparation(Console(stderr=True)) as shown:
         prepared = prepare(open_store_at(store), settings, Path(), cache_folder(), shown)
     skipped = prepared.manifest.unreadable
+    for line in lines(prepared.manifest.found):
+        print(line, file=sys.stderr)
     print(f"{prepared.fingerprint}  {prepared.name}  {prepared.counts}"
           + (f"  {skipped} unreadable images left out" if skipped else ""))
     print(f'elsewhere: source = "store:{prepared.fingerprint}"')

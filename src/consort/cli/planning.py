@@ -47,6 +47,7 @@ def planned_study(store: "Store", study: Path, console: "Console", data: str | N
         with preparation(console) as shown:
             planned = plan(store, loaded, study.parent, cache_folder(), shown, text)
         base = Run(planned, store, cache_folder())
+    say_what_was_found(console, base.plan)
     if not grow:
         return Planned(base)
     growth = plan_growth(base)
@@ -61,14 +62,24 @@ def is_ref(study: Path) -> bool:
 
 def read_study(path: Path, data: str | None) -> "tuple[Study, str]":
     """The study of a file and its text, with another data source where one was given."""
+    from consort.store.files import expanded
     from consort.study.file import load_study
 
     study = load_study(path)
     if data is not None:
         as_it_is = data in NAMED_DATA or data.startswith("store:")
-        source = data if as_it_is else str(Path(data).expanduser().resolve())
+        source = data if as_it_is else str(expanded(data).resolve())
         study = study.model_copy(update={"data": study.data.model_copy(update={"source": source})})
-    return study, path.read_text()
+    return study, path.read_text(encoding="utf-8-sig")
+
+
+def say_what_was_found(console: "Console", plan: "Plan") -> None:
+    """What is used of the images, what is not, and why."""
+    from consort.data.findings import lines
+
+    for name, data in {plan.study.data.source: plan.data, **plan.also}.items():
+        for line in lines(data.manifest.found):
+            console.print(f"{name}: {line}", highlight=False, soft_wrap=True, markup=False)
 
 
 def preparation(console: "Console") -> Any:

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from consort.data.augment import cut_out, draw, gather, normalise
-from consort.data.decode import decode
+from consort.data.decode import decode, unreadable
 from consort.data.image_folder import ImageFolder
 from consort.data.prepared import Prepared
-from consort.errors import InputError
+from consort.errors import ConsortError, InputError
 from consort.study.recipe import Recipe
 
 EVAL_CROP = 0.875
@@ -60,7 +60,7 @@ class TrainingBatches:
         dataset = _CroppedImages(self.data, self.input_size, self.recipe.crop_scale)
         plan = (self._streamed_items(step) for step in range(first, last))  # drawn as the loader asks
         loader: Any = DataLoader(dataset, batch_sampler=plan, num_workers=workers, collate_fn=_stack)
-        for step, (images, labels) in zip(range(first, last), loader, strict=True):
+        for step, (images, labels) in zip(range(first, last), _loaded(loader), strict=True):
             mirrored = self._random(step).random(self.recipe.batch_size) < (0.5 if self.recipe.flip else 0.0)
             flip = torch.from_numpy(mirrored[self.rank::self.processes])
             images[flip] = images[flip].flip(2)
@@ -109,7 +109,7 @@ def prediction_batches(data: Prepared, split: str, input_size: int | None, devic
     assert input_size is not None
     loader: Any = DataLoader(_CentredImages(data, split, input_size), batch_size=batch_size, num_workers=workers,
                              collate_fn=_stack)
-    for images, _ in loader:
+    for images, _ in _loaded(loader):
         yield normalise(images, mean, std, device)
 
 
@@ -119,16 +119,39 @@ def _tensor(data: Prepared, split: str) -> Tensor:
     return torch.from_numpy(np.asarray(mapped))
 
 
-def _stack(items: list[tuple[np.ndarray, int]]) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(np.stack([i[0] for i in items])), torch.tensor([i[1] for i in items])
+Item = tuple[np.ndarray, int]
 
 
-def _decoded(folder: ImageFolder, path: str, size: int | None) -> np.ndarray:
+def _stack(items: list[Item | ConsortError]) -> tuple[Tensor, Tensor] | ConsortError:
+    """A batch, or the first error: raised in a loader's process it would arrive as a traceback in a message."""
+    good = [item for item in items if not isinstance(item, ConsortError)]
+    if len(good) < len(items):
+        return next(item for item in items if isinstance(item, ConsortError))
+    return torch.from_numpy(np.stack([image for image, _ in good])), torch.tensor([label for _, label in good])
+
+
+def _loaded(loader: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of a loader; its processes' errors as this one's."""
+    try:
+        for batch in loader:
+            if isinstance(batch, ConsortError):
+                raise batch
+            yield batch
+    except (RuntimeError, OSError) as e:
+        lost = ("killed by signal", "exited unexpectedly", "shared memory", "No space left", "Cannot allocate memory")
+        if not any(sign in str(e) for sign in lost):
+            raise
+        raise InputError("a process that decodes images was lost, most often for want of memory or of shared memory "
+                         "(/dev/shm). Give it more, or set loader_workers = 0 in [run].") from e
+
+
+def _decoded(folder: ImageFolder, path: str, size: int | None) -> np.ndarray | ConsortError:
     try:
         return decode(folder.read(path), size)
-    except (OSError, ValueError) as e:
-        raise InputError(f"{folder.root}: {path} is not a readable image: {e}. Repair it, or remove it and prepare the "
-                         "data again.") from e
+    except ValueError as e:
+        return unreadable(folder, path, str(e), "Repair it, or remove it and prepare the data again.")
+    except ConsortError as e:
+        return e
 
 
 class _CroppedImages(Dataset):
@@ -138,9 +161,12 @@ class _CroppedImages(Dataset):
         self.folder, self.paths = ImageFolder(data.image_root), data.paths("train")
         self.labels, self.size, self.smallest = data.labels("train"), size, smallest
 
-    def __getitem__(self, item: tuple[int, int]) -> tuple[np.ndarray, int]:
+    def __getitem__(self, item: tuple[int, int]) -> Item | ConsortError:
         index, seed = item
-        image = Image.fromarray(_decoded(self.folder, self.paths[index], None))
+        decoded = _decoded(self.folder, self.paths[index], None)
+        if isinstance(decoded, ConsortError):
+            return decoded
+        image = Image.fromarray(decoded)
         box = self._box(image.width, image.height, np.random.default_rng(seed))
         cropped = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box)
         return np.asarray(cropped), int(self.labels[index])
@@ -169,7 +195,9 @@ class _CentredImages(Dataset):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+    def __getitem__(self, index: int) -> Item | ConsortError:
         image = _decoded(self.folder, self.paths[index], round(self.size / EVAL_CROP))
+        if isinstance(image, ConsortError):
+            return image
         start = (image.shape[0] - self.size) // 2
         return image[start:start + self.size, start:start + self.size], int(self.labels[index])

@@ -1,49 +1,82 @@
 """From image files to arrays, on all cores."""
 
-import io
-import os
 import statistics
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from consort import hardware
+from consort.data.findings import printable
 from consort.data.image_folder import ImageFolder
+from consort.data.pixels import MOST_PIXELS, decoded, examined, opened
+from consort.documents import sha256
 from consort.errors import InputError
 
 CHUNK = 1000
-"""Images per task of the pool: large enough that starting a task costs nothing beside it."""
+"""Images per task of a thread: large enough that starting a task costs nothing beside it."""
 
-POOL_FROM = 5
-"""Chunks from which starting worker processes is worth their second of start-up."""
+MOST_THREADS = 8
+"""Pillow decodes without the interpreter's lock, but what is done around it needs it: more threads do not help."""
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
+REMEDY = "Repair or remove it, or set skip_unreadable = true in [data] to leave such images out."
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Examined:
+    """An image that stays a file."""
+
+    sha256: str
+    shown_as_stored: bool
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    reason: str
 
 
 def decode(data: bytes, size: int | None) -> np.ndarray:
     """uint8 [H, W, 3]; with `size`, the shorter side is resized to it and the centre is cropped square.
 
-    Raises ValueError for bytes that are not a readable image, a decompression bomb included.
+    Raises ValueError for bytes that are not a readable image, a decompression bomb included. For one thread at a time,
+    since Python's warning filters are those of the whole process.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd metadata or palettes: the image can be read all the same
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG")).convert("RGB")
-        except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError,
-                Image.DecompressionBombWarning) as e:
-            raise ValueError(str(e)) from e
-    if size is not None and image.size != (size, size):
-        scale = size / min(image.size)
-        image = image.resize((max(size, round(image.width * scale)), max(size, round(image.height * scale))),
-                             Image.Resampling.BILINEAR)
-        left, top = (image.width - size) // 2, (image.height - size) // 2
-        image = image.crop((left, top, left + size, top + size))
-    return np.asarray(image)
+        return _decode(data, size)
+
+
+def _decode(data: bytes, size: int | None) -> np.ndarray:
+    """`decode` where warnings are ignored already; for any number of threads."""
+    image = decoded(data)
+    try:
+        return np.asarray(image if size is None or image.size == (size, size) else _square(image, size))
+    except MemoryError as e:
+        raise ValueError("there is not memory enough for it") from e
+
+
+def _square(image: Image.Image, size: int) -> Image.Image:
+    """The shorter side resized to `size`, the centre of the longer one."""
+    scale = size / min(image.size)
+    if max(image.size) * scale * size > MOST_PIXELS:  # a strip: most of it would be made large to be cut off
+        image = _centre(image, min(image.width, 2 * image.height), min(image.height, 2 * image.width))
+    image = image.resize((max(size, round(image.width * scale)), max(size, round(image.height * scale))),
+                         Image.Resampling.BILINEAR)
+    return _centre(image, size, size)
+
+
+def _centre(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def decode_all(folder: ImageFolder, paths: Sequence[str], size: int | None, skip: bool,
@@ -52,61 +85,70 @@ def decode_all(folder: ImageFolder, paths: Sequence[str], size: int | None, skip
 
     Raises InputError naming the first unreadable image (unless `skip`) or the first of another size.
     """
-    chunks = [list(paths[i:i + CHUNK]) for i in range(0, len(paths), CHUNK)]
     images: list[np.ndarray] = []
     readable: list[int] = []
-    done = 0
-    for chunk, decoded in zip(chunks, _decode_chunks(folder, chunks, size), strict=True):
-        for path, image in zip(chunk, decoded, strict=True):
-            done += 1
-            if isinstance(image, str):
-                if not skip:
-                    raise InputError(f"{folder.root}: {path} is not a readable image: {image}. Repair or remove it, or "
-                                     "set skip_unreadable = true in [data] to leave such images out.")
-                continue
-            if images and image.shape != images[0].shape:
-                raise InputError(f"{folder.root}: {path} has {_size(image)} pixels, {paths[readable[0]]} has "
-                                 f"{_size(images[0])}. Set image_size in [data] to bring all images to one size.")
-            images.append(image)
-            readable.append(done - 1)
-        progress(done, len(paths))
+    for index, image in _each(folder, paths, lambda data: _decode(data, size), skip, progress):
+        if images and image.shape != images[0].shape:
+            raise InputError(f"{folder.root}: {printable(paths[index])} has {_size(image)} pixels, "
+                             f"{printable(paths[readable[0]])} has {_size(images[0])}. Set image_size in [data] to "
+                             "bring all images to one size.")
+        images.append(image)
+        readable.append(index)
     if not images:
         raise InputError(f"{folder.root} has no readable image.")
-    return np.stack(images), np.array(readable, dtype=np.int64)
+    try:
+        return np.stack(images), np.array(readable, dtype=np.int64)
+    except MemoryError as e:
+        gib = len(images) * images[0].nbytes / 2**30
+        raise InputError(f"{folder.root}: {len(images):,} images of {_size(images[0])} pixels are {gib:.1f} GiB, more "
+                         "than there is memory for. Set image_size in [data] to less, or to 224, from which on images "
+                         "stay files.") from e
 
 
-def _decode_chunks(folder: ImageFolder, chunks: list[list[str]],
-                   size: int | None) -> Iterator[list[np.ndarray | str]]:
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(chunks) < POOL_FROM or workers == 1:
-        yield from (_decode_chunk(folder, size, chunk) for chunk in chunks)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (folder, size)) as pool:
-        yield from pool.map(_decode_in_worker, chunks)
+def examine_all(folder: ImageFolder, paths: Sequence[str], skip: bool, progress: Progress
+                ) -> tuple[list[Examined], np.ndarray]:
+    """Read images that stay files, and the indices [N] of `paths` that were readable; errors as decode_all's."""
+    found = list(_each(folder, paths, lambda data: Examined(sha256(data), examined(data)), skip, progress))
+    return [image for _, image in found], np.array([index for index, _ in found], dtype=np.int64)
 
 
-_worker: tuple[ImageFolder, int | None]
-"""In a worker process: what all its tasks share, so that a zip's directory is read once per process."""
+def unreadable(folder: ImageFolder, path: str, reason: str, remedy: str) -> InputError:
+    return InputError(f"{folder.root}: {printable(path)} is not a readable image: {reason.rstrip('.')}. {remedy}")
 
 
-def _start_worker(folder: ImageFolder, size: int | None) -> None:
-    global _worker
-    _worker = (folder, size)
+def _each(folder: ImageFolder, paths: Sequence[str], work: Callable[[bytes], Result], skip: bool, progress: Progress
+          ) -> Generator[tuple[int, Result]]:
+    """What `work` makes of every readable image, with its index, in order.
+
+    In threads: processes would have to import the script that is running, which may be a notebook.
+    """
+    chunks = [list(paths[i:i + CHUNK]) for i in range(0, len(paths), CHUNK)]
+    index = 0
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(hardware.cores(), MOST_THREADS)) as pool:
+        warnings.simplefilter("ignore")
+        waiting = [pool.submit(_chunk, folder, chunk, work) for chunk in chunks]
+        try:
+            for chunk, future in zip(chunks, waiting, strict=True):
+                for path, result in zip(chunk, future.result(), strict=True):
+                    if not isinstance(result, Unreadable):
+                        yield index, result
+                    elif not skip:
+                        raise unreadable(folder, path, result.reason, REMEDY)
+                    index += 1
+                progress(index, len(paths))
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
-def _decode_in_worker(paths: list[str]) -> list[np.ndarray | str]:
-    return _decode_chunk(*_worker, paths)
-
-
-def _decode_chunk(folder: ImageFolder, size: int | None, paths: list[str]) -> list[np.ndarray | str]:
-    """An array per image, or the reason why it cannot be read."""
-    decoded: list[np.ndarray | str] = []
+def _chunk(folder: ImageFolder, paths: list[str], work: Callable[[bytes], Result]) -> list[Result | Unreadable]:
+    done: list[Result | Unreadable] = []
     for path in paths:
         try:
-            decoded.append(decode(folder.read(path), size))
-        except (ValueError, OSError) as e:
-            decoded.append(str(e))
-    return decoded
+            done.append(work(folder.read(path)))
+        except ValueError as e:
+            done.append(Unreadable(str(e)))
+    return done
 
 
 def typical_side(folder: ImageFolder, paths: Sequence[str], sample: int = 50) -> int:
@@ -114,9 +156,8 @@ def typical_side(folder: ImageFolder, paths: Sequence[str], sample: int = 50) ->
     sides = [0]
     for path in paths[::max(1, len(paths) // sample)]:
         try:
-            with Image.open(io.BytesIO(folder.read(path)), formats=("JPEG", "PNG")) as image:
-                sides.append(min(image.height, image.width))
-        except (OSError, ValueError, UnidentifiedImageError):
+            sides.append(min(opened(folder.read(path)).size))
+        except Exception:  # unreadable, in any of the ways that files can be: decoding will say so
             continue
     return statistics.median_low(sides[1:] or sides)
 

@@ -42,6 +42,8 @@ class DataManifest:
     """Layout "files": where the images stood when this was prepared."""
     unreadable: int = 0
     """Images left out because they could not be read (under skip_unreadable)."""
+    found: dict = field(default_factory=dict)
+    """What was found in a folder or zip and why some is not used (`Findings`); nothing is known of older data."""
 
     @property
     def fingerprint(self) -> str:

@@ -86,7 +86,7 @@ def _context(run: Run, command: str) -> dict:
     manifest = run.plan.data.manifest
     return {"command": command, "store": run.store.uri, "study_text": run.plan.study_text,
             "data": {"name": manifest.name, "fingerprint": run.plan.data.fingerprint, "counts": manifest.counts,
-                     "layout": manifest.layout, "unreadable": manifest.unreadable},
+                     "layout": manifest.layout, "unreadable": manifest.unreadable, "found": manifest.found},
             "hardware": hardware.describe(), "versions": hardware.versions()}
 
 

@@ -21,6 +21,7 @@ from consort.errors import InputError, IntegrityError, MissingKey, unknown_name
 from consort.members.spec import MemberSpec
 from consort.models.names import wide_resnet
 from consort.store import Store, keys
+from consort.store.files import expanded
 from consort.study.file import Study, stored_study
 from consort.study.recipe import Recipe
 
@@ -147,7 +148,7 @@ def weights_source(weights: str, base: Path) -> str:
     """The path of a weights file, checked to exist, or torchvision's name as it is."""
     if not weights.endswith(".safetensors"):
         return weights
-    path = base / Path(weights).expanduser()
+    path = base / expanded(weights)
     if not path.is_file():
         raise InputError(f"the weights {path} do not exist. weights is a .safetensors file (relative to the study "
                          "file) or the name of torchvision weights such as IMAGENET1K_V1.")

@@ -49,6 +49,15 @@ def replacing(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with its `~` as a home; InputError where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as e:
+        raise InputError(f"the path {path} begins with ~, and there is no such home here: write it out, or set "
+                         "HOME.") from e
+
+
 def explain(error: OSError, place: str, what: str, remedy: str) -> ConsortError:
     """StoreUnavailable where `place` is full (a retry can help), else InputError with the remedy."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

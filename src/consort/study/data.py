@@ -1,6 +1,6 @@
 """[data] of a study file: which images, and how they are split."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -29,6 +29,8 @@ class Data(Table):
     """Resize to this side while decoding; by default images keep their size where they all share one."""
     skip_unreadable: bool = False
     """Leave unreadable images out and count them, instead of stopping at the first."""
+    duplicates: Literal["warn", "drop", "stop"] = "warn"
+    """The same image twice: say so, keep one of each (one to test on before one to train on), or refuse the data."""
     also: Annotated[tuple[TestSet, ...], AsList] = ()
 
     @field_validator("also")

@@ -140,7 +140,7 @@ class Study(Table):
 def load_study(path: Path) -> Study:
     """Read a study file. Raises InputError naming the file, the key, the rule and the value."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
     except (OSError, ValueError) as e:
         raise InputError(f"the study file {path} cannot be read: {e}. `consort init` writes one to start from.") from e
     return parse_study(text, str(path))

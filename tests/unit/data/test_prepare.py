@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consort.data.prepare import channel_statistics, prepare, split_indices
+from consort.data.prepare import prepare
 from consort.data.prepared import Prepared, open_prepared
+from consort.data.splits import channel_statistics, split_indices
 from consort.errors import InputError, IntegrityError, MissingKey
 from consort.store import Store, keys, open_store
 from consort.study.data import Data
