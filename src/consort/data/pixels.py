@@ -181,7 +181,7 @@ def reason(data: bytes, error: Exception) -> str:
                 return what
         brand = data[8:12] if data[4:8] == b"ftyp" else b""
         what = f"it is {'HEIC' if brand[:2] == b'he' else 'video or HEIF'}: " if brand not in (b"", b"avif") else ""
-        return f"{what}not in a format that can be read ({READ}), or damaged at its start"
+        return f"{what}not in a format that can be read ({READ}), of a rare kind of one, or damaged at its start"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {MOST_PIXELS:,} pixels, which could be a decompression bomb"
     if isinstance(error, MemoryError):

@@ -1,5 +1,7 @@
 """Batches: a step's batch depends on (seed, step) alone, and labels follow their images."""
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 from torch import Tensor
 
 from consort.data.batches import TrainingBatches, prediction_batches
+from consort.data.image_folder import ImageFolder
 from consort.data.prepare import prepare
 from consort.data.prepared import Prepared
 from consort.errors import InputError
@@ -190,3 +193,33 @@ def test_streamed_image_that_became_unreadable_is_named(tmp_path):
         list(training(data, LARGE, input_size=32).from_step(0, 1))
     with pytest.raises(InputError, match=r"test/cat/000\.png is not a readable image"):
         list(prediction_batches(data, "test", 32, CPU))
+
+
+@threads_may_fork
+def test_an_unreadable_streamed_image_in_a_loader_process_is_one_sentence(tmp_path):
+    data = prepared(tmp_path, image_set(3, 2, height=230, width=240))
+    for path in (tmp_path / "images").rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:3000])
+    for batches in (training(data, LARGE, input_size=32).from_step(0, 1, workers=2),
+                    prediction_batches(data, "test", 32, CPU, workers=2)):
+        with pytest.raises(InputError, match="is not a readable image") as raised:
+            list(batches)
+        assert "Traceback" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+@threads_may_fork
+def test_a_loader_process_that_is_killed_is_an_error_with_a_remedy(tmp_path):
+    data = prepared(tmp_path, image_set(3, 2, height=230, width=240))
+
+    batches = training(data, LARGE, input_size=32)
+    parent = os.getpid()
+    real = ImageFolder.read
+
+    def read(self: ImageFolder, path: str) -> bytes:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, path)
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(InputError, match=r"memory.*loader_workers = 0"):
+        patched.setattr(ImageFolder, "read", read)
+        list(batches.from_step(0, 1, workers=1))

@@ -84,3 +84,24 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_scheme() -> None:
     with pytest.raises(InputError, match=r"s3://bucket/prefix, got 'gs://bucket'"):
         open_store("gs://bucket")
+
+
+@pytest.mark.parametrize("uri", ["", "  ", "s3:/bucket/x", "s3:bucket", "S3://bucket", "gs://bucket", "https://host/x",
+                                 "file:/x", "file://s3://x"])
+def test_what_looks_like_an_address_is_no_folder(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="store"):
+        open_store(uri)
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_of_odd_names_are_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for uri in ("a:b", "./s3:", "10:30 run", "x/s3:/y"):
+        assert isinstance(open_store(uri), FolderStore)
+    assert isinstance(open_store(f"file://{tmp_path}/z"), FolderStore)
+
+
+def test_a_home_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InputError, match="~nobody-of-this-name/x begins with ~"):
+        open_store("~nobody-of-this-name/x")

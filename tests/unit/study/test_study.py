@@ -265,6 +265,15 @@ def test_load_study_reads_utf_8(tmp_path: Path):
     assert load_study(path).question == "größer?"
 
 
+def test_files_of_windows_editors(tmp_path: Path):
+    path = tmp_path / "study.toml"
+    path.write_bytes(("\ufeff" + MINIMAL.replace("\n", "\r\n")).encode())
+    assert load_study(path) == parse_study(MINIMAL, "here")
+    path.write_bytes(MINIMAL.encode("utf-16"))  # what PowerShell's > writes
+    with pytest.raises(InputError, match="cannot be read"):
+        load_study(path)
+
+
 def test_missing_file_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"absent\.toml cannot be read.*consort init"):
         load_study(tmp_path / "absent.toml")
