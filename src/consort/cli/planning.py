@@ -75,10 +75,10 @@ def read_study(path: Path, data: str | None) -> "tuple[Study, str]":
 
 def say_what_was_found(console: "Console", plan: "Plan") -> None:
     """What is used of the images, what is not, and why."""
-    from consort.data.findings import lines
+    from consort.data.prepared import told
 
-    for name, data in {plan.study.data.source: plan.data, **plan.also}.items():
-        for line in lines(data.manifest.found):
+    for name, text in told({plan.study.data.source: plan.data, **plan.also}).items():
+        for line in text.splitlines():
             console.print(f"{name}: {line}", highlight=False, soft_wrap=True, markup=False)
 
 

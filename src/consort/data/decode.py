@@ -4,6 +4,7 @@ import statistics
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -87,13 +88,14 @@ def decode_all(folder: ImageFolder, paths: Sequence[str], size: int | None, skip
     """
     images: list[np.ndarray] = []
     readable: list[int] = []
-    for index, image in _each(folder, paths, lambda data: _decode(data, size), skip, progress):
-        if images and image.shape != images[0].shape:
-            raise InputError(f"{folder.root}: {printable(paths[index])} has {_size(image)} pixels, "
-                             f"{printable(paths[readable[0]])} has {_size(images[0])}. Set image_size in [data] to "
-                             "bring all images to one size.")
-        images.append(image)
-        readable.append(index)
+    with closing(_each(folder, paths, lambda data: _decode(data, size), skip, progress)) as each:
+        for index, image in each:
+            if images and image.shape != images[0].shape:
+                raise InputError(f"{folder.root}: {printable(paths[index])} has {_size(image)} pixels, "
+                                 f"{printable(paths[readable[0]])} has {_size(images[0])}. Set image_size in [data] to "
+                                 "bring all images to one size.")
+            images.append(image)
+            readable.append(index)
     if not images:
         raise InputError(f"{folder.root} has no readable image.")
     try:

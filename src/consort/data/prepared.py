@@ -8,12 +8,14 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from consort.data.findings import lines
 from consort.documents import FileRecord, canonical_json, from_json, sha256
 from consort.errors import IntegrityError, MissingKey
 from consort.store import Store, keys
@@ -102,6 +104,12 @@ class Prepared:
                                  f"{actual[:12]}, expected {expected.sha256[:12]}). Remove data/{self.fingerprint} "
                                  "from the store and prepare the data again (`consort data import`).")
         return path
+
+
+def told(data: Mapping[str, Prepared]) -> dict[str, str]:
+    """By name, what was found in folders and zips, as text of several lines; nothing for other data."""
+    texts = {name: "\n".join(lines(prepared.manifest.found)) for name, prepared in data.items()}
+    return {name: text for name, text in texts.items() if text}
 
 
 def open_prepared(store: Store, fingerprint: str, cache: Path, root: Path | None = None) -> Prepared:

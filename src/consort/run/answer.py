@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from consort import hardware
 from consort.costs.stored import chosen, stored_here
+from consort.data.prepared import told
 from consort.errors import IncompleteRun, IntegrityError, StepFailed
 from consort.evaluate.step import evaluate as evaluate_members
 from consort.members.lacking import missing_logits, no_torch
@@ -86,7 +87,8 @@ def _context(run: Run, command: str) -> dict:
     manifest = run.plan.data.manifest
     return {"command": command, "store": run.store.uri, "study_text": run.plan.study_text,
             "data": {"name": manifest.name, "fingerprint": run.plan.data.fingerprint, "counts": manifest.counts,
-                     "layout": manifest.layout, "unreadable": manifest.unreadable, "found": manifest.found},
+                     "layout": manifest.layout, "unreadable": manifest.unreadable,
+                     **told({"found": run.plan.data, **run.plan.also})},
             "hardware": hardware.describe(), "versions": hardware.versions()}
 
 
