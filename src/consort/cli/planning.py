@@ -10,6 +10,7 @@ from consort.cli.app import cache_folder
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from consort.run.plan import Plan
     from consort.run.run import Run
     from consort.store import Store
     from consort.study.file import Study
