@@ -76,10 +76,14 @@ def test_every_command_explains_itself(run: Callable[..., Done], command: str) -
     assert f"Usage: consort {command}" in done.out
 
 
-def test_help_lists_every_command_and_exit_code(run: Callable[..., Done]) -> None:
+def test_help_lists_every_command_under_a_heading_with_a_sentence(run: Callable[..., Done]) -> None:
     out = run("--help").out
-    listed = {line.split()[0] for line in out.partition("Commands:")[2].splitlines() if re.match(r"  [a-z-]+  ", line)}
-    assert {command.split()[0] for command in COMMANDS} == listed
+    sections = re.findall(r"^(\S[^\n]*):\n((?:  .*\n)+)", out.partition("--help ")[2], re.M)
+    assert [heading for heading, _ in sections][:3] == ["Start", "Studies", "Members and data"]
+    told = {name: " ".join(text.split()) for _, block in sections
+            for name, text in re.findall(r"^  ([a-z-]+)  +((?:.*)(?:\n   .*)*)", block, re.M)}
+    assert {command.split()[0] for command in COMMANDS} == told.keys()
+    assert all(re.fullmatch(r"[A-Z].*[.]", text) and "..." not in text for text in told.values()), told
     for code in (0, 1, 2, 3, 4, 5, 130, 143, 175):
         assert f" {code} " in out.replace("\n", " ")
 
@@ -137,8 +141,9 @@ def test_members_are_listed_shown_and_deleted(run: Callable[..., Done], new_worl
         train_quietly(world, begun, stop=after_steps(1))
     store = ("--store", world.store.uri)
     out = run("members", *store).out.splitlines()
-    assert [line.split()[0] for line in out] == [spec.id, begun.id]
-    assert " done " in out[0] and "% val" in out[0] and " not done" in out[1]
+    assert [line.split()[0] for line in out] == [spec.id, "data", begun.id, "data"]
+    assert " done " in out[0] and "% val" in out[0] and " not done" in out[2]
+    assert spec.data in out[1] and f"epochs {spec.recipe.epochs}" in out[1] and "no run that is planned" in out[1]
     listed = json.loads(run("members", *store, "--json").out)
     assert listed[0] == {**listed[0], "id": spec.id, "seed": 0}
     assert listed[1] == {"id": begun.id, "state": "not done"}

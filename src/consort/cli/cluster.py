@@ -1,65 +1,25 @@
-"""consort attach, status, logs, cancel, gc, list: what happens on a cluster, and ending it."""
+"""consort attach, cancel and gc: following what runs on a cluster, and ending it."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consort.cli.app import DEFAULT_STORE, JsonOption, StoreOption, StudyArgument, app, cache_folder, open_store_at
-from consort.cli.connecting import ContextOption, NamespaceOption, cluster_target, connect, owner_here
+from consort.cli.connecting import cluster_target, connect, owner_here
+from consort.cli.options import (
+    DEFAULT_STORE,
+    ContextOption,
+    NamespaceOption,
+    StoreOption,
+    StudyArgument,
+    cache_folder,
+    open_store_at,
+)
 
 if TYPE_CHECKING:
-    from consort.cluster.overview import MemberState
+    pass
 
 
-@app.command()
-def status(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = None,
-           context: ContextOption = None, json: JsonOption = False) -> None:
-    """Each member of a STUDY on the cluster: state, pod, restarts."""
-    from rich.console import Console
-
-    from consort.cli.planning import planned_study
-    from consort.cluster.overview import member_states
-    from consort.documents import canonical_json
-
-    opened = open_store_at(store)
-    run = planned_study(opened, study, Console(stderr=True)).run
-    states = member_states(connect(namespace, context), opened, run.ids)
-    if json:
-        print(canonical_json([dataclasses.asdict(s) for s in states]))
-        return
-    for state in states:
-        print(_state_line(state))
-    done = sum(s.state == "done" for s in states)
-    print(f"{done} of {len(states)} members of {run.ref} are done")
-
-
-def _state_line(state: "MemberState") -> str:
-    progress = f"epoch {state.epoch:.1f} / {state.epochs}  loss {state.loss:.3f}" if state.epoch is not None else ""
-    restarts = f"{state.restarts} restarts" if state.restarts else ""
-    place = f"{state.pod} on {state.node}" if state.node else state.pod
-    shown = "  ".join(part for part in (progress, place, restarts, state.detail) if part)
-    return f"{state.member:48} {state.state:10} {shown}".rstrip()
-
-
-@app.command("list")
-def list_runs(store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = None, context: ContextOption = None,
-              json: JsonOption = False) -> None:
-    """The runs that the store knows, and their jobs on the cluster."""
-    from consort.cluster.overview import runs
-    from consort.documents import canonical_json
-
-    found = runs(open_store_at(store), connect(namespace, context))
-    if json:
-        print(canonical_json([dataclasses.asdict(r) for r in found]))
-        return
-    print(f"{'run':52} {'jobs':>4}  answer")
-    for run in found:
-        print(f"{run.run:52} {run.active_jobs:>4}  {'yes' if run.answered else 'no'}")
-
-
-@app.command()
 def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = None,
            context: ContextOption = None) -> None:
     """Follow what runs of a STUDY on the cluster; starts nothing."""
@@ -86,35 +46,6 @@ def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
                             "cluster` goes on.") from None
 
 
-@app.command()
-def logs(
-    member: Annotated[str, typer.Argument(metavar="MEMBER", help="A member's id, or how it begins.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
-    tail: Annotated[int | None, typer.Option(min=1, help="Only the last lines.", show_default=False)] = None,
-    store: StoreOption = DEFAULT_STORE,
-    namespace: NamespaceOption = None,
-    context: ContextOption = None,
-) -> None:
-    """What a MEMBER's pods on the cluster print."""
-    from consort import members
-    from consort.cluster.follow import member_selector
-    from consort.errors import MissingKey
-    from consort.kube.pytorch_job import CONTAINER
-
-    api = connect(namespace, context)
-    found = members.find(open_store_at(store), member)
-    pods = sorted(api.list("Pod", member_selector(found)), key=lambda p: p["metadata"]["name"])
-    if not pods:
-        raise MissingKey(f"namespace {api.namespace} has no pod of {found}: its job has not started, or ended and was "
-                         "removed. `consort status` tells its state.")
-    for pod in pods if not follow else pods[:1]:
-        if len(pods) > 1:
-            print(f"== {pod['metadata']['name']}")
-        for line in api.log(pod["metadata"]["name"], CONTAINER, follow=follow, tail=tail):
-            print(line, flush=True)
-
-
-@app.command()
 def cancel(
     what: Annotated[str, typer.Argument(metavar="STUDY|MEMBER", help="A study file, NAME/RUN, or a member's id.")],
     store: StoreOption = DEFAULT_STORE,
@@ -148,7 +79,6 @@ def _selector(what: str, store: str) -> str:
     return f"{names.STUDY_LABEL}={plan.study.name},{names.RUN_LABEL}={plan.run}"
 
 
-@app.command()
 def gc(
     own: Annotated[bool, typer.Option("--own", help="Those of the Job or KFP run of this pod too, where nobody else "
                                       "wants them: it calls this as its last step.")] = False,

@@ -2,9 +2,7 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,11 +14,6 @@ if TYPE_CHECKING:
     from consort.store import Store
     from consort.study.file import Study
 
-NamespaceOption = Annotated[str | None, typer.Option(
-    "--namespace", "-n", envvar="CONSORT_NAMESPACE", show_default=False,
-    help="Namespace of the jobs; by default the kubeconfig's, or the pod's own.")]
-ContextOption = Annotated[str | None, typer.Option(
-    "--context", help="Context of the kubeconfig.", show_default=False)]
 
 
 QUICK_SECONDS = 20.0

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from consort.cli.app import DEFAULT_STORE, JsonOption, StoreOption, StudyArgument, app, open_store_at
+from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, StudyArgument, open_store_at
 
 Architectures = Annotated[list[str], typer.Argument(
     metavar="ARCH...", help="wrn-<depth>-<width>, torchvision's names, timm:<name>.", show_default=False)]
@@ -16,25 +16,24 @@ ClassesOption = Annotated[int | None, typer.Option(
     "--classes", min=1, help="Number of classes; by default as published.", show_default=False)]
 
 
-@app.command()
 def flops(
     architectures: Architectures,
     input: InputOption = None,
     classes: ClassesOption = None,
     layers: Annotated[bool, typer.Option("--layers", help="List the MACs of every layer.")] = False,
-    json: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """MACs, FLOPs and parameters of networks.
+    """Count the MACs, FLOPs and parameters of networks.
 
     One forward pass of one image: multiply-adds (MACs) of convolutions and matrix products, FLOPs = 2 x MACs.
     """
     from consort.costs.macs import count
 
     costs = [count(name, parse_size(input), classes) for name in architectures]
-    if json:
-        import json as json_module
+    if as_json:
+        import json
 
-        print(json_module.dumps([{"name": c.name, "input": c.input, "classes": c.classes, "macs": c.macs,
+        print(json.dumps([{"name": c.name, "input": c.input, "classes": c.classes, "macs": c.macs,
                                   "flops": c.flops, "params": c.params, "uncounted": c.uncounted}
                                  | ({"layers": c.layers} if layers else {}) for c in costs], indent=1))
         return
@@ -47,7 +46,6 @@ def flops(
     print(f"not counted (elementwise and pooling): {', '.join(names)}")
 
 
-@app.command()
 def latency(
     architectures: Architectures,
     input: InputOption = None,
@@ -57,9 +55,9 @@ def latency(
     repeats: Annotated[int, typer.Option(min=3, help="Measured passes, after a warm-up.")] = 50,
     again: AgainOption = False,
     store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Milliseconds of a forward pass on this machine.
+    """Measure the milliseconds of a forward pass on this machine.
 
     Median and spread after a warm-up, kept in the store per hardware and version of torch.
     """
@@ -73,10 +71,10 @@ def latency(
         size = parse_size(input) or (default.input_size, default.input_size)
         records.append(measured(opened, name, size, classes or default.classes, batch_size, threads, repeats,
                                 again=again))
-    if json:
-        import json as json_module
+    if as_json:
+        import json
 
-        print(json_module.dumps([dataclasses.asdict(r) for r in records], indent=1))
+        print(json.dumps([dataclasses.asdict(r) for r in records], indent=1))
         return
     print(f"{'name':28} {'input':>9} {'batch':>5} {'threads':>7} {'device':>6} {'precision':>9} {'median ms':>10} "
           f"{'p10':>9} {'p90':>9}")
@@ -85,14 +83,13 @@ def latency(
               f"{r.median_ms:>10.3f} {r.p10_ms:>9.3f} {r.p90_ms:>9.3f}")
 
 
-@app.command("latency-table")
 def latency_table(
     study: StudyArgument,
     again: AgainOption = False,
     store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Milliseconds of the blocks of a STUDY's search space on this machine.
+    """Measure the milliseconds of the blocks of a STUDY's search space on this machine.
 
     A search with source = "table" adds them up. Kept in the store per hardware; measured by the search itself where it
     is missing.
@@ -107,10 +104,10 @@ def latency_table(
     run = planned_study(opened, study, Console(stderr=True)).run
     search_of(run.plan)
     table = measure_table(run, again)
-    if json:
-        import json as json_module
+    if as_json:
+        import json
 
-        print(json_module.dumps(dataclasses.asdict(table), indent=1))
+        print(json.dumps(dataclasses.asdict(table), indent=1))
         return
     for piece, ms in table.pieces_ms.items():
         print(f"{piece:44} {ms:>10.4f} ms")

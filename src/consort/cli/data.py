@@ -6,10 +6,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from consort.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app, cache_folder, open_store_at
+from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, cache_folder, open_store_at
 
 group = typer.Typer(no_args_is_help=True, help="Fetch, prepare and look at data.")
-app.add_typer(group, name="data")
 
 
 @group.command()
@@ -68,10 +67,10 @@ def import_data(
 
 @group.command()
 def info(fingerprint: Annotated[str | None, typer.Argument(show_default=False)] = None,
-         store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
+         store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """What prepared data the store holds; with a FINGERPRINT, everything about it."""
     import dataclasses
-    import json as json_module
+    import json
 
     from consort.data.prepared import open_prepared
     from consort.store import keys
@@ -80,8 +79,8 @@ def info(fingerprint: Annotated[str | None, typer.Argument(show_default=False)] 
     known = [key.split("/")[1] for key in opened.list(keys.DATA) if key.endswith("/manifest.json")]
     chosen = known if fingerprint is None else [fingerprint]
     prepared = [open_prepared(opened, name, cache_folder()) for name in chosen]
-    if json or fingerprint is not None:
-        print(json_module.dumps([{"fingerprint": p.fingerprint, **dataclasses.asdict(p.manifest)} for p in prepared],
+    if as_json or fingerprint is not None:
+        print(json.dumps([{"fingerprint": p.fingerprint, **dataclasses.asdict(p.manifest)} for p in prepared],
                                 indent=1))
         return
     for p in prepared:

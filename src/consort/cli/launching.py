@@ -1,14 +1,14 @@
 """consort launch, render, submit and schedule: a study as objects of Kubernetes, and as runs of KFP."""
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consort.cli.app import DEFAULT_STORE, StoreOption, StudyArgument, app, open_store_at
-from consort.cli.connecting import ContextOption, NamespaceOption, cluster_target, connect_for, images_of
+from consort.cli.connecting import cluster_target, connect_for, images_of
+from consort.cli.options import DEFAULT_STORE, ContextOption, NamespaceOption, StoreOption, StudyArgument, open_store_at
+from consort.cli.signals import interrupt_on_sigterm
 
 if TYPE_CHECKING:
     from consort.run.run import Run
@@ -20,7 +20,6 @@ HostOption = Annotated[str | None, typer.Option(
 CronOption = Annotated[str, typer.Option("--cron", metavar="'M H D M W'", help="Five fields, as cron has them (UTC).")]
 
 
-@app.command()
 def launch(
     member: Annotated[str, typer.Option("--member", help="Id of a planned member.")],
     run: Annotated[str, typer.Option("--run", metavar="NAME/RUN", help="The run whose [cluster] settings apply.")],
@@ -44,7 +43,7 @@ def launch(
     api = connect_for(opened, namespace, context)
     target, of_run = cluster_target(api, console), planned_study(opened, Path(run), console).run
     member_id = members.find(opened, member)
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    interrupt_on_sigterm()
     try:
         with Progress(console, [member_id], 0) as progress:
             failed = target.member_jobs(of_run, progress.listen, 1).run([member_id]).failed
@@ -56,7 +55,6 @@ def launch(
         raise (MemberFailed if known else IncompleteRun)(failed[member_id])
 
 
-@app.command()
 def render(
     study: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
@@ -111,7 +109,6 @@ def study_objects(run: "Run", only_job: bool = False, sampler: str | None = None
     return [*(member_job(member, *asked, images) for member in todo), launch_job(*asked, images)]
 
 
-@app.command()
 def submit(
     study: StudyArgument,
     host: HostOption = None,
@@ -130,7 +127,6 @@ def submit(
     print(client.submit(_host(host), run.ref, store, experiment or run.study.name, namespace))
 
 
-@app.command()
 def schedule(
     study: StudyArgument,
     cron: CronOption,
@@ -172,6 +168,3 @@ def _host(host: str | None) -> str:
                          "http://localhost:8080 after `kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80`.")
     return host
 
-
-def _raise_interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -5,27 +5,25 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from consort.cli.app import DEFAULT_STORE, StoreOption, app, cache_folder, open_store_at
+from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, cache_folder, open_store_at
 
 MIN_FREE_GIB = 2.0
 
 
-@app.command()
 def doctor(store: StoreOption = DEFAULT_STORE,
-           json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
-    """What works here, what is missing, what to do.
+           as_json: JsonOption = False) -> None:
+    """Say what works here, what is missing, and what to do about it.
 
     Exits with 2 where a run would fail.
     """
-    import json as json_module
+    import json
 
     checks = [_python(), _torch(), _processor(), _memory(), _disk(store), _store(store), *_extras()]
-    if json:
-        print(json_module.dumps([{"check": name, "state": state, "finding": text} for name, state, text in checks]))
+    if as_json:
+        print(json.dumps([{"check": name, "state": state, "finding": text} for name, state, text in checks]))
     else:
         for name, state, text in checks:
             print(f"{state:8} {name:10} {text}")

@@ -1,49 +1,56 @@
 """consort members, show and rm: what the store holds."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consort.cli.app import (
-    DEFAULT_STORE,
-    JsonOption,
-    StoreOption,
-    app,
-    cache_folder,
-    open_store_at,
-)
+from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, cache_folder, open_store_at
+
+if TYPE_CHECKING:
+    from consort.store import Store
 
 group = typer.Typer(help="List the members in the store, or import one.", invoke_without_command=True)
-app.add_typer(group, name="members")
 
 
 @group.callback()
-def members(context: typer.Context, store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
+def members(context: typer.Context, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """List the members in the store."""
     if context.invoked_subcommand is not None:
         return
     import dataclasses
-    import json as json_module
+    import json
 
     from consort import members as stored
+    from consort.run.overview import members_of_runs
 
     opened = open_store_at(store)
     records = {m: stored.read_record(opened, m) for m in stored.planned(opened)}
-    if json:
-        print(json_module.dumps([dataclasses.asdict(r) if r else {"id": m, "state": _state(opened, m)}
-                                 for m, r in records.items()], indent=1))
+    if as_json:
+        print(json.dumps([dataclasses.asdict(r) if r else {"id": m, "state": _state(opened, m)}
+                          for m, r in records.items()], indent=1))
         return
+    runs = members_of_runs(opened)
     for member, record in records.items():
         accuracy = f"{100 * record.val_accuracy:6.2f} % val" if record and record.val_accuracy is not None else ""
         cost = f"{record.macs / 1e6:10,.2f} M MACs  {record.train_cpu_seconds:8,.0f} CPU s" if record else ""
-        print(f"{member:50} {'done' if record else _state(opened, member):12} {accuracy:14} {cost}".rstrip())
+        print(f"{member:50} {'done' if record else _state(opened, member):8} {accuracy:14} {cost}".rstrip())
+        print(f"  {_origin(opened, member)}  of {', '.join(runs.get(member, [])) or 'no run that is planned here'}")
 
 
-def _state(store: object, member: str) -> str:
+def _origin(store: "Store", member: str) -> str:
+    """The data and the recipe of a member, as far as the recipe differs from its defaults."""
     from consort import members as stored
 
-    return "failed" if stored.read_failure(store, member) else "not done"  # type: ignore[arg-type]
+    spec = stored.read_spec(store, member)
+    recipe = ", ".join(f"{name} {value}" for name, value in spec.recipe.identity().items())
+    return f"data {spec.data}  {recipe or 'recipe wrn-reference'}"
+
+
+def _state(store: "Store", member: str) -> str:
+    from consort import members as stored
+
+    return "failed" if stored.read_failure(store, member) else "not done"
 
 
 @group.command("import")
@@ -91,10 +98,9 @@ def import_member(
     print(record.id)
 
 
-@app.command()
 def show(member: Annotated[str, typer.Argument(help="A member's id, or the start of it.")],
          store: StoreOption = DEFAULT_STORE) -> None:
-    """Everything that is known of a member, as JSON."""
+    """Print everything that is known of a member, as JSON."""
     import dataclasses
     import json
 
@@ -110,7 +116,6 @@ def show(member: Annotated[str, typer.Argument(help="A member's id, or the start
                       **stored.read_spec(opened, name).to_dict()}, indent=1))
 
 
-@app.command()
 def rm(
     member: Annotated[list[str], typer.Argument(metavar="MEMBER...", help="Ids, or the starts of ids.")],
     store: StoreOption = DEFAULT_STORE,

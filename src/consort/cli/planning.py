@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from consort.cli.app import cache_folder
+from consort.cli.options import cache_folder
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,25 +1,25 @@
 """consort run, plan and init: a study from its file to its answer."""
 
 import os
-import signal
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consort.cli.app import (
+from consort.cli.connecting import chosen_target
+from consort.cli.options import (
     DEFAULT_STORE,
+    ContextOption,
     DataOption,
     GrowOption,
     JsonOption,
+    NamespaceOption,
     OutputOption,
     StoreOption,
     StudyArgument,
-    app,
     open_store_at,
 )
-from consort.cli.connecting import ContextOption, NamespaceOption, chosen_target
+from consort.cli.signals import interrupt_on_sigterm
 
 if TYPE_CHECKING:
     from consort.run.run import Run
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from consort.study.search import Search
 
 
-@app.command()
 def run(
     study: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
@@ -57,7 +56,7 @@ def run(
     if only is not None and only not in STAGES:
         raise unknown_name("stage", only, STAGES)
     console, opened = Console(), open_store_at(store)
-    asked = _noted_signal()
+    asked = interrupt_on_sigterm()
     chosen = chosen_target(target, opened, console, namespace, context, workers)
     try:
         planned = planned_study(opened, study, console, data, grow).run
@@ -70,7 +69,7 @@ def run(
                       f"`consort cancel {study}` ends them." if chosen.remote else
                       "\nstopped; members in training saved their state. The same command goes on from there.",
                       soft_wrap=True, highlight=False)
-        raise typer.Exit(143 if asked and chosen.remote else 130) from None
+        raise typer.Exit(143 if asked() and chosen.remote else 130) from None
     if summary:
         from consort.report import copy_report
         from consort.screen.answer import print_answer
@@ -83,9 +82,8 @@ def run(
                             + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
 
 
-@app.command()
 def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOption = False, data: DataOption = None,
-         json: JsonOption = False) -> None:
+         as_json: JsonOption = False) -> None:
     """Prepare a STUDY's data and list its members."""
     from rich.console import Console
 
@@ -94,7 +92,7 @@ def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOpt
 
     planned = planned_study(open_store_at(store), study, Console(stderr=True), data, grow)
     run, states = planned.run, planned.run.states()
-    if json:
+    if as_json:
         print(canonical_json({"study": run.study.name, "run": run.plan.run, "ref": run.ref,
                               "level": planned.level, "data": run.plan.data.fingerprint,
                               "members": [{"id": m, "state": state} for m, state in states.items()]}))
@@ -118,29 +116,3 @@ def output_folder(output: Path | None, target: "Target", run: "Run") -> Path | N
     if output is None and (not target.remote or in_pod):
         return None
     return output or Path("consort-report") / f"{run.study.name}-{run.plan.run}"
-
-
-@app.command()
-def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("study.toml")) -> None:
-    """Write a commented study file to start from."""
-    from consort.errors import InputError
-
-    if path.exists():
-        raise InputError(f"{path} exists already; name another file.")
-    try:
-        path.write_text(files("consort.cli").joinpath("study.toml").read_text())
-    except OSError as e:
-        raise InputError(f"{path} cannot be written: {e.strerror}. Name another place.") from e
-    print(f"wrote {path}. Edit it, then: consort run {path}")
-
-
-def _noted_signal() -> list[int]:
-    """SIGTERM interrupts as Ctrl-C does; the list tells that it came."""
-    asked: list[int] = []
-
-    def interrupt(number: int, frame: object) -> None:
-        asked.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    return asked

@@ -1,7 +1,6 @@
 """consort search, winners and trial: looking for architectures."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,18 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consort.cli.app import (
+from consort.cli.connecting import chosen_target
+from consort.cli.options import (
     DEFAULT_STORE,
+    ContextOption,
     DataOption,
+    ImagesOption,
     JsonOption,
+    LogOption,
+    NamespaceOption,
     OutputOption,
     StoreOption,
     StudyArgument,
-    app,
     open_store_at,
 )
-from consort.cli.connecting import ContextOption, NamespaceOption, chosen_target
-from consort.cli.steps import ImagesOption, LogOption, json_report, text_report
+from consort.cli.reporting import reporter
+from consort.cli.signals import interrupt_on_sigterm, stop_when_asked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
 OF_KATIB = "katib-"
 
 
-@app.command()
 def search(
     study: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
@@ -66,7 +68,7 @@ def search(
         raise unknown_name("stage", only, STAGES)
     console, opened = Console(), open_store_at(store)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are the trials'; gp's small matrices need no more
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    interrupt_on_sigterm()
     of_katib = sampler if (sampler or "").startswith(OF_KATIB) else None
     chosen = chosen_target(target, opened, console, namespace, context, workers, of_katib)
     try:
@@ -109,15 +111,14 @@ def _planned(store: "Store", study: Path, console: "Console", data: str | None, 
     return run
 
 
-@app.command()
 def winners(
     study: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
     sampler: Annotated[str | None, typer.Option(
         "--sampler", help="Where one of Katib's own searched: katib-<algorithm>.", show_default=False)] = None,
-    json: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """What the search of a STUDY found, and the study that trains it again: its run and its members.
+    """Print what the search of a STUDY found, and the study that trains it again: its run and its members.
 
     With --json also what that study showed, once it has.
 
@@ -138,7 +139,7 @@ def winners(
     won = best_trials(there, tried)
     final = plan_final(run, won)
     states = final.states()
-    if json:
+    if as_json:
         print(canonical_json({
             "study": final.study.name, "run": final.plan.run, "ref": final.ref,
             "winners": [{"kind": kind, "networks": r.networks, "trial": r.id, "reward": r.reward,
@@ -153,7 +154,6 @@ def winners(
         print(f"  {member:48} {state}")
 
 
-@app.command()
 def trial(
     study: Annotated[Path, typer.Argument(metavar="NAME/RUN", help="A planned study that searches, or its file.",
                                           show_default=False)],
@@ -176,22 +176,20 @@ def trial(
     images: ImagesOption = None,
     log: LogOption = "text",
 ) -> None:
-    """One trial of a search: train what its candidate lacks, judge it, record it.
+    """Run one trial of a search: train what its candidate lacks, judge it, record it.
 
     SIGTERM saves the state and exits with 143; the same command goes on. A trial that cannot be trained is recorded as
     failed, with exit code 3.
     """
-    from consort.errors import ConsortError, unknown_name
+    from consort.errors import ConsortError
     from consort.events import event_line
 
-    reporters: dict[str, Callable[..., None]] = {"text": text_report, "json": json_report}
-    if log not in reporters:
-        raise unknown_name("kind of --log", log, reporters)
+    report = reporter(log)
     try:
         opened = open_store_at(store)
         run = _planned_trial(opened, study, images)
         tried = _candidate(run.plan, networks, choices, kind)
-        _try(run, tried, checkpoint_seconds, checkpoint_steps, loader_workers, reporters[log], metrics)
+        _try(run, tried, checkpoint_seconds, checkpoint_steps, loader_workers, report, metrics)
     except ConsortError as e:
         if log == "json":
             print(event_line("error", kind=type(e).__name__, text=str(e), exit_code=e.exit_code), flush=True)
@@ -238,10 +236,7 @@ def _try(run: "Run", tried: "Candidate", seconds: float, steps: int | None, work
     from consort.train.loop import Settings
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
-    signal.signal(signal.SIGINT, lambda number, frame: stopped.append(number))
-    settings = Settings(seconds, steps, workers, stop=lambda: bool(stopped))
+    settings = Settings(seconds, steps, workers, stop=stop_when_asked())
     record = run_trial(run, tried, settings, report)
     if record.state == trials.FAILED:
         raise MemberFailed(f"trial {record.id} failed: {record.reason}")
@@ -250,6 +245,3 @@ def _try(run: "Run", tried: "Candidate", seconds: float, steps: int | None, work
         with open(metrics, "a") as file:
             file.write(trials.katib_line(record) + "\n")
 
-
-def _raise_interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -1,19 +1,17 @@
 """consort suggest-serve: the samplers for Katib."""
 
 import os
-import signal
-import threading
+import time
 from typing import Annotated
 
 import typer
 
-from consort.cli.app import app
+from consort.cli.signals import stop_when_asked
 
 KATIB_PORT = 6789
 LOOK_SECONDS = 0.5
 
 
-@app.command("suggest-serve")
 def suggest_serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")] = KATIB_PORT,
 ) -> None:
@@ -29,12 +27,10 @@ def suggest_serve(
         from consort.suggestion.server import SuggestionServer
     except ModuleNotFoundError as e:
         raise InputError(f"the suggestion service needs {e.name}: pip install 'consort[search]'.") from e
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: asked.set())
+    asked = stop_when_asked()
     server = SuggestionServer(port)
     server.start()
     print(f"listening on port {server.port}", flush=True)
-    while not asked.wait(LOOK_SECONDS):  # one that comes just before a wait without end would never be seen
-        pass
+    while not asked():
+        time.sleep(LOOK_SECONDS)
     server.stop()

@@ -1,24 +1,26 @@
 """consort train, predict, evaluate and report: the steps by themselves, as a job on a cluster runs them too."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consort.cli.app import (
+from consort.cli.options import (
     DEFAULT_STORE,
     DataOption,
+    ImagesOption,
     JsonOption,
+    LogOption,
     StoreOption,
     StudyArgument,
-    app,
     cache_folder,
     open_store_at,
 )
+from consort.cli.reporting import reporter
+from consort.cli.signals import stop_when_asked
 
 if TYPE_CHECKING:
     from consort.members.records import MemberRecord
@@ -26,12 +28,8 @@ if TYPE_CHECKING:
     from consort.store import Store
     from consort.train.process import Process
 
-LogOption = Annotated[str, typer.Option("--log", metavar="text|json", help="Plain lines, or one JSON event a line.")]
-ImagesOption = Annotated[Path | None, typer.Option(
-    "--images", help="Where streamed images are, when not where they were prepared.", show_default=False)]
 
 
-@app.command()
 def train(
     member: Annotated[str, typer.Option("--member", help="Id of a planned member (`consort plan` lists them).")],
     store: StoreOption = DEFAULT_STORE,
@@ -57,7 +55,7 @@ def train(
     from consort.events import event_line
     from consort.train.torchrun import kind_of
 
-    report = _reporter(log)
+    report = reporter(log)
     try:
         if torchrun:
             _train_together(member, store, checkpoint_seconds, checkpoint_steps, loader_workers, images, log, processes,
@@ -111,15 +109,11 @@ def _train(store: "Store", member_id: str, seconds: float, steps: int | None, wo
     from consort.train.loop import train as train_member
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
-    signal.signal(signal.SIGINT, lambda number, frame: stopped.append(number))
     data = open_prepared(store, spec.data, cache_folder(), images)
-    settings = Settings(seconds, steps, workers, process, lambda: bool(stopped), patience)
+    settings = Settings(seconds, steps, workers, process, stop_when_asked(), patience)
     return train_member(store, spec, data, settings, report)
 
 
-@app.command()
 def predict(
     study: Annotated[Path | None, typer.Argument(
         metavar="[STUDY]", help="A study file, or NAME/RUN: all its finished members, and latencies.",
@@ -152,7 +146,7 @@ def predict(
     if bad:
         raise InputError(f"--also is NAME=FINGERPRINT, got {bad[0]!r}.")
     opened, further = open_store_at(store), dict(a.split("=", 1) for a in also)
-    report, run = _reporter(log), None if study is None else _planned(study, store, data)
+    report, run = reporter(log), None if study is None else _planned(study, store, data)
     if run is None:
         records = [_finished(opened, members.find(opened, name)) for name in member]
     else:
@@ -178,9 +172,8 @@ def _finished(store: "Store", member: str) -> "MemberRecord":
     return record
 
 
-@app.command()
 def evaluate(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None,
-             json: JsonOption = False) -> None:
+             as_json: JsonOption = False) -> None:
     """Compare the ensembles of a STUDY, from logits."""
     from rich.console import Console
 
@@ -190,13 +183,12 @@ def evaluate(study: StudyArgument, store: StoreOption = DEFAULT_STORE, data: Dat
 
     run = _planned(study, store, data)
     summary = evaluate_run(run, "consort " + " ".join(sys.argv[1:]))
-    if json:
+    if as_json:
         print(canonical_json(summary))
     else:
         print_answer(Console(), summary, run.store)
 
 
-@app.command()
 def report(
     study: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
@@ -222,23 +214,3 @@ def _planned(study: Path, store: str, data: str | None) -> "Run":
 
     return planned_study(open_store_at(store), study, Console(stderr=True), data).run
 
-
-def _reporter(log: str) -> Callable[..., None]:
-    from consort.errors import unknown_name
-
-    reporters = {"text": text_report, "json": json_report}
-    if log not in reporters:
-        raise unknown_name("kind of --log", log, reporters)
-    return reporters[log]
-
-
-def json_report(event: str, **values: Any) -> None:
-    from consort.events import event_line
-
-    print(event_line(event, **values), flush=True)
-
-
-def text_report(event: str, **values: Any) -> None:
-    shown = "  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                      for name, value in values.items())
-    print(f"{event}  {shown}", flush=True)

@@ -1,7 +1,7 @@
 """What a person asks of a cluster: how far a run is, and which runs there are."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from consort import members
@@ -11,29 +11,14 @@ from consort.events import parse_event
 from consort.kube import names
 from consort.kube.pytorch_job import CONTAINER
 from consort.kube.status import job_status, pod_status
-from consort.store import Store, keys
+from consort.run.member_state import MemberState
+from consort.store import Store
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
 
 MAX_LOGS = 32
 """Running members whose newest progress is read."""
-
-
-@dataclass(frozen=True)
-class MemberState:
-    """One row of `consort status`."""
-
-    member: str
-    state: str
-    """done, failed, to train, or what its job does: waiting, running, restarting, suspended."""
-    pod: str = ""
-    node: str = ""
-    restarts: int = 0
-    epoch: float | None = None
-    epochs: int | None = None
-    loss: float | None = None
-    detail: str = ""
 
 
 def member_states(api: "KubernetesApi", store: Store, wanted: Sequence[str]) -> list[MemberState]:
@@ -76,24 +61,9 @@ def _newest_masters(pods: Iterable[dict]) -> dict[str, dict]:
             for p in sorted(masters, key=lambda p: p["metadata"]["creationTimestamp"])}
 
 
-@dataclass(frozen=True)
-class RunState:
-    """One row of `consort list`."""
-
-    run: str
-    """name/run."""
-    active_jobs: int
-    answered: bool
-
-
-def runs(store: Store, api: "KubernetesApi") -> list[RunState]:
-    """The runs that the store knows, with the jobs that the namespace has for each."""
-    found = [key.split("/") for key in store.list(keys.STUDIES)]
-    planned = sorted({(parts[1], parts[2]) for parts in found if len(parts) == 4})
-    answered = {(parts[1], parts[2]) for parts in found if parts[-1] == "summary.json"}
+def active_jobs(api: "KubernetesApi") -> Counter[str]:
+    """NAME/RUN -> the jobs that the namespace has for it and that have not ended."""
     jobs = [j for kind in ("Job", "PyTorchJob") for j in api.list(kind, f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}")
             if job_status(j).state not in ("succeeded", "failed")]
-    counts = [(j["metadata"]["labels"].get(names.STUDY_LABEL), j["metadata"]["labels"].get(names.RUN_LABEL))
-              for j in jobs]
-    return [RunState(f"{study}/{run}", counts.count((study, run)), (study, run) in answered)
-            for study, run in planned]
+    labels = [j["metadata"]["labels"] for j in jobs]
+    return Counter(f"{of.get(names.STUDY_LABEL)}/{of.get(names.RUN_LABEL)}" for of in labels)

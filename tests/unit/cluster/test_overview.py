@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from consort.cluster.overview import member_states
+from consort.cluster.overview import active_jobs, member_states
 from consort.events import event_line
 from consort.kube import names
 from consort.kube.pytorch_job import CONTAINER
@@ -34,3 +34,11 @@ def test_logs_are_read_of_so_many_running_members(tmp_path: Path, monkeypatch: p
         start_job(cluster, member, phase)
     states = member_states(cluster, FolderStore(tmp_path / "store"), MEMBERS)  # type: ignore[arg-type]
     assert [state.epoch for state in states] == [None, 1.5, None]
+
+
+def test_jobs_are_counted_by_run_until_they_end() -> None:
+    cluster = FakeCluster()
+    for member in MEMBERS:
+        start_job(cluster, member, "Running")
+    cluster.set_status("PyTorchJob", MEMBERS[0], {"conditions": [{"type": "Succeeded", "status": "True"}]})
+    assert active_jobs(cluster) == {"s/r": 2}  # type: ignore[arg-type]

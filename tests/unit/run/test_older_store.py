@@ -62,3 +62,21 @@ def _without_new_keys(after: Any, before: Any) -> Any:
 
 def _rows(data: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(data.decode().splitlines()))
+
+
+def test_list_status_and_logs_of_a_folder_ask_no_cluster(folder: Path) -> None:
+    store, run = ["--store", str(folder / "store")], STUDY
+
+    def out(*arguments: str) -> str:
+        return CliRunner().invoke(app, [*arguments, *store], catch_exceptions=False).stdout
+
+    listed = {of["run"]: of for of in json.loads(out("list", "--json"))}
+    assert {STUDY, SEARCH} <= listed.keys()
+    assert listed[STUDY]["members"] == listed[STUDY]["done"] > 0 and listed[STUDY]["finished_at"].startswith("20")
+    assert listed[STUDY]["answered"] and listed[STUDY]["active_jobs"] == 0
+    assert listed[STUDY]["answer"] in out("list") and listed[SEARCH]["members"] == 0
+    states = json.loads(out("status", run, "--json"))
+    assert {state["state"] for state in states} == {"done"}
+    assert f"{len(states)} of {len(states)} members of {STUDY} are done" in out("status", run)
+    assert f"of {STUDY}" in out("members")
+    assert out("logs", states[0]["member"]).startswith("done 20")

@@ -1,0 +1,149 @@
+"""consort list, status and logs: what there is of runs and members, in the store and on the cluster."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from consort.cli.options import (
+    DEFAULT_STORE,
+    ContextOption,
+    JsonOption,
+    NamespaceOption,
+    StoreOption,
+    StudyArgument,
+    open_store_at,
+)
+
+if TYPE_CHECKING:
+    from consort.run.member_state import MemberState
+    from consort.store import Store
+
+
+def list_runs(store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = None, context: ContextOption = None,
+              as_json: JsonOption = False) -> None:
+    """List the runs of the store: how far each is, its answer, where its report is, and its jobs on the cluster.
+
+    The cluster is asked where the store is one that pods reach (s3://...).
+    """
+    from consort.documents import canonical_json
+    from consort.run.overview import overviews
+
+    opened = open_store_at(store)
+    jobs = _active_jobs(opened, namespace, context)
+    found = list(overviews(opened))
+    if as_json:
+        print(canonical_json([{**dataclasses.asdict(r), "answered": r.answer != "", "active_jobs": jobs.get(r.run, 0)}
+                              for r in found]))
+        return
+    if not found:
+        print(f"no run was planned in {opened.uri} yet: `consort run STUDY` plans one")
+    for run in found:
+        failed = f", {run.failed} failed" if run.failed else ""
+        active = f", {jobs[run.run]} jobs on the cluster" if jobs.get(run.run) else ""
+        print(f"{run.run}  {run.done} of {run.members} members{failed}{active}  {run.finished_at[:16]}".rstrip())
+        if run.answer:
+            print(f"  {run.answer}")
+        if run.report:
+            print(f"  {run.report}")
+
+
+def _active_jobs(store: "Store", namespace: str | None, context: str | None) -> dict[str, int]:
+    """Run -> its jobs on the cluster; nothing where pods cannot reach the store."""
+    if not store.uri.startswith("s3://"):
+        return {}
+    from consort.cli.connecting import connect
+    from consort.cluster.overview import active_jobs
+
+    return active_jobs(connect(namespace, context))
+
+
+def status(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = None,
+           context: ContextOption = None, as_json: JsonOption = False) -> None:
+    """Show the state of each member of a STUDY, and on a cluster its pod and restarts.
+
+    The cluster is asked where the store is one that pods reach (s3://...).
+    """
+    from rich.console import Console
+
+    from consort.cli.planning import planned_study
+    from consort.documents import canonical_json
+    from consort.run.member_state import stored_states
+
+    opened = open_store_at(store)
+    run = planned_study(opened, study, Console(stderr=True)).run
+    if opened.uri.startswith("s3://"):
+        from consort.cli.connecting import connect
+        from consort.cluster.overview import member_states
+
+        states = member_states(connect(namespace, context), opened, run.ids)
+    else:
+        states = stored_states(run)
+    if as_json:
+        print(canonical_json([dataclasses.asdict(s) for s in states]))
+        return
+    for state in states:
+        print(_state_line(state))
+    done = sum(s.state == "done" for s in states)
+    print(f"{done} of {len(states)} members of {run.ref} are done")
+
+
+def _state_line(state: "MemberState") -> str:
+    progress = f"epoch {state.epoch:.1f} / {state.epochs}  loss {state.loss:.3f}" if state.epoch is not None else ""
+    restarts = f"{state.restarts} restarts" if state.restarts else ""
+    place = f"{state.pod} on {state.node}" if state.node else state.pod
+    shown = "  ".join(part for part in (progress, place, restarts, state.detail) if part)
+    return f"{state.member:48} {state.state:10} {shown}".rstrip()
+
+
+def logs(
+    member: Annotated[str, typer.Argument(metavar="MEMBER", help="A member's id, or how it begins.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    tail: Annotated[int | None, typer.Option(min=1, help="Only the last lines.", show_default=False)] = None,
+    store: StoreOption = DEFAULT_STORE,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+) -> None:
+    """Print how a MEMBER's training went; while it runs on a cluster, what its pods print."""
+    from consort import members
+
+    opened = open_store_at(store)
+    found = members.find(opened, member)
+    if not opened.uri.startswith("s3://") or not _pod_logs(found, follow, tail, namespace, context):
+        _history(opened, found, tail)
+
+
+def _pod_logs(member: str, follow: bool, tail: int | None, namespace: str | None, context: str | None) -> bool:
+    """Whether there was a pod whose log could be printed."""
+    from consort.cli.connecting import connect
+    from consort.cluster.follow import member_selector
+    from consort.kube.pytorch_job import CONTAINER
+
+    api = connect(namespace, context)
+    pods = sorted(api.list("Pod", member_selector(member)), key=lambda p: p["metadata"]["name"])
+    for pod in pods if not follow else pods[:1]:
+        if len(pods) > 1:
+            print(f"== {pod['metadata']['name']}")
+        for line in api.log(pod["metadata"]["name"], CONTAINER, follow=follow, tail=tail):
+            print(line, flush=True)
+    return bool(pods)
+
+
+def _history(store: "Store", member: str, tail: int | None) -> None:
+    """What the store says of a member: its epochs where it is done, else why it is not."""
+    from consort import members
+    from consort.errors import MissingKey
+    from consort.members.history import read_history
+
+    record = members.read_record(store, member)
+    if record is None:
+        reason = members.why_missing(store, member)
+        if reason is None:
+            raise MissingKey(f"member {member} is not done, and nothing of its training can be seen here: it has no "
+                             "pod, and on one machine the run that trains it shows it.")
+        print(f"{member}: {reason}")
+        return
+    for row in read_history(store, record)[-(tail or 0):]:
+        accuracy = "" if row.val_accuracy is None else f"  {100 * row.val_accuracy:.2f} % on validation"
+        print(f"epoch {row.epoch}  step {row.steps}  loss {row.loss:.4f}  rate {row.learning_rate:.4g}{accuracy}")
+    print(f"done {record.finished_at}, {record.train_seconds:.0f} s, {record.attempts} attempt(s)")

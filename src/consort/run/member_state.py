@@ -1,0 +1,36 @@
+"""How far a member is, as `consort status` shows it."""
+
+from dataclasses import dataclass
+
+from consort import members
+from consort.run.run import Run
+
+
+@dataclass(frozen=True)
+class MemberState:
+    """One row of `consort status`."""
+
+    member: str
+    state: str
+    """done, failed, to import, to train, or what its job on a cluster does: waiting, running, restarting, suspended."""
+    pod: str = ""
+    node: str = ""
+    restarts: int = 0
+    epoch: float | None = None
+    epochs: int | None = None
+    loss: float | None = None
+    detail: str = ""
+
+
+def stored_states(run: Run) -> list[MemberState]:
+    """The state of every member as the store has it."""
+    return [_done(run, member) if state == "done"
+            else MemberState(member, state, detail=members.why_missing(run.store, member) or "")
+            for member, state in run.states().items()]
+
+
+def _done(run: Run, member: str) -> MemberState:
+    record = members.read_record(run.store, member)
+    if record is None or record.val_accuracy is None:
+        return MemberState(member, "done")
+    return MemberState(member, "done", detail=f"{100 * record.val_accuracy:.2f} % on validation")

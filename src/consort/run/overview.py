@@ -1,0 +1,67 @@
+"""The runs of a store, as its files tell them: no cluster, no torch."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from consort import members
+from consort.members.spec import MemberSpec
+from consort.store import Store, keys
+from consort.study.file import stored_study
+
+
+@dataclass(frozen=True)
+class RunOverview:
+    """One planned run: how far it is, and what it says."""
+
+    run: str
+    """NAME/RUN."""
+    members: int
+    """Planned."""
+    done: int
+    failed: int
+    finished_at: str
+    """When the newest of its members was done, as its record says; empty while there is none."""
+    answer: str
+    """The answer in a sentence; empty until it was evaluated."""
+    report: str
+    """The page's address in the store; empty until it was written."""
+
+
+def overviews(store: Store) -> Iterator[RunOverview]:
+    """Every planned run of the store, by name; plans of other versions have no members that this one knows."""
+    present = set(store.list(keys.STUDIES))
+    done = {key.split("/")[1] for key in store.list(keys.MEMBERS) if key.endswith("/member.json")}
+    failed = {key.split("/")[1] for key in store.list(keys.MEMBERS) if key.endswith("/failed.json")}
+    for key in sorted(key for key in present if key.endswith("/plan.json")):
+        name, run = key.split("/")[1:3]
+        ids = _ids(store.read(key))
+        finished = [record.finished_at for m in ids if m in done and (record := members.read_record(store, m))]
+        summary, page = keys.study_file(name, run, "summary.json"), keys.study_file(name, run, "report.html")
+        answer = str(json.loads(store.read(summary)).get("answer", "")) if summary in present else ""
+        yield RunOverview(f"{name}/{run}", len(ids), len(finished), len(failed.intersection(ids)),
+                          max(finished, default=""), answer, f"{store.uri}/{page}" if page in present else "")
+
+
+def _ids(plan: bytes) -> list[str]:
+    """The members that a plan names; none where this version cannot read it."""
+    try:
+        values = json.loads(plan)
+        study = stored_study(values["study"])
+        trained = [MemberSpec(name, values["data"], study.recipe_of(name), seed).id
+                   for name, a in study.architectures.items() if not a.weights for seed in a.seeds]
+        return [*trained, *values["weights"]]
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+        return []
+
+
+def members_of_runs(store: Store) -> dict[str, list[str]]:
+    """Member -> the runs that it is a member of, from those plans that can be read."""
+    runs: dict[str, list[str]] = {}
+    for key in store.list(keys.STUDIES):
+        if key.endswith("/plan.json"):
+            for member in _ids(store.read(key)):
+                runs.setdefault(member, []).append("/".join(key.split("/")[1:3]))
+    return runs
