@@ -1,5 +1,6 @@
 """From the bytes of one image to its pixels."""
 
+import threading
 import warnings
 import zlib
 from pathlib import Path
@@ -10,8 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from consort.data.decode import decode
-from image_files import encoded, picture
+from consort import hardware
+from consort.data import decode as decode_module
+from consort.data.decode import decode, decode_all
+from consort.data.image_folder import ImageFolder
+from consort.errors import InputError
+from image_files import encoded, image_set, picture, write_folder, write_zip
 
 untimed = settings(deadline=None)
 
@@ -49,6 +54,62 @@ def test_decompression_bomb_is_unreadable():
     header = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", (20_000).to_bytes(4) * 2 + b"\x08\x02\0\0\0")
     with pytest.raises(ValueError, match="decompression bomb"):
         decode(header + chunk(b"IDAT", b"") + chunk(b"IEND", b""), 32)
+
+
+def silent(done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(decode_module, "CHUNK", 3)
+
+
+class WatchedFolder(ImageFolder):
+    """Notes which threads read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.threads: set[int] = set()
+
+    def read(self, path: str) -> bytes:
+        self.threads.add(threading.get_ident())
+        return super().read(path)
+
+
+@pytest.mark.parametrize("write", [write_folder, write_zip])
+def test_images_come_back_in_the_order_of_their_paths(tmp_path: Path, small_chunks, write):
+    files = image_set(train=40)
+    paths = sorted(files, key=lambda path: files[path])
+    images, readable = decode_all(ImageFolder(write(tmp_path / "images", files)), paths, None, False, silent)
+    assert np.array_equal(images, [decode(files[path], None) for path in paths])
+    assert readable.tolist() == list(range(len(paths)))
+
+
+def test_a_quota_of_one_cpu_decodes_in_one_thread(tmp_path: Path, monkeypatch, small_chunks):
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    files = image_set(train=40)
+    folder = WatchedFolder(write_folder(tmp_path / "images", files))
+    decode_all(folder, list(files), None, False, silent)
+    assert len(folder.threads) == 1
+
+
+def test_the_first_unreadable_image_is_named_and_ends_the_work(tmp_path: Path, small_chunks):
+    files = {**image_set(train=40), "train/cat/005.png": b"no image", "train/dog/030.png": b"nor this"}
+    folder, filters = WatchedFolder(write_folder(tmp_path, files)), list(warnings.filters)
+    with pytest.raises(InputError, match=r"train/cat/005\.png is not a readable image"):
+        decode_all(folder, list(files), None, False, silent)
+    assert warnings.filters == filters
+    images, readable = decode_all(folder, list(files), None, True, silent)
+    assert len(images) == len(files) - 2 and set(range(len(files))) - set(readable) == {5, 70}
+
+
+def test_decode_all_says_nothing_of_what_pillow_warns_about(tmp_path: Path, small_chunks):
+    image = Image.fromarray(picture(0)).convert("P")
+    image.save(tmp_path / "0.png", transparency=bytes(range(256)))
+    images, _ = decode_all(ImageFolder(tmp_path), ["0.png"] * 20, None, False, silent)
+    assert images.shape == (20, 8, 8, 3)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

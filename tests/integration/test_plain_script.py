@@ -1,0 +1,27 @@
+"""A script of a user's own, without `if __name__ == "__main__"`, as a notebook is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from image_files import image_set, write_folder
+
+SCRIPT = """
+from pathlib import Path
+from consort.data import decode
+from consort.data.prepare import prepare
+from consort.store import open_store
+from consort.study.data import Data
+
+decode.CHUNK = 10
+here = Path(__file__).parent
+prepared = prepare(open_store(str(here / "store")), Data(source="images", image_size=8), here, here / "cache")
+print("prepared", sum(prepared.counts.values()))
+"""
+
+
+def test_an_image_folder_is_prepared_without_a_main_guard(tmp_path: Path):
+    write_folder(tmp_path / "images", image_set(train=40))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("prepared 86\n", "")
