@@ -11,6 +11,9 @@ from consort.documents import canonical_json, sha256
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """x86 and Arm names, in /proc/cpuinfo, of instructions that multiply bfloat16."""
 
+CGROUP = Path("/sys/fs/cgroup")
+"""Where the system tells a container its limits."""
+
 
 def cpu_flags() -> frozenset[str]:
     """The processor's feature flags; empty where the system does not list them."""
@@ -23,13 +26,25 @@ def native_bfloat16() -> bool:
 
 
 def cores() -> int:
-    """The processor cores that this process may use: its affinity, and the container's CPU quota where there is one."""
+    """The processor cores that this process may use: its affinity, and the container's CPU quota where there is one.
+
+    Of a quota such as 1.5 CPUs the whole ones count, though at least 1: a thread more would be stopped for the rest of
+    each period, and the others would wait for it.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(allowed, int(quota) // int(period))) if quota != "max" else allowed
-    except (OSError, ValueError):
-        return allowed
+    quota = _cpu_quota()
+    return allowed if quota is None else max(1, min(allowed, int(quota)))
+
+
+def _cpu_quota() -> float | None:
+    """CPUs that the container may use, as cgroup version 2 or 1 says it; None without a limit."""
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        try:
+            quota, period = " ".join((CGROUP / name).read_text() for name in files).split()
+            return int(quota) / int(period) if quota not in ("max", "-1") else None
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return None
 
 
 def gpus() -> list[str]:

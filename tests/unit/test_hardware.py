@@ -29,6 +29,33 @@ def test_cores_are_at_most_what_the_process_may_use():
     assert 1 <= hardware.cores() <= (os.cpu_count() or 1)
 
 
+def limits(folder: Path, version: int, quota: int | None, period: int = 100_000) -> Path:
+    """The files in which a container finds its CPU quota, as cgroup version 2 or 1 writes them."""
+    if version == 2:
+        (folder / "cpu.max").write_text(f"{'max' if quota is None else quota} {period}\n")
+    else:
+        (folder / "cpu").mkdir()
+        (folder / "cpu/cpu.cfs_quota_us").write_text(f"{-1 if quota is None else quota}\n")
+        (folder / "cpu/cpu.cfs_period_us").write_text(f"{period}\n")
+    return folder
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(("quota", "expected"), [(100_000, 1), (50_000, 1), (150_000, 1), (200_000, 2), (290_000, 2),
+                                                 (800_000, 3), (None, 3)])
+def test_a_quota_counts_in_whole_cores(monkeypatch, tmp_path, version, quota, expected):
+    monkeypatch.setattr(hardware, "CGROUP", limits(tmp_path, version, quota))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    assert hardware.cores() == expected
+
+
+@pytest.mark.parametrize("text", ["", "max", "x 100000", "100000 0"])
+def test_an_unreadable_quota_is_none(monkeypatch, tmp_path, text):
+    (tmp_path / "cpu.max").write_text(text)
+    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    assert hardware.cores() == len(os.sched_getaffinity(0))
+
+
 @pytest.mark.parametrize(("visible", "expected"), [("", []), ("-1", []), ("0", ["0"]), ("1,GPU-8f", ["1", "GPU-8f"])])
 def test_gpus_are_those_that_are_visible(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

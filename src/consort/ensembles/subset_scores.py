@@ -13,7 +13,6 @@ What makes it fast:
   Python's lock).
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from itertools import groupby
 
 import numpy as np
 
+from consort import hardware
 from consort.ensembles.composition import Subset
 
 BLOCK_BYTES = 2**20
@@ -98,7 +98,7 @@ def score_subsets(log_probs: np.ndarray, labels: np.ndarray, subsets: Sequence[S
     wrong = np.zeros((num_groups, len(labels)), dtype=np.int32)
     mistakes = np.zeros(len(subsets), dtype=np.int64)
     loss = np.zeros(len(subsets))
-    with ThreadPoolExecutor(threads or _cores()) as executor:
+    with ThreadPoolExecutor(threads or hardware.cores()) as executor:
         for block_mistakes, block_loss in executor.map(
                 lambda block: _score_block(pool, block, runs, len(subsets), combine, wrong), blocks):
             mistakes += block_mistakes
@@ -108,10 +108,6 @@ def score_subsets(log_probs: np.ndarray, labels: np.ndarray, subsets: Sequence[S
     if groups is not None:
         correct = np.bincount(groups, minlength=num_groups).astype(np.int32)[:, None] - wrong
     return SubsetScores((num_images - mistakes[place]) / num_images, loss[place] / num_images, correct)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _runs(subsets: Sequence[Subset], groups: Sequence[int] | None) -> tuple[np.ndarray, list[_Run]]:
