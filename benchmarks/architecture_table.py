@@ -24,6 +24,7 @@ from consort import members
 from consort.costs.latency import measured
 from consort.data.prepare import prepare
 from consort.data.prepared import open_prepared
+from consort.ensembles.metrics import accuracy
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.space.choices import Space, StageChoices
@@ -75,7 +76,7 @@ def train_one(uri: str, spec: dict) -> MemberRecord:
 
 def test_accuracy(store, record: MemberRecord, labels: np.ndarray) -> float:
     logits = np.load(io.BytesIO(members.read_file(store, record, "logits-test.npy")))
-    return float((logits.argmax(1) == labels).mean())
+    return accuracy(logits, labels)
 
 
 def write_table(rows: dict[str, list[MemberRecord]], latencies: dict[str, float], test: dict[str, float]) -> None:

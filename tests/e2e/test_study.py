@@ -1,5 +1,6 @@
 """A study on a real cluster, judged by what lies in the store afterwards: the same as a run on one machine leaves."""
 
+import io
 import json
 import signal
 import time
@@ -11,7 +12,6 @@ from place import Place
 from study_files import write_study
 
 from consort import members
-from consort.members.logits import npy_array
 from consort.store.folder import FolderStore
 
 EXACT = """\
@@ -104,7 +104,7 @@ def test_two_nodes_train_one_member_together(place: Place, tmp_path: Path) -> No
     assert (record.processes, single.processes) == (2, 1)
     assert abs(single.val_accuracy - record.val_accuracy) < 0.05  # type: ignore[operator]
     assert single.train_images == record.train_images
-    together, alone = (npy_array(members.read_file(store, of_store, "logits-test.npy"))
+    together, alone = (np.load(io.BytesIO(members.read_file(store, of_store, "logits-test.npy")))
                        for store, of_store in ((place.store, record), (local, single)))
     np.testing.assert_allclose(together, alone, rtol=0, atol=TOLERANCE, err_msg="the same global batch")
 

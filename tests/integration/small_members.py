@@ -15,7 +15,7 @@ import numpy as np
 from consort import members
 from consort.data.prepared import Prepared, open_prepared
 from consort.events import parse_event
-from consort.members.logits import npy_array
+from consort.members.logits import read_logits
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.store.folder import FolderStore
@@ -68,7 +68,7 @@ class World:
         return {name: members.read_file(self.store, record, name) for name in record.files}
 
     def logits(self, spec: MemberSpec, split: str) -> np.ndarray:
-        return npy_array(members.read_file(self.store, self.record(spec), f"logits-{split}.npy"))
+        return read_logits(self.store, self.record(spec), self.data, split, None, self.data.cache)
 
     def path(self, key: str) -> Path:
         return self.store.root / key

@@ -16,12 +16,12 @@ from consort import members
 from consort.data.prepare import prepare_test_set
 from consort.data.prepared import Prepared
 from consort.errors import InputError, IntegrityError
-from consort.members.logits import npy_array, npy_bytes
+from consort.members.logits import read_logits, write_logits
 from consort.members.spec import MemberSpec
 from consort.models.families import build
 from consort.store import keys
 from consort.train.imported_weights import import_member
-from consort.train.prediction import predict, read_extra_logits
+from consort.train.prediction import predict
 
 LOGITS = ("logits-val.npy", "logits-test.npy")
 CLOSED = "http://127.0.0.1:9"
@@ -112,7 +112,7 @@ def test_recomputing_finds_logits_of_another_network(copy: tuple[World, MemberSp
     """Logits and record changed together: only the weights can tell."""
     world, spec = copy
     record = world.record(spec)
-    files = members.write_files(world.store, spec.id, {"logits-val.npy": npy_bytes(world.logits(spec, "val") + 1)})
+    files = write_logits(world.store, spec.id, {"val": world.logits(spec, "val") + 1})
     record.files.update(files)
     members.write_record(world.store, record)
     found = {c.test_set: c for c in predict(world.store, spec.id, world.data, {}, recompute=True)}
@@ -131,17 +131,17 @@ def test_an_altered_file_is_noticed(copy: tuple[World, MemberSpec], name: str) -
 
 def test_a_further_test_set_gets_logits(copy: tuple[World, MemberSpec], shifted: Mapping[str, Prepared]) -> None:
     world, spec = copy
-    fingerprint = shifted["shifted"].fingerprint
+    other = shifted["shifted"]
     predict(world.store, spec.id, world.data, shifted)
-    logits = read_extra_logits(world.store, spec.id, fingerprint)
+    logits = np.array(read_logits(world.store, world.record(spec), world.data, "test", other, other.cache))
     assert logits.shape == (40, 10) and logits.dtype == np.float32
-    path = world.path(keys.extra_logits(spec.id, fingerprint))
-    path.write_bytes(npy_bytes(npy_array(path.read_bytes()) + 1))
+    path = world.path(keys.extra_logits(spec.id, other.fingerprint))
+    np.save(path, logits + 1)
     with pytest.raises(IntegrityError, match=f"{path.name} was altered"):
         predict(world.store, spec.id, world.data, shifted, recompute=True)
     path.unlink()
     predict(world.store, spec.id, world.data, shifted)
-    assert np.array_equal(read_extra_logits(world.store, spec.id, fingerprint), logits)
+    assert np.array_equal(read_logits(world.store, world.record(spec), world.data, "test", other, other.cache), logits)
 
 
 def test_a_member_that_is_not_finished_cannot_predict(world: World) -> None:

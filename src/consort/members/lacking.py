@@ -25,6 +25,6 @@ def no_torch(lacking: Mapping[str, Sequence[str]], ref: str) -> InputError:
 
 def _lacking(record: MemberRecord, present: Set[str], further: Mapping[str, str]) -> list[str]:
     own = [split for split in ("val", "test")
-           if (name := f"logits-{split}.npy") not in record.files or name not in present]
+           if (name := keys.logits_name(split)) not in record.files or name not in present]
     return own + [name for name, fingerprint in further.items()
-                  if not {keys.extra_logits_name(fingerprint), keys.extra_logits_record_name(fingerprint)} <= present]
+                  if not {keys.logits_name(fingerprint), keys.extra_logits_record_name(fingerprint)} <= present]

@@ -1,6 +1,5 @@
 """From a network and prepared images to logits."""
 
-
 import numpy as np
 import torch
 from torch import nn
@@ -23,8 +22,3 @@ def predict_logits(network: nn.Module, data: Prepared, split: str, input_size: i
         for x in prediction_batches(data, split, input_size, compute.device, workers=workers):
             parts.append(network(x).float().cpu().numpy())
     return np.concatenate(parts)
-
-
-def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The share of rows whose largest logit is the label's."""
-    return float((logits.argmax(axis=1) == labels).mean())

@@ -5,19 +5,18 @@ trials share members. The k-th copy of a network in a candidate is its member of
 """
 
 import dataclasses
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
-
 from consort import hardware, members
+from consort.data.prepared import Prepared
 from consort.documents import canonical_json, from_json, sha256, to_json
-from consort.ensembles.composition import combine, log_softmax
+from consort.ensembles.composition import combine
 from consort.ensembles.metrics import accuracy
 from consort.errors import InputError, MissingKey
+from consort.members.logits import log_probabilities
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.run.plan import Plan
@@ -101,11 +100,10 @@ def write(store: Store, record: TrialRecord) -> None:
     store.write(keys.trial(record.id), to_json(record))
 
 
-def ensemble_accuracy(store: Store, records: Sequence[MemberRecord], labels: np.ndarray, method: str) -> float:
+def ensemble_accuracy(store: Store, records: Sequence[MemberRecord], data: Prepared, method: str) -> float:
     """Of the members together on the validation images, from their stored logits."""
-    logits = [np.load(io.BytesIO(members.read_file(store, record, "logits-val.npy")), allow_pickle=False)
-              for record in records]
-    return accuracy(combine(np.stack([log_softmax(one) for one in logits]), method), labels)
+    log_probs = log_probabilities(store, records, data, "val", None, data.cache)
+    return accuracy(combine(log_probs, method), data.labels("val"))
 
 
 def judged(run: Run, tried: Candidate, latencies: NetworkLatencies,
@@ -113,7 +111,7 @@ def judged(run: Run, tried: Candidate, latencies: NetworkLatencies,
     """The record of a trial whose members are all trained; `reused` are those that were there already."""
     plan, objective = run.plan, search_of(run.plan).objective
     records = [_finished(run.store, spec.id) for spec in specs(plan, tried.networks)]
-    reached = ensemble_accuracy(run.store, records, plan.data.labels("val"), plan.study.evaluate.combine[0])
+    reached = ensemble_accuracy(run.store, records, plan.data, plan.study.evaluate.combine[0])
     parts = [latencies.ms[name] for name in tried.networks]
     parallel, serial = (ensemble_latency_ms(parts, how) for how in ("parallel", "serial"))
     seen = ensemble_latency_ms(parts, objective.latency)

@@ -71,8 +71,9 @@ def checkpoint_file(member_id: str, step: int, name: str) -> str:
     return member_file(member_id, f"resume/{step:08d}/{name}")
 
 
-def extra_logits_name(fingerprint: str) -> str:
-    return f"logits-{fingerprint}.npy"
+def logits_name(images: str) -> str:
+    """Predictions of a member on `images`: val, test, or the fingerprint of a further test set."""
+    return f"logits-{images}.npy"
 
 
 def extra_logits_record_name(fingerprint: str) -> str:
@@ -81,7 +82,7 @@ def extra_logits_record_name(fingerprint: str) -> str:
 
 def extra_logits(member_id: str, fingerprint: str) -> str:
     """Logits on a further test set."""
-    return member_file(member_id, extra_logits_name(fingerprint))
+    return member_file(member_id, logits_name(fingerprint))
 
 
 def extra_logits_record(member_id: str, fingerprint: str) -> str:

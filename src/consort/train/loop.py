@@ -21,16 +21,17 @@ from consort import hardware, members
 from consort.costs.macs import count
 from consort.data.batches import TrainingBatches
 from consort.data.prepared import Prepared
+from consort.ensembles.metrics import accuracy
 from consort.errors import Busy, MemberFailed, Stopped, Terminated
 from consort.members import history
 from consort.members.history import History
-from consort.members.logits import npy_bytes
+from consort.members.logits import write_logits
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.models import compute
 from consort.models.batch_norm import share_statistics
 from consort.models.families import build
-from consort.models.forward import accuracy, predict_logits
+from consort.models.forward import predict_logits
 from consort.models.input_size import input_size, network_input
 from consort.store import Store, keys
 from consort.train import checkpoint
@@ -276,10 +277,10 @@ class Training:
             raise self._diverged("predictions became infinite or NaN")
         val_accuracy = accuracy(logits["val"], self.data.labels("val"))
         self.history.judge(val_accuracy)
-        files = {f"logits-{split}.npy": npy_bytes(array) for split, array in logits.items()}
-        files |= {"weights.safetensors": safetensors.torch.save(state), history.FILE: self.history.parquet()}
-        written = members.write_files(self.store, self.spec.id, files)
-        record = self.record(written, val_accuracy)
+        files = write_logits(self.store, self.spec.id, logits)
+        files |= members.write_files(self.store, self.spec.id, {
+            "weights.safetensors": safetensors.torch.save(state), history.FILE: self.history.parquet()})
+        record = self.record(files, val_accuracy)
         if self.average is not None:
             record = self._beside_last_weights(record, val_accuracy)
         members.write_record(self.store, record)

@@ -1,7 +1,6 @@
 """Predict from the weights in the store: logits that are missing, or all of them to compare with what is stored."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,16 +9,16 @@ import safetensors.torch
 
 from consort import members
 from consort.data.prepared import Prepared
-from consort.documents import canonical_json, sha256
-from consort.errors import InputError, IntegrityError
+from consort.ensembles.metrics import accuracy
+from consort.errors import InputError
 from consort.members.lacking import missing_logits
-from consort.members.logits import npy_array, npy_bytes
+from consort.members.logits import read_logits, write_further_logits, write_logits
 from consort.members.records import MemberRecord
 from consort.models import compute
 from consort.models.families import build
-from consort.models.forward import accuracy, predict_logits
+from consort.models.forward import predict_logits
 from consort.models.input_size import input_size
-from consort.store import Store, keys
+from consort.store import Store
 
 TOLERANCE = 0.1
 """Logits that differ by more than this, on hardware that rounds differently, are another network's."""
@@ -79,37 +78,19 @@ def _scaled_like(data: Prepared, test_set: Prepared) -> Prepared:
 
 
 def _write(store: Store, record: MemberRecord, name: str, data: Prepared, logits: np.ndarray) -> MemberRecord:
-    raw = npy_bytes(logits)
-    if name in ("val", "test"):
-        files = record.files | members.write_files(store, record.id, {f"logits-{name}.npy": raw})
-        val_accuracy = accuracy(logits, data.labels("val")) if name == "val" else record.val_accuracy
-        record = dataclasses.replace(record, files=files, val_accuracy=val_accuracy)
-        members.write_record(store, record)
+    if name not in ("val", "test"):
+        write_further_logits(store, record.id, name, data.fingerprint, logits)
         return record
-    store.write(keys.extra_logits(record.id, data.fingerprint), raw)
-    store.write(keys.extra_logits_record(record.id, data.fingerprint),
-                canonical_json({"sha256": sha256(raw), "test_set": name}).encode())
+    files = record.files | write_logits(store, record.id, {name: logits})
+    val_accuracy = accuracy(logits, data.labels("val")) if name == "val" else record.val_accuracy
+    record = dataclasses.replace(record, files=files, val_accuracy=val_accuracy)
+    members.write_record(store, record)
     return record
 
 
 def _compare(store: Store, record: MemberRecord, name: str, data: Prepared, split: str,
              logits: np.ndarray) -> Comparison:
-    if name in ("val", "test"):
-        stored = npy_array(members.read_file(store, record, f"logits-{name}.npy"))
-    else:
-        stored = read_extra_logits(store, record.id, data.fingerprint)
+    stored = read_logits(store, record, data, split, None if name in ("val", "test") else data, data.cache)
     labels = data.labels(split)
     return Comparison(record.id, name, bool(np.array_equal(stored, logits)), float(np.abs(stored - logits).max()),
                       accuracy(stored, labels), accuracy(logits, labels))
-
-
-def read_extra_logits(store: Store, member_id: str, fingerprint: str) -> np.ndarray:
-    """Logits on a further test set; raises MissingKey where `predict` has not written them, and
-    IntegrityError where they are not what it wrote."""
-    key = keys.extra_logits(member_id, fingerprint)
-    expected = json.loads(store.read(keys.extra_logits_record(member_id, fingerprint)))["sha256"]
-    raw = store.read(key)
-    if sha256(raw) != expected:
-        raise IntegrityError(f"{key} was altered: its sha256 is not the one in the record beside it. Delete the file "
-                             "and run `consort predict`.")
-    return npy_array(raw)
