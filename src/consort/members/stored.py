@@ -55,9 +55,8 @@ def read_spec(store: Store, member_id: str) -> MemberSpec:
                 continue
             if spec.id == member_id:
                 return spec
-    for key in (keys.member_record(member_id), keys.old_member_spec(member_id)):
-        if store.exists(key):
-            return _read_own(store, key, member_id)
+    if store.exists(keys.member_record(member_id)):
+        return _of_record(store, keys.member_record(member_id), member_id)
     raise altered or MissingKey(f"the store {store.uri} has no member {member_id}. `consort plan STUDY` plans a "
                                 "study's members and prints their ids.")
 
@@ -71,8 +70,8 @@ def _read_common(store: Store, key: str, seed: int) -> MemberSpec:
     return _spec(key, data, seed=seed)
 
 
-def _read_own(store: Store, key: str, member_id: str) -> MemberSpec:
-    """From an object that describes this member alone."""
+def _of_record(store: Store, key: str, member_id: str) -> MemberSpec:
+    """A finished member, which its record describes too."""
     spec = _spec(key, store.read(key))
     if spec.id != member_id:
         raise IntegrityError(f"{key} describes {spec.id}, not {member_id}: it was altered. Remove the member "

@@ -23,11 +23,6 @@ def member_record(member_id: str) -> str:
     return member_file(member_id, "member.json")
 
 
-def old_member_spec(member_id: str) -> str:
-    """Architecture, data, recipe and seed of one member: where plans left them before `spec` took their place."""
-    return member_file(member_id, "spec.json")
-
-
 def spec_folder(slug: str) -> str:
     return f"{SPECS}/{slug}"
 
