@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from consort import members
-from consort.costs.latency import measured
+from consort.costs.conditions import Conditions
+from consort.costs.latency import find_or_measure
 from consort.data.prepare import prepare
 from consort.data.prepared import open_prepared
 from consort.ensembles.metrics import accuracy
@@ -58,7 +59,7 @@ def main() -> None:
         records = [job.result() for job in jobs]
     labels = np.asarray(data.labels("test"))
     rows = {name: [r for r in records if r.architecture == name] for name in names}
-    write_table(rows, {name: measured(store, name, (16, 16), 10).median_ms for name in names},
+    write_table(rows, {name: find_or_measure(store, name, Conditions((16, 16), 10)).median_ms for name in names},
                 {r.id: test_accuracy(store, r, labels) for r in records})
 
 

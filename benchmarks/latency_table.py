@@ -16,10 +16,11 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from consort.costs import blocks, latency
+from consort.costs.conditions import Conditions
 from consort.costs.table import measure as measure_table
 from consort.space.choices import Space, StageChoices
 
-BATCH, CLASSES, SIZE, REPEATS = 16, 10, (32, 32), 50
+CONDITIONS, REPEATS = Conditions((32, 32), 10, batch_size=16), 50
 SPACES = {
     "cifar10-search": Space("small", tuple(
         StageChoices(("wide",), widths, (1, 2), (3,), (3,), (True,))
@@ -33,15 +34,15 @@ SPACES = {
 def main() -> None:
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     for name, space in SPACES.items():
-        table = measure_table(space, SIZE, CLASSES, BATCH, 1, REPEATS)
+        table = measure_table(space, CONDITIONS, REPEATS)
         rng, seen = random.Random(1), {}
         while len(seen) < number:
             seen[space.draw_unseen(rng, seen)] = None
         names = [space.decode(encoding)[0] for encoding in seen]
         started = time.perf_counter()
-        measured = np.array([latency.measure(each, SIZE, CLASSES, BATCH, 1, REPEATS).median_ms for each in names])
+        measured = np.array([latency.measure(each, CONDITIONS, REPEATS).median_ms for each in names])
         seconds_each = (time.perf_counter() - started) / number
-        again = np.array([latency.measure(each, SIZE, CLASSES, BATCH, 1, REPEATS).median_ms for each in names])
+        again = np.array([latency.measure(each, CONDITIONS, REPEATS).median_ms for each in names])
         predicted = np.array([blocks.predict(table, each) for each in names])
         print(f"\n{name}: {space.size} networks, {len(table.pieces_ms)} pieces, {measured.min():.2f} to "
               f"{measured.max():.2f} ms")

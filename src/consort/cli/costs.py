@@ -27,9 +27,11 @@ def flops(
 
     One forward pass of one image: multiply-adds (MACs) of convolutions and matrix products, FLOPs = 2 x MACs.
     """
+    from consort.costs.conditions import parse_size
     from consort.costs.macs import count
 
-    costs = [count(name, parse_size(input), classes) for name in architectures]
+    size = None if input is None else parse_size(input, "--input")
+    costs = [count(name, size, classes) for name in architectures]
     if as_json:
         import json
 
@@ -61,16 +63,17 @@ def latency(
 
     Median and spread after a warm-up, kept in the store per hardware and version of torch.
     """
-    from consort.costs.latency import measured
+    from consort.costs.conditions import Conditions, parse_size
+    from consort.costs.latency import find_or_measure
     from consort.models.families import published
 
     opened = open_store_at(store)
     records = []
     for name in architectures:
         default = published(name)
-        size = parse_size(input) or (default.input_size, default.input_size)
-        records.append(measured(opened, name, size, classes or default.classes, batch_size, threads, repeats,
-                                again=again))
+        size = (default.input_size, default.input_size) if input is None else parse_size(input, "--input")
+        conditions = Conditions(size, classes or default.classes, batch_size, threads)
+        records.append(find_or_measure(opened, name, conditions, repeats, again))
     if as_json:
         import json
 
@@ -116,15 +119,3 @@ def latency_table(
           f"thread(s), {table.device}, {table.precision}, hardware {table.hardware_id}\n"
           f"sums against {error['n']} networks measured whole: off by {error['mean_absolute_percent']:.1f} % in the "
           f"mean, {error['worst_percent']:+.1f} % at worst ({error['worst']})")
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """(height, width) from "HxW" or one number; None from None."""
-    from consort.errors import InputError
-
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) not in (1, 2) or not all(p.isdigit() and int(p) > 0 for p in parts):
-        raise InputError(f"--input is HxW in pixels, such as 32x32, got {text!r}.")
-    return int(parts[0]), int(parts[-1])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from consort import hardware
+from consort.costs.conditions import Conditions, Size, parse_size, size_text
 from consort.costs.records import LatencyTable
 from consort.documents import canonical_json, from_json, sha256
 from consort.errors import InputError
@@ -11,9 +12,6 @@ from consort.space import networks
 from consort.space.choices import Space
 from consort.space.networks import SKELETONS, Network, Stage
 from consort.store import Store, keys
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
 
 STEM, HEAD = "stem", "head"
 
@@ -33,7 +31,7 @@ class Piece:
     @property
     def key(self) -> str:
         """Such as `w16d1k3-from8-stride2-32x32`."""
-        size = f"{self.input[0]}x{self.input[1]}"
+        size = size_text(self.input)
         if self.stage is None:
             return f"{self.kind}-from{self.channels_in}-{size}"
         return f"{self.stage.text}-from{self.channels_in}-stride{self.stride}-{size}"
@@ -99,16 +97,17 @@ def _reduced(size: Size, stride: int) -> Size:
     return -(-size[0] // stride), -(-size[1] // stride)
 
 
-def table_digest(space: Space, input_size: Size, classes: int, batch_size: int, threads: int) -> str:
+def table_digest(space: Space, conditions: Conditions) -> str:
     """10 hex digits of what a table is about; members do not matter, nor the order of choices."""
-    covered = sorted({piece.key for piece in pieces_of_space(space, input_size)})
-    return sha256(canonical_json([space.skeleton, covered, classes, batch_size, threads]).encode())[:10]
+    covered = sorted({piece.key for piece in pieces_of_space(space, conditions.input)})
+    identity = [space.skeleton, covered, conditions.classes, conditions.batch_size, conditions.threads,
+                *conditions.further]
+    return sha256(canonical_json(identity).encode())[:10]
 
 
 def predict(table: LatencyTable, name: str) -> float:
     """Milliseconds of a forward pass of a network; InputError where the table has not measured a piece of it."""
-    height, width = table.input.split("x")
-    return _sum(table, pieces(networks.parse(name), (int(height), int(width))), name)
+    return _sum(table, pieces(networks.parse(name), parse_size(table.input)), name)
 
 
 def _sum(table: LatencyTable, parts: Iterable[Piece], name: str) -> float:
@@ -129,22 +128,21 @@ def slowest(table: LatencyTable, space: Space) -> tuple[str, float]:
 
 
 def _extreme(table: LatencyTable, space: Space, better: Callable) -> tuple[str, float]:
-    height, width = table.input.split("x")
-    network, ms = best_network(space, (int(height), int(width)), lambda piece: _sum(table, [piece], "this space"),
+    network, ms = best_network(space, parse_size(table.input), lambda piece: _sum(table, [piece], "this space"),
                                better)
     return network.name, ms
 
 
-def stored_table(store: Store, space: Space, input_size: Size, classes: int, batch_size: int, threads: int,
+def stored_table(store: Store, space: Space, conditions: Conditions,
                  hardware_id: str | None = None) -> LatencyTable | None:
     """The table of this space from the store; None where there is none for any hardware, or of another torch.
 
-    It is that of this machine unless `hardware_id` names other hardware, for which is searched on purpose. Raises
-    InputError where there are only tables of other hardware than the one asked for: their milliseconds are not its.
+    It is that of this machine, unless the study names other hardware to search for: `hardware_id`. Raises InputError
+    where there are only tables of other hardware than the one asked for: their milliseconds are not its.
     """
     here = hardware.hardware_id(hardware.describe())
     wanted = hardware_id or here
-    digest = table_digest(space, input_size, classes, batch_size, threads)
+    digest = table_digest(space, conditions)
     key = keys.latency_table(wanted, digest)
     if not store.exists(key):
         _refuse_others(store, digest, wanted)

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from consort import hardware
+from consort.costs.conditions import Conditions, size_text
 from consort.costs.records import LatencyRecord
 from consort.costs.stored import stored
 from consort.documents import to_json
+from consort.errors import InputError
 from consort.models import compute
 from consort.models.families import build
 from consort.store import Store, keys
@@ -34,15 +36,23 @@ def _synchronised() -> float:
     return time.perf_counter()
 
 
-def measure(architecture: str, input_size: tuple[int, int], classes: int, batch_size: int = 1, threads: int = 1,
-            repeats: int = 50, precision: str = "auto") -> LatencyRecord:
+def place_of(conditions: Conditions) -> compute.Compute:
+    """Where networks are timed under these conditions, with torch's threads set; InputError where not here."""
+    place = compute.choose(conditions.precision)
+    if conditions.device not in ("auto", place.device.type) or conditions.runtime != "torch":
+        raise InputError(f"latencies are measured with torch on {place.device.type} here, not with "
+                         f"{conditions.runtime} on {conditions.device}. Measure them on a machine that has it.")
+    torch.set_num_threads(conditions.threads)
+    return place
+
+
+def measure(architecture: str, conditions: Conditions, repeats: int = 50) -> LatencyRecord:
     """Median and spread, in milliseconds, of `repeats` forward passes of one batch after a warm-up."""
-    place = compute.choose(precision)
-    torch.set_num_threads(threads)
+    place = place_of(conditions)
     torch.manual_seed(0)
-    network = place.place(build(architecture, classes)).eval()
-    x = torch.randn(batch_size, 3, *input_size).to(place.device, memory_format=torch.channels_last)
-    now, times = clock(place, threads), []
+    network = place.place(build(architecture, conditions.classes)).eval()
+    x = torch.randn(conditions.batch_size, 3, *conditions.input).to(place.device, memory_format=torch.channels_last)
+    now, times = clock(place, conditions.threads), []
     with torch.inference_mode(), place.autocast():
         for index in range(WARM_UP + repeats):
             started = now()
@@ -52,20 +62,19 @@ def measure(architecture: str, input_size: tuple[int, int], classes: int, batch_
     described = hardware.describe()
     p10, median, p90 = (round(float(q), 4) for q in np.percentile(times, [10, 50, 90]))
     return LatencyRecord(
-        architecture=architecture, input=f"{input_size[0]}x{input_size[1]}", classes=classes, batch_size=batch_size,
-        threads=threads, device=place.device.type, precision=place.precision, repeats=repeats, median_ms=median,
-        p10_ms=p10, p90_ms=p90, hardware=described, hardware_id=hardware.hardware_id(described),
-        versions=hardware.versions(), measured_at=datetime.now(UTC).isoformat(timespec="seconds"))
+        architecture=architecture, input=size_text(conditions.input), classes=conditions.classes,
+        batch_size=conditions.batch_size, threads=conditions.threads, device=place.device.type,
+        precision=place.precision, repeats=repeats, median_ms=median, p10_ms=p10, p90_ms=p90, hardware=described,
+        hardware_id=hardware.hardware_id(described), versions=hardware.versions(),
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def measured(store: Store, architecture: str, input_size: tuple[int, int], classes: int, batch_size: int = 1,
-             threads: int = 1, repeats: int = 50, again: bool = False) -> LatencyRecord:
-    """The latency on this hardware from the store, or measured now and stored."""
-    size = f"{input_size[0]}x{input_size[1]}"
-    known = None if again else stored(store, architecture, size, classes, batch_size, threads)
+def find_or_measure(store: Store, architecture: str, conditions: Conditions, repeats: int = 50,
+                       again: bool = False) -> LatencyRecord:
+    """The latency on this hardware: from the store, or measured now, which can take minutes, and stored."""
+    known = None if again else stored(store, architecture, conditions)
     if known is not None:
         return known
-    record = measure(architecture, input_size, classes, batch_size, threads, repeats)
-    store.write(keys.latency_record(record.hardware_id, architecture, size, classes, batch_size, threads),
-                to_json(record))
+    record = measure(architecture, conditions, repeats)
+    store.write(keys.latency_record(record.hardware_id, architecture, conditions.text), to_json(record))
     return record

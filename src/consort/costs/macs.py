@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.module_tracker import ModuleTracker
 
+from consort.costs.conditions import size_text
 from consort.errors import InputError
 from consort.models.families import build, published
 
@@ -101,5 +102,5 @@ def count_module(network: nn.Module, name: str, size: tuple[int, int], classes: 
     params = sum(p.numel() for p in network.parameters())
     root = type(network).__name__
     layers = {path.removeprefix(f"{root}.") or root: macs for path, macs in counter.layers.items()}
-    return Cost(name, f"{height}x{width}", classes, sum(layers.values()), params, layers,
+    return Cost(name, size_text((height, width)), classes, sum(layers.values()), params, layers,
                 dict(counter.uncounted.most_common()))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from consort import hardware
+from consort.costs.conditions import Conditions, conditions_of, parse_size
 from consort.costs.records import LatencyRecord
 from consort.documents import from_json
 from consort.errors import unknown_name
@@ -10,11 +11,10 @@ from consort.store import Store, keys
 from consort.study.file import Latency
 
 
-def stored(store: Store, architecture: str, size: str, classes: int, batch_size: int,
-           threads: int) -> LatencyRecord | None:
-    """The latency on this hardware with this version of torch, or None; `size` is height x width."""
+def stored(store: Store, architecture: str, conditions: Conditions) -> LatencyRecord | None:
+    """The latency on this hardware with this version of torch, or None."""
     here = hardware.hardware_id(hardware.describe())
-    key = keys.latency_record(here, architecture, size, classes, batch_size, threads)
+    key = keys.latency_record(here, architecture, conditions.text)
     if not store.exists(key):
         return None
     record = from_json(LatencyRecord, store.read(key), key)
@@ -23,8 +23,8 @@ def stored(store: Store, architecture: str, size: str, classes: int, batch_size:
 
 
 def stored_here(store: Store, sizes: Mapping[str, str], classes: int, settings: Latency) -> dict[str, LatencyRecord]:
-    """Architecture -> its latency on this hardware, where it is known. sizes: architecture -> height x width."""
-    found = {name: stored(store, name, size, classes, settings.batch_size, settings.threads)
+    """Architecture -> its latency on this hardware, where it is known. sizes: architecture -> such as "32x32"."""
+    found = {name: stored(store, name, conditions_of(settings, parse_size(size), classes))
              for name, size in sizes.items()}
     return {name: record for name, record in found.items() if record is not None}
 
@@ -50,6 +50,6 @@ def chosen(store: Store, sizes: Mapping[str, str], classes: int, settings: Laten
 
 def _of_hardware(store: Store, listed: set[str], hardware_id: str, sizes: Mapping[str, str], classes: int,
                  settings: Latency) -> dict[str, LatencyRecord]:
-    wanted = {name: keys.latency_record(hardware_id, name, size, classes, settings.batch_size, settings.threads)
+    wanted = {name: keys.latency_record(hardware_id, name, conditions_of(settings, parse_size(size), classes).text)
               for name, size in sizes.items()}
     return {name: from_json(LatencyRecord, store.read(key), key) for name, key in wanted.items() if key in listed}

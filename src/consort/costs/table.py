@@ -17,8 +17,9 @@ from torch import nn
 
 from consort import hardware
 from consort.costs import blocks
-from consort.costs.blocks import HEAD, STEM, Piece, Size, best_network, pieces, pieces_of_space, table_digest
-from consort.costs.latency import clock
+from consort.costs.blocks import HEAD, STEM, Piece, best_network, pieces, pieces_of_space, table_digest
+from consort.costs.conditions import Conditions, Size, size_text
+from consort.costs.latency import clock, place_of
 from consort.costs.records import LatencyTable
 from consort.documents import to_json
 from consort.models import compute, staged
@@ -35,38 +36,36 @@ PASSES = 5
 """Timed passes of a network in a turn."""
 
 
-def build(store: Store, space: Space, input_size: Size, classes: int, batch_size: int = 1, threads: int = 1,
-          repeats: int = 50, again: bool = False) -> LatencyTable:
-    """The table of a space on this hardware: from the store, or measured now and stored. input_size: height, width."""
-    digest = table_digest(space, input_size, classes, batch_size, threads)
-    key = keys.latency_table(hardware.hardware_id(hardware.describe()), digest)
+def find_or_measure(store: Store, space: Space, conditions: Conditions, repeats: int = 50,
+                       again: bool = False) -> LatencyTable:
+    """The table of a space on this hardware: from the store, or measured now, which takes minutes, and stored."""
+    key = keys.latency_table(hardware.hardware_id(hardware.describe()), table_digest(space, conditions))
     if not again and store.exists(key):
-        known = blocks.stored_table(store, space, input_size, classes, batch_size, threads)
+        known = blocks.stored_table(store, space, conditions)
         if known is not None:
             return known
-    table = measure(space, input_size, classes, batch_size, threads, repeats)
+    table = measure(space, conditions, repeats)
     store.write(key, to_json(table))
     return table
 
 
-def measure(space: Space, input_size: Size, classes: int, batch_size: int = 1, threads: int = 1, repeats: int = 50,
-            precision: str = "auto") -> LatencyTable:
+def measure(space: Space, conditions: Conditions, repeats: int = 50) -> LatencyTable:
     """Medians of `repeats` passes or more of every piece, and of whole networks that were not measured in pieces."""
     started = time.perf_counter()
-    torch.set_num_threads(threads)
-    timer = _Timer(compute.choose(precision), classes, batch_size, threads, input_size)
-    covering = covering_networks(space, input_size)
+    timer = _Timer(place_of(conditions), conditions)
+    covering = covering_networks(space, conditions.input)
     checked = _sample(space, {network.name for network in covering})
     with torch.inference_mode(), timer.place.autocast():
         timer.measure(covering, checked, repeats)
     pieces_ms = timer.pieces_ms()
-    predicted = {name: sum(pieces_ms[piece.key] for piece in pieces(parse(name), input_size)) for name in checked}
+    predicted = {name: sum(pieces_ms[piece.key] for piece in pieces(parse(name), conditions.input)) for name in checked}
     networks = {name: {"measured_ms": round(float(np.median(timer.of_networks[name])), 5),
                        "predicted_ms": round(ms, 5)} for name, ms in predicted.items()}
     described = hardware.describe()
     return LatencyTable(
-        skeleton=space.skeleton, input=f"{input_size[0]}x{input_size[1]}", classes=classes, batch_size=batch_size,
-        threads=threads, device=timer.place.device.type, precision=timer.place.precision, repeats=repeats,
+        skeleton=space.skeleton, input=size_text(conditions.input), classes=conditions.classes,
+        batch_size=conditions.batch_size, threads=conditions.threads, device=timer.place.device.type,
+        precision=timer.place.precision, repeats=repeats,
         pieces_ms=pieces_ms, networks=networks, error=prediction_error(networks),
         seconds=round(time.perf_counter() - started, 2), hardware=described,
         hardware_id=hardware.hardware_id(described), versions=hardware.versions(),
@@ -112,10 +111,11 @@ def _sample(space: Space, others: set[str]) -> list[str]:
 class _Timer:
     """Modules of pieces and networks on a device, and the milliseconds that their passes took."""
 
-    def __init__(self, place: compute.Compute, classes: int, batch_size: int, threads: int, size: Size) -> None:
-        self.place, self.classes, self.size = place, classes, size
-        self.now = clock(place, threads)
-        self.images = torch.randn(batch_size, 3, *size, generator=torch.Generator().manual_seed(0)).to(
+    def __init__(self, place: compute.Compute, conditions: Conditions) -> None:
+        self.place, self.classes, self.size = place, conditions.classes, conditions.input
+        self.now = clock(place, conditions.threads)
+        shape = (conditions.batch_size, 3, *conditions.input)
+        self.images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(
             place.device, memory_format=torch.channels_last)
         self.modules: dict[Piece, nn.Module] = {}
         self.of_pieces: dict[str, list[list[float]]] = defaultdict(list)

@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from typing import Any
 
+from consort.costs.conditions import parse_size
 from consort.report.document import document, gain_scale, rounded
 from consort.report.search_answer import Answer
 from consort.report.search_drawing import drawing
@@ -102,7 +103,7 @@ def _differences(results: dict) -> list[dict]:
 
 
 def _drawings(results: dict) -> dict[str, list[dict]]:
-    side = int(results["input"].split("x")[0])
+    side = parse_size(results["input"])[0]
     return {kind: [{"label": f"{count} x {name}", "svg": drawing(name, side)} for name, count in Counter(names).items()]
             for kind, names in leaders(results).items()}
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from consort import hardware
+from consort.costs.conditions import conditions_of, parse_size
 from consort.costs.stored import chosen, stored_here
 from consort.data.prepared import told
 from consort.errors import IncompleteRun, IntegrityError, StepFailed
@@ -136,9 +137,8 @@ def measure_latencies(run: Run, records: Sequence[MemberRecord], report: Report)
     """Measure the latencies that are not known of this machine, where the study asks for them and torch is here."""
     settings = run.study.latency
     for name, size in _unmeasured(run, records).items():
-        from consort.costs.latency import measured
+        from consort.costs.latency import find_or_measure
 
-        height, width = map(int, size.split("x"))
-        record = measured(run.store, name, (height, width), len(run.plan.data.classes), settings.batch_size,
-                          settings.threads, settings.repeats)
+        conditions = conditions_of(settings, parse_size(size), len(run.plan.data.classes))
+        record = find_or_measure(run.store, name, conditions, settings.repeats)
         report("measured", architecture=name, median_ms=record.median_ms)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from consort import hardware
 from consort.costs import blocks
+from consort.costs.conditions import Conditions, conditions_of, size_text
 from consort.costs.records import LatencyRecord, LatencyTable
 from consort.costs.stored import chosen
 from consort.errors import InputError
@@ -74,19 +75,17 @@ def find_or_measure_table(run: Run) -> LatencyTable:
 def measure_table(run: Run, again: bool = False) -> LatencyTable:
     """The table of this machine: from the store where it is there and `again` is false, else measured now, which
     imports torch."""
-    from consort.costs.table import build
+    from consort.costs.table import find_or_measure
 
-    settings, space = run.study.latency, _search(run.plan).space("single")
-    return build(run.store, space, network_size(run.plan), len(run.plan.data.classes), settings.batch_size,
-                 settings.threads, settings.repeats, again)
+    return find_or_measure(run.store, _search(run.plan).space("single"), _conditions(run), run.study.latency.repeats,
+                           again)
 
 
 def known_table(run: Run) -> LatencyTable | None:
     """The latency table of the search's space, where the store has it; InputError where it has tables of other
     hardware only."""
-    settings, space = run.study.latency, _search(run.plan).space("single")
-    return blocks.stored_table(run.store, space, network_size(run.plan), len(run.plan.data.classes),
-                               settings.batch_size, settings.threads, settings.hardware)
+    return blocks.stored_table(run.store, _search(run.plan).space("single"), _conditions(run),
+                               run.study.latency.hardware)
 
 
 def measure_against_target(run: Run) -> None:
@@ -123,16 +122,21 @@ def _smallest(space: Space) -> str:
 
 
 def _find_or_measure(run: Run, name: str) -> LatencyRecord:
-    settings, size, classes = run.study.latency, network_size(run.plan), len(run.plan.data.classes)
-    known = chosen(run.store, {name: f"{size[0]}x{size[1]}"}, classes, settings).get(name)
+    settings = run.study.latency
+    size = size_text(network_size(run.plan))
+    known = chosen(run.store, {name: size}, len(run.plan.data.classes), settings).get(name)
     if known is not None and known.hardware_id == hardware_of(run.study):
         return known
     if settings.hardware is not None:
         raise InputError(f"the store {run.store.uri} has no latency of {name} for [latency] hardware = "
                          f"{settings.hardware}, and this machine is {hardware.hardware_id(hardware.describe())}.")
-    from consort.costs.latency import measured
+    from consort.costs.latency import find_or_measure
 
-    return measured(run.store, name, size, classes, settings.batch_size, settings.threads, settings.repeats)
+    return find_or_measure(run.store, name, _conditions(run), settings.repeats)
+
+
+def _conditions(run: Run) -> Conditions:
+    return conditions_of(run.study.latency, network_size(run.plan), len(run.plan.data.classes))
 
 
 def _search(plan: Plan) -> Search:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
+from consort.costs.conditions import size_text
 from consort.errors import MissingKey
 from consort.run.run import Run
 from consort.search.arms import Arm
@@ -20,11 +21,10 @@ def write_results(run: Run, arms: Sequence[Arm], final: dict | None) -> dict:
     """
     plan, search = run.plan, search_of(run.plan)
     table = known_table(run) if search.objective.source == "table" else None
-    height, width = network_size(plan)
     results = {
         "study": plan.study.name, "run": plan.run, "question": plan.study.question,
         "objective": search.objective.model_dump(mode="json"), "members": search.members,
-        "hardware_id": hardware_of(plan.study), "input": f"{height}x{width}",
+        "hardware_id": hardware_of(plan.study), "input": size_text(network_size(plan)),
         "val_images": len(plan.data.labels("val")), "confidence": plan.study.evaluate.confidence,
         "arms": [_arm(run.store, arm) for arm in arms],
         "latency_table": table and {"hardware_id": table.hardware_id, "error": table.error}, "final": final,

@@ -99,9 +99,10 @@ def source_index(source_key: str) -> str:
     return f"{DATA}/sources/{source_key}.json"
 
 
-def latency_record(hardware_id: str, architecture: str, size: str, classes: int, batch_size: int, threads: int) -> str:
+def latency_record(hardware_id: str, architecture: str, conditions: str) -> str:
+    """conditions: such as `32x32-c10-b1-t1`."""
     slug = re.sub(r"[^a-z0-9_.]+", "-", architecture.lower())
-    return f"{LATENCIES}/{hardware_id}/{slug}-{size}-c{classes}-b{batch_size}-t{threads}.json"
+    return f"{LATENCIES}/{hardware_id}/{slug}-{conditions}.json"
 
 
 def latency_table_name(digest: str) -> str:

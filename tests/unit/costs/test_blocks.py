@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from consort import hardware
 from consort.costs.blocks import fastest, pieces, pieces_of_space, predict, slowest, stored_table, table_digest
+from consort.costs.conditions import Conditions
 from consort.costs.records import LatencyTable
 from consort.documents import to_json
 from consort.errors import InputError
@@ -23,6 +24,7 @@ SPACE = Space("small", (
     StageChoices(("wide", "mbconv-se"), (8, 16), (1, 2), (3,), (2, 4), (True, False)),
     StageChoices(("mbconv",), (16,), (1, 3), (3, 5), (2,), (True,)),
     StageChoices(("wide", "mbconv"), (16, 32), (1,), (3,), (2,), (True,))))
+BATCH_OF_ONE = Conditions((32, 32), 10)
 
 
 def table_of(space: Space, seed: int = 0, size: tuple[int, int] = (32, 32), **values: object) -> LatencyTable:
@@ -74,14 +76,16 @@ def test_a_network_of_another_space_is_refused():
 
 
 def test_tables_differ_by_what_they_are_about():
-    digest = table_digest(SPACE, (32, 32), 10, 1, 1)
-    assert table_digest(dataclasses.replace(SPACE, members=3), (32, 32), 10, 1, 1) == digest
+    digest = table_digest(SPACE, BATCH_OF_ONE)
+    assert digest == "0bf472f677", "stores have tables under this name"
+    assert table_digest(dataclasses.replace(SPACE, members=3), BATCH_OF_ONE) == digest
     shuffled = dataclasses.replace(SPACE.stages[0], width=(16, 8), depth=(2, 1))
-    assert table_digest(dataclasses.replace(SPACE, stages=(shuffled, *SPACE.stages[1:])), (32, 32), 10, 1, 1) == digest
-    others = [table_digest(SPACE, (16, 16), 10, 1, 1), table_digest(SPACE, (32, 32), 11, 1, 1),
-              table_digest(SPACE, (32, 32), 10, 8, 1), table_digest(SPACE, (32, 32), 10, 1, 2),
-              table_digest(dataclasses.replace(SPACE, stages=SPACE.stages[:2] + SPACE.stages[:1]), (32, 32), 10, 1, 1)]
-    assert len({digest, *others}) == 6
+    assert table_digest(dataclasses.replace(SPACE, stages=(shuffled, *SPACE.stages[1:])), BATCH_OF_ONE) == digest
+    others = [table_digest(SPACE, dataclasses.replace(BATCH_OF_ONE, **change)) for change in (
+        {"input": (16, 16)}, {"classes": 11}, {"batch_size": 8}, {"threads": 2}, {"device": "cpu"},
+        {"precision": "float32"}, {"runtime": "onnx"})]
+    fewer = dataclasses.replace(SPACE, stages=SPACE.stages[:2] + SPACE.stages[:1])
+    assert len({digest, table_digest(fewer, BATCH_OF_ONE), *others}) == 9
 
 
 @pytest.fixture
@@ -90,11 +94,11 @@ def store(tmp_path: Path) -> FolderStore:
 
 
 def put(store: FolderStore, table: LatencyTable, where: str) -> None:
-    store.write(keys.latency_table(where, table_digest(SPACE, (32, 32), 10, 1, 1)), to_json(table))
+    store.write(keys.latency_table(where, table_digest(SPACE, BATCH_OF_ONE)), to_json(table))
 
 
 def read(store: FolderStore, hardware_id: str | None = None) -> LatencyTable | None:
-    return stored_table(store, SPACE, (32, 32), 10, 1, 1, hardware_id)
+    return stored_table(store, SPACE, BATCH_OF_ONE, hardware_id)
 
 
 def test_a_stored_table_is_read_back(store):

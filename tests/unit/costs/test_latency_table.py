@@ -1,13 +1,16 @@
 """Measuring the pieces of a space's networks; here only that it measures what it says, never how fast."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from consort.costs.blocks import pieces, pieces_of_space, predict
+from consort.costs.conditions import Conditions
 from consort.costs.latency import clock
 from consort.costs.latency import measure as measure_whole
-from consort.costs.table import _build, build, covering_networks, prediction_error
+from consort.costs.table import _build, covering_networks, find_or_measure, prediction_error
+from consort.errors import InputError
 from consort.models import compute, staged
 from consort.space import networks
 from consort.space.choices import Space, StageChoices
@@ -15,6 +18,7 @@ from consort.store.folder import FolderStore
 
 SPACE = Space("small", (StageChoices(("wide", "mbconv"), (4, 8), (1, 2), (3,), (2,), (True, False)),) * 3)
 LARGE = Space("large", (StageChoices(("mbconv", "mbconv-se"), (8, 16), (1, 2), (3, 5), (2, 3), (True,)),) * 7)
+SMALL = Conditions((8, 8), 3)
 
 
 def parameters(module) -> int:
@@ -43,20 +47,20 @@ def test_few_networks_cover_every_piece(space):
 
 def test_a_table_is_measured_once_and_says_how_well_it_predicts(tmp_path: Path):
     store = FolderStore(tmp_path)
-    table = build(store, SPACE, (8, 8), 3, repeats=3)
+    table = find_or_measure(store, SPACE, SMALL, repeats=3)
     assert set(table.pieces_ms) == {piece.key for piece in pieces_of_space(SPACE, (8, 8))}
     assert min(table.pieces_ms.values()) > 0
     assert len(table.networks) == table.error["n"] == 30
     assert {name: predict(table, name) for name in table.networks} == pytest.approx(
         {name: values["predicted_ms"] for name, values in table.networks.items()}, abs=1e-4)
     assert not {network.name for network in covering_networks(SPACE, (8, 8))} & set(table.networks)
-    assert build(store, SPACE, (8, 8), 3, repeats=3) == table
-    assert build(store, SPACE, (8, 8), 3, repeats=3, again=True) != table
+    assert find_or_measure(store, SPACE, SMALL, repeats=3) == table
+    assert find_or_measure(store, SPACE, SMALL, repeats=3, again=True) != table
 
 
 def test_a_space_of_one_network_has_a_table_too(tmp_path: Path):
     one = Space("small", (StageChoices(("wide",), (4,), (1,), (3,), (1,), (True,)),) * 3)
-    table = build(FolderStore(tmp_path), one, (8, 8), 3, repeats=3)
+    table = find_or_measure(FolderStore(tmp_path), one, SMALL, repeats=3)
     assert list(table.networks) == ["net-s-w4d1k3-w4d1k3-w4d1k3"]
     assert table.error["rank_correlation"] is None
 
@@ -74,5 +78,11 @@ def test_one_thread_is_timed_without_its_time_in_line():
     if place.device.type != "cpu":
         pytest.skip("a GPU is timed by wall clock")
     assert clock(place, 1) is not clock(place, 2)
-    record = measure_whole("net-s-w4d1k3-w4d1k3-w4d1k3", (8, 8), 3, repeats=3)
+    record = measure_whole("net-s-w4d1k3-w4d1k3-w4d1k3", SMALL, repeats=3)
     assert 0 < record.p10_ms <= record.median_ms <= record.p90_ms
+
+
+@pytest.mark.parametrize("change", [{"runtime": "onnx"}, {"device": "abacus"}])
+def test_what_torch_cannot_do_here_is_not_measured_as_if_it_did(change):
+    with pytest.raises(InputError, match=r"latencies are measured with torch on .* here, not with"):
+        measure_whole("net-s-w4d1k3-w4d1k3-w4d1k3", dataclasses.replace(SMALL, **change))

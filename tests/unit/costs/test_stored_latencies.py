@@ -29,7 +29,7 @@ def measured(store: FolderStore, where: str, *architectures: str, day: int = 1, 
     for name in architectures:
         record = dataclasses.replace(RECORD, architecture=name, hardware_id=where,
                                      measured_at=f"2026-01-{day:02d}T00:00:00+00:00", **values)
-        store.write(keys.latency_record(where, name, "8x8", 10, record.batch_size, 1), to_json(record))
+        store.write(keys.latency_record(where, name, f"8x8-c10-b{record.batch_size}-t1"), to_json(record))
 
 
 def places(store: FolderStore, **settings: object) -> dict[str, str]:

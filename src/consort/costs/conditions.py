@@ -1,0 +1,56 @@
+"""Under which conditions a forward pass is timed; and sizes of images, which are written "32x32". No torch here."""
+
+from dataclasses import dataclass
+
+from consort.errors import InputError
+from consort.study.evaluation import Latency
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+def size_text(size: Size) -> str:
+    """Such as "32x32": height, then width."""
+    return f"{size[0]}x{size[1]}"
+
+
+def parse_size(text: str, what: str = "the size of an image") -> Size:
+    """Height and width from "HxW", or from one number for both; raises InputError that says `what` is neither."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise InputError(f"{what} is HxW in pixels, such as 32x32, got {text!r}.")
+    return int(parts[0]), int(parts[-1])
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """All that a latency depends on beside the network and the hardware. Latencies of equal conditions compare."""
+
+    input: Size
+    classes: int
+    batch_size: int = 1
+    threads: int = 1
+    """Of the processor."""
+    device: str = "auto"
+    """cpu or cuda; auto: the GPU where the hardware has one."""
+    precision: str = "auto"
+    """bfloat16 or float32; auto: bfloat16 where the hardware has it."""
+    runtime: str = "torch"
+    """What runs the network; torch: as it is written, operator by operator."""
+
+    @property
+    def further(self) -> list[str]:
+        """What is not as in the first version, whose keys named neither device, precision nor runtime."""
+        return [value for value, default in ((self.device, "auto"), (self.precision, "auto"), (self.runtime, "torch"))
+                if value != default]
+
+    @property
+    def text(self) -> str:
+        """As keys of the store have it, such as `32x32-c10-b1-t1`."""
+        return "-".join([size_text(self.input), f"c{self.classes}", f"b{self.batch_size}", f"t{self.threads}",
+                         *self.further])
+
+
+def conditions_of(settings: Latency, input_size: Size, classes: int) -> Conditions:
+    """Those that a study asks for."""
+    return Conditions(input_size, classes, settings.batch_size, settings.threads)
