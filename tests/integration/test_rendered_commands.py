@@ -8,7 +8,7 @@ import typer
 from consort.cli.app import app
 from consort.kube.experiment import experiments
 from consort.kube.images import Images
-from consort.kube.pytorch_job import member_job
+from consort.kube.member_job import member_job
 from consort.kube.step_jobs import answer_job, cron_job, latency_table_job, launch_job
 from consort.study.file import Study
 

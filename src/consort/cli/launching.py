@@ -96,7 +96,7 @@ def study_objects(run: "Run", only_job: bool = False, sampler: str | None = None
     Of a search its Experiments, and that Job; its members are known when it has ended.
     """
     from consort.kube.experiment import experiments
-    from consort.kube.pytorch_job import member_job
+    from consort.kube.member_job import member_job
     from consort.kube.step_jobs import launch_job
 
     images = images_of(run.study)

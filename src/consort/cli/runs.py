@@ -117,14 +117,14 @@ def _pod_logs(member: str, follow: bool, tail: int | None, namespace: str | None
     """Whether there was a pod whose log could be printed."""
     from consort.cli.connecting import connect
     from consort.cluster.follow import member_selector
-    from consort.kube.pytorch_job import CONTAINER
+    from consort.kube.training import MEMBER_JOB
 
     api = connect(namespace, context)
     pods = sorted(api.list("Pod", member_selector(member)), key=lambda p: p["metadata"]["name"])
     for pod in pods if not follow else pods[:1]:
         if len(pods) > 1:
             print(f"== {pod['metadata']['name']}")
-        for line in api.log(pod["metadata"]["name"], CONTAINER, follow=follow, tail=tail):
+        for line in api.log(pod["metadata"]["name"], MEMBER_JOB.container, follow=follow, tail=tail):
             print(line, flush=True)
     return bool(pods)
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from consort.errors import ConsortError
 from consort.events import parse_event
-from consort.kube import names
 from consort.kube.status import JobStatus, pod_status
+from consort.kube.training import MEMBER_JOB
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 LAST_LINES = 12
 
 
-def failure_reason(api: "KubernetesApi", job: str, container: str, error: str, status: JobStatus) -> str:
+def failure_reason(api: "KubernetesApi", job: str, error: str, status: JobStatus) -> str:
     """One or more lines: what the step said, or how its container ended with the last lines of its log.
 
     error: what the step said before it ended, where its log was followed.
     """
     if error:
         return error
-    pods = api.list("Pod", f"{names.OPERATOR_JOB_LABEL}={job}")
+    pods = api.list("Pod", MEMBER_JOB.pods_of(job))
     for pod in sorted(pods, key=lambda p: pod_status(p).exit_code or 0, reverse=True):
         ended = pod_status(pod)
-        lines = last_lines(api, ended.name, container)
+        lines = last_lines(api, ended.name, MEMBER_JOB.container)
         said = next((e["text"] for line in reversed(lines) if (e := parse_event(line)) and e["event"] == "error"), "")
         if said:
             return said

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from consort.kube import training
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -18,7 +20,7 @@ class Kind:
 
 
 KINDS = {
-    "PyTorchJob": Kind("kubeflow.org/v1", "pytorchjobs", "install the Kubeflow Training Operator"),
+    **{name: Kind(job.api_version, job.plural, job.brought_by) for name, job in training.KINDS.items()},
     "Experiment": Kind("kubeflow.org/v1beta1", "experiments", "install Katib"),
     "Trial": Kind("kubeflow.org/v1beta1", "trials", "install Katib"),
     "Suggestion": Kind("kubeflow.org/v1beta1", "suggestions", "install Katib"),

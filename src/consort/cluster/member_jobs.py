@@ -1,4 +1,4 @@
-"""One PyTorchJob per member: created or adopted, a stated number at a time, and followed to its end."""
+"""One job per member: created or adopted, a stated number at a time, and followed to its end."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,8 @@ from consort.cluster.owner import share
 from consort.errors import AlreadyExists, ClusterUnavailable
 from consort.events import Listener, Outcome, parse_event
 from consort.kube import names
-from consort.kube.pytorch_job import CONTAINER
-from consort.kube.status import job_status, pod_status
+from consort.kube.status import pod_status
+from consort.kube.training import MEMBER_JOB
 from consort.store import Store
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class _Followed:
     job_uid: str = ""
     error: str = ""
     pods: list[str] = field(default_factory=list)
-    """Uids of the master's pods, in order: each after the first is a restart."""
+    """Uids of the pods that lead it, in order: each after the first is a restart."""
     hopeless: set[str] = field(default_factory=set)
     """Uids of pods that ended in a way that the next ones will too."""
     stuck: str = ""
@@ -54,7 +54,7 @@ class _Followed:
 
 
 class MemberJobs:
-    """Brings members to their ends as PyTorchJobs. `build` gives a member's object, without owner.
+    """Brings members to their ends as jobs of the kind MEMBER_JOB. `build` gives a member's object, without owner.
 
     owner: reference to what the jobs shall not outlive; an adopted job that has owners gets this one too.
     """
@@ -64,15 +64,17 @@ class MemberJobs:
         self.api, self.store, self.build, self.listen = api, store, build, listen
         self.at_a_time, self.deadline_seconds, self.owner = at_a_time, deadline_seconds, owner
         self.existing: dict[str, dict] = {}
-        self.pods: dict[str, Happening] = {}
-        """Name -> the newest change of every pod that is there, also of jobs that are adopted later."""
+        self.leaders: dict[str, Happening] = {}
+        """Job -> the newest change of the pod that leads it, also of jobs that are adopted later."""
+        self.job_of: dict[str, str] = {}
+        """Name of a leading pod -> its job."""
         self.active: dict[str, _Followed] = {}
         self.outcome = Outcome()
 
     def run(self, wanted: Sequence[str], create: bool = True) -> Outcome:
         """Follow these members to their ends; with create=False only those that have a job."""
         selector = member_selector(wanted[0] if len(wanted) == 1 else None)
-        with feed(self.api, {"PyTorchJob": selector, "Pod": selector}) as events:
+        with feed(self.api, {MEMBER_JOB.kind: selector, "Pod": selector}) as events:
             self._synchronise(events)
             waiting = sorted(wanted, key=lambda m: names.member_job_name(m) not in self.existing)
             if not create:
@@ -93,10 +95,16 @@ class MemberJobs:
                 raise ClusterUnavailable(f"the cluster did not list its jobs within {SYNC_SECONDS:.0f} s; try again.")
             if happening and happening.source == "synced":
                 synced.add(happening.name)
-            elif happening and happening.source == "PyTorchJob":
+            elif happening and happening.source == MEMBER_JOB.kind:
                 self.existing[happening.name] = happening.object
             elif happening and happening.source == "Pod":
-                self.pods[happening.name] = happening
+                self._note_leader(happening)
+
+    def _note_leader(self, happening: Happening) -> None:
+        job = MEMBER_JOB.led_by(happening.object)
+        if job is not None:
+            self.leaders[job] = happening
+            self.job_of[happening.name] = job
 
     def _start(self, waiting: list[str], events: Feed) -> None:
         """Adopt what runs already, whatever the limit; create others while there is room."""
@@ -119,20 +127,20 @@ class MemberJobs:
             self._end(member, f"the job {name} in namespace {self.api.namespace} trains this member into {store}, not "
                               f"into {self.store.uri}. Use another namespace, or `consort cancel {member}` first.")
             return
-        status = job_status(job)
+        status = MEMBER_JOB.status(job)
         ended = status.state in ("succeeded", "failed") or "deletionTimestamp" in job["metadata"]
         self.active[name] = _Followed(member, time.monotonic(), clearing=ended, job_uid=job["metadata"]["uid"],
                                       suspended=not ended and status.state == "suspended")
         if ended:  # the store does not have the member, so that this job's end is not the member's
-            self.api.delete("PyTorchJob", name, uid=job["metadata"]["uid"])
+            self.api.delete(MEMBER_JOB.kind, name, uid=job["metadata"]["uid"])
             return
-        share(self.api, "PyTorchJob", job, self.owner)
+        share(self.api, MEMBER_JOB.kind, job, self.owner)
         self.listen(member, "started", {"job": name})
         wanted_hash = self.build(member)["metadata"]["labels"][names.SPEC_HASH_LABEL]
         if job["metadata"]["labels"].get(names.SPEC_HASH_LABEL) != wanted_hash:
             self.listen(member, "warning", {"text": f"the job {name} was started with other [cluster] settings; it is "
                                                     "the same member, and adopted as it is"})
-        if (known := self.pods.get(f"{name}-master-0")) is not None:  # its next change may be its end
+        if (known := self.leaders.get(name)) is not None:  # its next change may be its end
             self._pod_changed(known, events)
 
     def _create(self, member: str) -> dict:
@@ -144,7 +152,7 @@ class MemberJobs:
             try:
                 return self.api.create(job)
             except AlreadyExists:
-                if (found := self.api.get("PyTorchJob", job["metadata"]["name"])) is not None:
+                if (found := self.api.get(MEMBER_JOB.kind, job["metadata"]["name"])) is not None:
                     return found  # else it is gone again
         raise ClusterUnavailable(f"the job {job['metadata']['name']} comes and goes: does somebody else delete it?")
 
@@ -152,10 +160,10 @@ class MemberJobs:
         """Act on everything that has happened; waits up to a second for the first."""
         happening = events.next(1.0)
         while happening is not None:
-            if happening.source == "PyTorchJob":
+            if happening.source == MEMBER_JOB.kind:
                 self._job_changed(happening, events)
             elif happening.source == "Pod":
-                self.pods[happening.name] = happening
+                self._note_leader(happening)
                 self._pod_changed(happening, events)
             elif happening.source == "line":
                 self._line(happening)
@@ -177,17 +185,17 @@ class MemberJobs:
         elif deleted and followed.job_uid == job["metadata"]["uid"]:
             self._conclude(name, "its job was deleted")
         elif not followed.clearing and not deleted:
-            status = job_status(job)
+            status = MEMBER_JOB.status(job)
             followed.suspended = status.state == "suspended"
             if status.state == "succeeded":
                 self._conclude(name, None)
             elif status.state == "failed":
-                self._conclude(name, failure_reason(self.api, name, CONTAINER, followed.error, status))
+                self._conclude(name, failure_reason(self.api, name, followed.error, status))
 
     def _pod_changed(self, happening: Happening, events: Feed) -> None:
-        labels = happening.object["metadata"].get("labels", {})
-        followed = self.active.get(labels.get(names.OPERATOR_JOB_LABEL, ""))
-        if followed is None or followed.clearing or labels.get(names.OPERATOR_ROLE_LABEL) != "master":
+        name = MEMBER_JOB.led_by(happening.object)
+        followed = self.active.get(name) if name else None
+        if name is None or followed is None or followed.clearing:
             return
         status, uid = pod_status(happening.object), happening.object["metadata"]["uid"]
         if happening.type == "DELETED":
@@ -207,16 +215,15 @@ class MemberJobs:
             followed.warned.add(status.stuck)
             self.listen(followed.member, "warning", {"text": status.stuck})
         if status.phase in ("Running", "Succeeded", "Failed"):
-            events.follow_log(status.name, uid, CONTAINER)
+            events.follow_log(status.name, uid, MEMBER_JOB.container)
         if status.reason in HOPELESS_ENDS:
             followed.hopeless.add(uid)
             if len(followed.hopeless) == MAX_HOPELESS_ENDS:
                 remedy = ". Raise [cluster] memory." if status.reason == "OOMKilled" else f": {status.message}"
-                self._give_up(labels[names.OPERATOR_JOB_LABEL],
-                              f"{MAX_HOPELESS_ENDS} of its pods ended with {status.reason}{remedy}")
+                self._give_up(name, f"{MAX_HOPELESS_ENDS} of its pods ended with {status.reason}{remedy}")
 
     def _line(self, happening: Happening) -> None:
-        followed = self.active.get(happening.name.removesuffix("-master-0"))
+        followed = self.active.get(self.job_of.get(happening.name, ""))
         event = parse_event(happening.object)
         if followed is None or event is None:
             return
@@ -239,14 +246,14 @@ class MemberJobs:
 
     def _give_up(self, name: str, reason: str) -> None:
         """End a job that would not end by itself: Kubernetes counts no deadline of a pod that did not start."""
-        self.api.delete("PyTorchJob", name)
+        self.api.delete(MEMBER_JOB.kind, name)
         self._conclude(name, reason)
 
     def _conclude(self, name: str, reason: str | None) -> None:
         """The job ended: well, for no reason. The store decides whether the member is there."""
         followed = self.active.pop(name)
         if members.read_record(self.store, followed.member) is not None:
-            self.api.delete("PyTorchJob", name)
+            self.api.delete(MEMBER_JOB.kind, name)
             reason = None
         elif reason is None:
             reason = f"its job succeeded, but {self.store.uri} does not have it: do pods and launcher use one server?"

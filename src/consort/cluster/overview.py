@@ -9,8 +9,8 @@ from consort.cluster.explain import last_lines
 from consort.cluster.follow import member_selector
 from consort.events import parse_event
 from consort.kube import names
-from consort.kube.pytorch_job import CONTAINER
 from consort.kube.status import job_status, pod_status
+from consort.kube.training import KINDS, MEMBER_JOB
 from consort.run.member_state import MemberState
 from consort.store import Store
 
@@ -23,8 +23,8 @@ MAX_LOGS = 32
 
 def member_states(api: "KubernetesApi", store: Store, wanted: Sequence[str]) -> list[MemberState]:
     """The state of every member: from the store where it ended, from its job and pod where it has one."""
-    jobs = {job["metadata"]["name"]: job for job in api.list("PyTorchJob", member_selector())}
-    pods = _newest_masters(api.list("Pod", member_selector())) if jobs else {}
+    jobs = {job["metadata"]["name"]: job for job in api.list(MEMBER_JOB.kind, member_selector())}
+    pods = _newest_leaders(api.list("Pod", member_selector())) if jobs else {}
     named = {member: names.member_job_name(member) for member in wanted}
     running = [name for name in named.values() if name in pods and pod_status(pods[name]).phase == "Running"]
     read = set(running[:MAX_LOGS])
@@ -40,7 +40,7 @@ def _state(api: "KubernetesApi", store: Store, member: str, job: dict | None, po
         return MemberState(member, "failed", detail=failure)
     if job is None:
         return MemberState(member, "to train")
-    status = job_status(job)
+    status = MEMBER_JOB.status(job)
     if pod is None:
         return MemberState(member, status.state, detail=status.message)
     there = pod_status(pod)
@@ -50,20 +50,20 @@ def _state(api: "KubernetesApi", store: Store, member: str, job: dict | None, po
 
 
 def _progress(api: "KubernetesApi", pod: str) -> dict:
-    events = [e for line in last_lines(api, pod, CONTAINER) if (e := parse_event(line)) and e["event"] == "progress"]
+    lines = last_lines(api, pod, MEMBER_JOB.container)
+    events = [e for line in lines if (e := parse_event(line)) and e["event"] == "progress"]
     return dict(events[-1]) if events else {}
 
 
-def _newest_masters(pods: Iterable[dict]) -> dict[str, dict]:
-    """Job name -> its master's pod."""
-    masters = [p for p in pods if p["metadata"]["labels"].get(names.OPERATOR_ROLE_LABEL) == "master"]
-    return {p["metadata"]["labels"][names.OPERATOR_JOB_LABEL]: p
-            for p in sorted(masters, key=lambda p: p["metadata"]["creationTimestamp"])}
+def _newest_leaders(pods: Iterable[dict]) -> dict[str, dict]:
+    """Job name -> the pod that leads it."""
+    return {job: pod for pod in sorted(pods, key=lambda p: p["metadata"]["creationTimestamp"])
+            if (job := MEMBER_JOB.led_by(pod)) is not None}
 
 
 def active_jobs(api: "KubernetesApi") -> Counter[str]:
     """NAME/RUN -> the jobs that the namespace has for it and that have not ended."""
-    jobs = [j for kind in ("Job", "PyTorchJob") for j in api.list(kind, f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}")
+    jobs = [j for kind in ("Job", *KINDS) for j in api.list(kind, f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}")
             if job_status(j).state not in ("succeeded", "failed")]
     labels = [j["metadata"]["labels"] for j in jobs]
     return Counter(f"{of.get(names.STUDY_LABEL)}/{of.get(names.RUN_LABEL)}" for of in labels)

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 from consort.cluster.api_errors import Refused
 from consort.cluster.owner import has_ended
 from consort.errors import ClusterUnavailable
-from consort.kube import names
+from consort.kube import names, training
 from consort.kube.status import job_status
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
 
 GONE_SECONDS = 120.0
-JOB_KINDS = ("Job", "Experiment", "PyTorchJob")
+JOB_KINDS = ("Job", "Experiment", *training.KINDS)
 """Launchers first, then what leads trials: they would create again what is deleted under them."""
-KEPT = {"Job": ("succeeded", "failed"), "Experiment": ("succeeded", "failed"), "PyTorchJob": ("failed",)}
+KEPT = {"Job": ("succeeded", "failed"), "Experiment": ("succeeded", "failed"),
+        **dict.fromkeys(training.KINDS, ("failed",))}
 """States in which an orphan stays: a failed job for its log. A member that is done has all in the store."""
 
 
@@ -74,11 +75,12 @@ def collect(api: "KubernetesApi", ending: str | None = None) -> list[str]:
 
 def release(api: "KubernetesApi", member: str, owner: Mapping[str, Any] | None) -> bool:
     """Delete this member's job where nobody but `owner` wants it: one request, for a launcher with a second to live."""
-    job = api.get("PyTorchJob", names.member_job_name(member))
+    kind = training.MEMBER_JOB.kind
+    job = api.get(kind, names.member_job_name(member))
     owners = (job or {}).get("metadata", {}).get("ownerReferences", [])
     alone = job is not None and owner is not None and [o["uid"] for o in owners] == [owner["uid"]]
     if job is not None and alone:
-        api.delete("PyTorchJob", job["metadata"]["name"], uid=job["metadata"]["uid"])
+        api.delete(kind, job["metadata"]["name"], uid=job["metadata"]["uid"])
     return alone
 
 

@@ -21,9 +21,9 @@ from consort.kube import names
 from consort.kube.experiment import experiment
 from consort.kube.images import Images
 from consort.kube.katib_status import KatibTrial, experiment_status, katib_trial, suggestion_failure
-from consort.kube.pytorch_job import CONTAINER
-from consort.kube.status import job_status, pod_status
+from consort.kube.status import pod_status
 from consort.kube.step_jobs import latency_table_job
+from consort.kube.training import MEMBER_JOB
 from consort.run.run import Run
 from consort.screen.search import SearchProgress
 from consort.search import trials
@@ -215,8 +215,8 @@ class _ArmFollowed:
         of = self.of
         tried = trials.Candidate(self.arm.kind, networks)
         known = NetworkLatencies({}, None, of.search.objective.source, hardware_id)
-        job = of.api.get("PyTorchJob", trial.name)
-        why = failure_reason(of.api, trial.name, CONTAINER, "", job_status(job)) if job else trial.reason
+        job = of.api.get(MEMBER_JOB.kind, trial.name)
+        why = failure_reason(of.api, trial.name, "", MEMBER_JOB.status(job)) if job else trial.reason
         if trial.end == "succeeded":
             why = (f"its record is not in {of.run.store.uri} for hardware {hardware_id}: do trials run on nodes of "
                    "several kinds? Milliseconds of different machines do not compare; [cluster] node_selector chooses "
@@ -238,8 +238,8 @@ class _ArmFollowed:
             *failed[:10], "What was trained is kept; the same command tries again."]))
 
     def _why(self, trial: KatibTrial) -> str:
-        job = self.of.api.get("PyTorchJob", trial.name)
-        return failure_reason(self.of.api, trial.name, CONTAINER, "", job_status(job)) if job else trial.reason
+        job = self.of.api.get(MEMBER_JOB.kind, trial.name)
+        return failure_reason(self.of.api, trial.name, "", MEMBER_JOB.status(job)) if job else trial.reason
 
     def _mind_silence(self, name: str, seconds: float, longest_seconds: float) -> None:
         """Say once what an Experiment without a trial may wait for; raises ClusterUnavailable after too long."""

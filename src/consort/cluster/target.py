@@ -12,7 +12,7 @@ from consort.cluster.search import ClusterSearch
 from consort.errors import MissingKey
 from consort.events import Listener, Outcome
 from consort.kube.images import Images
-from consort.kube.pytorch_job import member_job
+from consort.kube.member_job import member_job
 from consort.kube.step_jobs import answer_job
 from consort.run.answer import nothing_finished
 from consort.run.run import Run

@@ -1,4 +1,4 @@
-"""A search as Katib Experiments: one for each arm, whose trials are PyTorchJobs that run `consort trial`."""
+"""A search as Katib Experiments: one for each arm, whose trials are jobs that run `consort trial`."""
 
 import shlex
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from consort.documents import sha256
 from consort.errors import InputError
-from consort.kube import names, pod, pytorch_job
+from consort.kube import member_job, names, pod, training
 from consort.kube.experiment_rules import check_experiment
 from consort.kube.images import Images
 from consort.study.file import Study
@@ -68,10 +68,7 @@ def experiment(store_uri: str, study: Study, run: str, kind: str, sampler: str, 
             "parameters": [{"name": p.name, "parameterType": "categorical",
                             "feasibleSpace": {"list": list(p.choices)}} for p in parameters],
             "trialTemplate": {
-                "primaryContainerName": pytorch_job.CONTAINER,
-                "primaryPodLabels": {"training.kubeflow.org/job-role": "master"},
-                "successCondition": 'status.conditions.#(type=="Succeeded")#|#(status=="True")#',
-                "failureCondition": 'status.conditions.#(type=="Failed")#|#(status=="True")#',
+                **training.MEMBER_JOB.trial_template,
                 "retain": True,
                 "trialParameters": [{"name": p.name, "reference": p.name} for p in parameters],
                 "trialSpec": trial_job(store_uri, study, run, kind, images)}}})
@@ -89,7 +86,7 @@ def experiments(store_uri: str, study: Study, run: str, images: Images, sampler:
 
 
 def trial_job(store_uri: str, study: Study, run: str, kind: str, images: Images) -> dict[str, Any]:
-    """The trial template: a PyTorchJob without a name, its choices as placeholders that Katib fills in."""
+    """The trial template: a job without a name, its choices as placeholders that Katib fills in."""
     search, cluster = _search(study), study.cluster
     if cluster.nodes * cluster.processes > 1:
         raise InputError(f"a trial of a search is one process of one pod: [cluster] nodes and processes are 1, got "
@@ -98,12 +95,12 @@ def trial_job(store_uri: str, study: Study, run: str, kind: str, images: Images)
         raise InputError("Katib counts a trial without metrics as failed, and a stopped one has none: [search] "
                          "median_stopping is for searches on one machine. Leave it out for a cluster.")
     labels = names.labels(names.TRIAL, study.name, run)
-    step = pytorch_job.step_container(cluster, images, [])
+    step = member_job.step_container(cluster, images, [])
     step["command"], step["args"] = ["sh", "-c"], [_script(store_uri, study, run, kind)]
     step["env"].append({"name": CHOICES, "value": " ".join(
         f"{p.name}=${{trialParameters.{p.name}}}" for p in search.space(kind).parameters)})
     queue = {names.QUEUE_LABEL: cluster.queue} if cluster.queue else {}
-    return pytorch_job.operator_job({"labels": {**labels, **queue}}, cluster, labels, step)
+    return training.MEMBER_JOB.build({"labels": {**labels, **queue}}, cluster, labels, step)
 
 
 def experiment_name(study: str, run: str, kind: str, sampler: str) -> str:
@@ -124,7 +121,7 @@ def trials_at_a_time(study: Study) -> int:
 
 
 def _script(store_uri: str, study: Study, run: str, kind: str) -> str:
-    options = [*pytorch_job.checkpoint_arguments(study.run), *pod.images_arguments(study.cluster)]
+    options = [*member_job.checkpoint_arguments(study.run), *pod.images_arguments(study.cluster)]
     command = ["consort", "trial", f"{study.name}/{run}", "--kind", kind, "--store", store_uri, "--log", "json",
                "--metrics", METRICS_FILE, *options]
     return _SCRIPT.format(metrics=METRICS_FILE, command=shlex.join(command), least=LEAST_SECONDS)

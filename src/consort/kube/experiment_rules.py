@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from consort.errors import InputError
+from consort.kube.training import MEMBER_JOB
 
 Spec = Mapping[str, Any]
 LONGEST_NAME, LONGEST_SERVICE_NAME = 40, 63
@@ -91,17 +92,13 @@ def _trial_metadata(name: str, spec: Spec) -> Iterator[str]:
     job = spec["trialTemplate"].get("trialSpec", {})
     if job.get("metadata", {}).keys() & {"name", "namespace"}:
         yield "the trialSpec has no metadata.name and no metadata.namespace: Katib sets them"
-    if (job.get("apiVersion"), job.get("kind")) != ("kubeflow.org/v1", "PyTorchJob"):
-        yield f"the trialSpec is a PyTorchJob of kubeflow.org/v1, got {job.get('kind')} of {job.get('apiVersion')}"
+    if (job.get("apiVersion"), job.get("kind")) != (MEMBER_JOB.api_version, MEMBER_JOB.kind):
+        yield (f"the trialSpec is a {MEMBER_JOB.kind} of {MEMBER_JOB.api_version}, got {job.get('kind')} of "
+               f"{job.get('apiVersion')}")
 
 
-def _one_master(name: str, spec: Spec) -> Iterator[str]:
-    job = spec["trialTemplate"].get("trialSpec", {}).get("spec", {})
-    replicas = job.get("pytorchReplicaSpecs", {})
-    if set(replicas) != {"Master"}:
-        yield f"a trial is one Master without Workers, got {', '.join(replicas) or 'none'}"
-    if job.get("nprocPerNode") != "1":
-        yield 'nprocPerNode is "1": its default starts a process for every processor of the node'
+def _one_process(name: str, spec: Spec) -> Iterator[str]:
+    yield from MEMBER_JOB.not_one_process(spec["trialTemplate"].get("trialSpec", {}))
 
 
 def _conditions(name: str, spec: Spec) -> Iterator[str]:
@@ -118,8 +115,9 @@ def _retained(name: str, spec: Spec) -> Iterator[str]:
 
 def _primary_container(name: str, spec: Spec) -> Iterator[str]:
     wanted = spec["trialTemplate"].get("primaryContainerName")
-    if wanted != "pytorch" or not any(c["name"] == wanted for c in _containers(spec)):
-        yield f"primaryContainerName is pytorch, as the operator wants it, and the trialSpec has it; got {wanted}"
+    if wanted != MEMBER_JOB.container or not any(c["name"] == wanted for c in _containers(spec)):
+        yield (f"primaryContainerName is {MEMBER_JOB.container}, as the operator wants it, and the trialSpec has it; "
+               f"got {wanted}")
 
 
 def _command(name: str, spec: Spec) -> Iterator[str]:
@@ -160,11 +158,9 @@ def _resume_policy(name: str, spec: Spec) -> Iterator[str]:
 
 
 def _containers(spec: Spec) -> list[dict[str, Any]]:
-    job = spec["trialTemplate"].get("trialSpec", {}).get("spec", {})
-    return [container for replica in job.get("pytorchReplicaSpecs", {}).values()
-            for container in replica["template"]["spec"]["containers"]]
+    return MEMBER_JOB.containers(spec["trialTemplate"].get("trialSpec", {}))
 
 
 RULES: tuple[Callable[[str, Spec], Iterator[str]], ...] = (
-    _name, _service_name, _counts, _metrics, _parameters, _trial_parameters, _trial_metadata, _one_master, _conditions,
+    _name, _service_name, _counts, _metrics, _parameters, _trial_parameters, _trial_metadata, _one_process, _conditions,
     _retained, _primary_container, _command, _collector, _resume_policy)

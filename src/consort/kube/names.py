@@ -35,10 +35,6 @@ NO_SIDECAR = {"sidecar.istio.io/inject": "false"}
 """A mesh's sidecar would outlive the step, and the job would never end."""
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-OPERATOR_JOB_LABEL = "training.kubeflow.org/job-name"
-"""On the pods of a PyTorchJob."""
-OPERATOR_ROLE_LABEL = "training.kubeflow.org/replica-type"
-"""master or worker."""
 EXPERIMENT_LABEL = "katib.kubeflow.org/experiment"
 """On the Trials of an Experiment."""
 EDITABLE = ("parallelTrialCount", "maxFailedTrialCount")
@@ -48,7 +44,7 @@ JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
 def member_job_name(member_id: str) -> str:
-    """Name of a member's PyTorchJob: the operator wants a letter first (DNS-1035)."""
+    """Name of a member's job: the Training Operator wants a letter first (DNS-1035)."""
     return member_id if member_id[0].isalpha() else f"m-{member_id}"
 
 

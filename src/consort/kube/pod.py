@@ -98,6 +98,11 @@ def place(spec: dict[str, Any], cluster: Cluster) -> dict[str, Any]:
     return spec
 
 
+def storage(cluster: Cluster) -> list[tuple[dict, dict]]:
+    """(volume, mount) of all that pods have which read images."""
+    return [shared_memory(cluster), *cache(cluster), *data(cluster.data)]
+
+
 def shared_memory(cluster: Cluster) -> tuple[dict, dict]:
     """(volume, mount) of /dev/shm, through which decoding processes hand over images."""
     return ({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": cluster.shared_memory}},

@@ -22,7 +22,7 @@ def answer_job(store_uri: str, study: Study, run: str, images: Images,
                owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """One Job for the last steps: predict where logits or latencies are missing, then evaluate, then report."""
     cluster, name = study.cluster, f"{study.name}/{run}"
-    storage = [pod.shared_memory(cluster), *pod.cache(cluster), *pod.data(cluster.data)]
+    storage = pod.storage(cluster)
     mounts = [mount for _, mount in storage]
     where, plain = ["--store", store_uri], pod.resources(cluster, gpus=False)
     predict = ["predict", name, *where, "--log", "json", "--loader-workers", str(study.run.loader_workers),
@@ -45,7 +45,7 @@ def answer_job(store_uri: str, study: Study, run: str, images: Images,
 def latency_table_job(store_uri: str, study: Study, run: str, images: Images) -> dict[str, Any]:
     """A Job that measures the blocks of the study's search space on the nodes where its trials will run."""
     cluster, name = study.cluster, f"{study.name}/{run}"
-    storage = [pod.shared_memory(cluster), *pod.cache(cluster), *pod.data(cluster.data)]
+    storage = pod.storage(cluster)
     step = pod.container("latency", images.torch, ["latency-table", name, "--store", store_uri], pod.resources(cluster),
                          max(1, int(cluster.cpus)), mounts=[mount for _, mount in storage])
     spec = pod.pod(cluster, [step], volumes=[volume for volume, _ in storage])

@@ -13,6 +13,7 @@ from consort import members
 from consort.cluster.member_jobs import MemberJobs
 from consort.events import Outcome, event_line
 from consort.kube import names
+from consort.kube.pytorch_job import JOB_LABEL, ROLE_LABEL
 from consort.members.records import MemberRecord
 from consort.store.folder import FolderStore
 from fake_cluster import FakeCluster
@@ -76,8 +77,8 @@ class Operator:
 
 
 def pod_of(job: str) -> dict[str, Any]:
-    labels = {**names.labels(names.MEMBER, "s", "r"), names.MEMBER_LABEL: job, names.OPERATOR_JOB_LABEL: job,
-              names.OPERATOR_ROLE_LABEL: "master"}
+    labels = {**names.labels(names.MEMBER, "s", "r"), names.MEMBER_LABEL: job, JOB_LABEL: job,
+              ROLE_LABEL: "master"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{job}-master-0", "labels": labels},
             "spec": {"nodeName": "node-1", "containers": [{"name": "pytorch", "image": "i"}]}}
 

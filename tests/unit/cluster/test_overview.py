@@ -7,7 +7,7 @@ import pytest
 from consort.cluster.overview import active_jobs, member_states
 from consort.events import event_line
 from consort.kube import names
-from consort.kube.pytorch_job import CONTAINER
+from consort.kube.pytorch_job import JOB_LABEL, ROLE_LABEL
 from consort.store.folder import FolderStore
 from fake_cluster import FakeCluster
 
@@ -19,11 +19,11 @@ def start_job(cluster: FakeCluster, member: str, phase: str) -> None:
     labels = {**names.labels(names.MEMBER, "s", "r"), names.MEMBER_LABEL: member}
     cluster.create({"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob",
                     "metadata": {"name": member, "labels": labels}, "spec": {}})
-    on_pod = {**labels, names.OPERATOR_JOB_LABEL: member, names.OPERATOR_ROLE_LABEL: "master"}
+    on_pod = {**labels, JOB_LABEL: member, ROLE_LABEL: "master"}
     cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{member}-master-0", "labels": on_pod},
-                    "spec": {"containers": [{"name": CONTAINER, "image": "i"}]}})
+                    "spec": {"containers": [{"name": "pytorch", "image": "i"}]}})
     cluster.set_status("Pod", f"{member}-master-0", {"phase": phase})
-    cluster.print_line(f"{member}-master-0", CONTAINER,
+    cluster.print_line(f"{member}-master-0", "pytorch",
                        event_line("progress", member=member, epoch=1.5, epochs=2, loss=0.5))
 
 

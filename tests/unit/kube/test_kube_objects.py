@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from consort import errors
 from consort.kube import names
 from consort.kube.images import Images
-from consort.kube.pytorch_job import CONTAINER, member_job
+from consort.kube.member_job import member_job
 from consort.kube.step_jobs import FINAL_EXIT_CODES, answer_job, cron_job, launch_job
 from consort.study.execution import MAX_NODES
 from consort.study.file import Study
@@ -183,7 +183,7 @@ def test_a_member_is_one_master_that_restarts_by_exit_code():
     assert job["spec"]["runPolicy"] == {"activeDeadlineSeconds": 86_400, "cleanPodPolicy": "Running",
                                         "ttlSecondsAfterFinished": 604_800}
     step, = pod_of(job)["containers"]
-    assert (step["name"], step["image"], step["command"]) == (CONTAINER, IMAGES.torch, ["consort"])
+    assert (step["name"], step["image"], step["command"]) == ("pytorch", IMAGES.torch, ["consort"])
     assert step["args"][:7] == ["train", "--member", MEMBER, "--store", STORE, "--log", "json"]
     assert "--torchrun" not in step["args"]
 

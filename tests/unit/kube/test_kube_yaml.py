@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consort.kube.images import Images
-from consort.kube.pytorch_job import member_job
+from consort.kube.member_job import member_job
 from consort.kube.yaml import to_yaml
 from consort.study.file import Study
 
