@@ -33,8 +33,8 @@ def test_every_package_that_is_imported_is_a_dependency():
     undeclared = set()
     for file in (ROOT / "src/consort").rglob("*.py"):
         room = file.relative_to(ROOT / "src/consort").parts[0]
-        declared = {normal(line) for line in PROJECT["dependencies"]}
-        declared |= {normal(line) for extra in EXTRAS_OF.get(room, []) for line in PROJECT["optional-dependencies"][extra]}
+        extras = [PROJECT["optional-dependencies"][extra] for extra in EXTRAS_OF.get(room, [])]
+        declared = {normal(line) for lines in (PROJECT["dependencies"], *extras) for line in lines}
         undeclared |= {(file.name, module) for module in set(imported(file)) - own
                        if not declared & {normal(name) for name in providers.get(module, [module])}}
     assert undeclared == set()
