@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -84,10 +85,10 @@ def hardware_id(hardware: dict) -> str:
     return sha256(canonical_json(key).encode())[:10]
 
 
-def versions() -> dict[str, str]:
-    """Versions of what decides results."""
+def versions(more: Sequence[str] = ()) -> dict[str, str]:
+    """Versions of what decides results; `more` names further packages, of which those installed are told."""
     found = {"python": platform.python_version(), "platform": sys.platform}
-    for package in ("consort", "torch", "torchvision", "numpy"):
+    for package in ("consort", "torch", "torchvision", "numpy", *more):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -114,6 +114,16 @@ def latency_table(hardware_id: str, digest: str) -> str:
     return f"{LATENCIES}/{hardware_id}/{latency_table_name(digest)}"
 
 
+def bundle(study: str, run: str, candidate: str) -> str:
+    """The folder of an exported candidate."""
+    return f"{STUDIES}/{study}/{run}/bundles/{candidate}"
+
+
+def bundle_latency(hardware_id: str, digest: str) -> str:
+    """How long an exported bundle takes; digest says of which graph and runtime."""
+    return f"{LATENCIES}/{hardware_id}/bundle-{digest}.json"
+
+
 def study_file(study: str, run: str, name: str) -> str:
     return f"{STUDIES}/{study}/{run}/{name}"
 

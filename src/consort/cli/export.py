@@ -1,0 +1,132 @@
+"""consort export and verify: a choice as a bundle, and the proof that it does what was said."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from consort.cli.app import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    StudyArgument,
+    app,
+    cache_folder,
+    open_store_at,
+)
+
+if TYPE_CHECKING:
+    from consort.export.bundle import Origin
+    from consort.export.chosen import Chosen
+    from consort.export.verify import Images
+
+
+@app.command()
+def export(
+    run: StudyArgument,
+    choice: Annotated[str | None, typer.Argument(
+        help="A candidate of the run, by its id in the report; by default the recommended one.",
+        show_default=False)] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Its folder.")] = Path("bundle"),
+    members: Annotated[str | None, typer.Option(
+        "--members", metavar="ID,...", help="These members in place of a choice.", show_default=False)] = None,
+    combine: Annotated[str, typer.Option(metavar="geometric|arithmetic", help="Of --members.")] = "geometric",
+    half: Annotated[bool, typer.Option("--half", help="Weights in float16: half the bytes.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Measure the latency anew, where the store has it.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+) -> None:
+    """Write the network, ensemble or cascade that a run recommends as a folder that runs.
+
+    One ONNX file for images in and probabilities out, what it was measured to do, examples, and what serves it. From an
+    S3 store the bundle is put there too.
+    """
+    from consort.documents import canonical_json
+    from consort.export.bundle import parts_of, put, write_bundle
+
+    origin = _origin(run, store)
+    chosen = _members(origin, members, combine) if members else _candidate(origin, choice)
+    parts = parts_of(origin, chosen, half)
+    manifest = write_bundle(origin, parts, output, again, report=lambda text: typer.echo(text, err=True))
+    place = put(origin.store, output, manifest) if origin.store.uri.startswith("s3://") else None
+    if json:
+        print(canonical_json({"bundle": str(output), "uri": place, "manifest": manifest}))
+        return
+    test, latency = manifest["measured"]["test"], manifest["latency"]
+    print(f"{output}: {manifest['label']}, accuracy {test['accuracy']:.2%} ({test['low']:.2%} to {test['high']:.2%}) "
+          f"on {test['images']:,} test images, {latency['p50_ms']:.3g} ms per image (p90 {latency['p90_ms']:.3g})")
+    if place is not None:
+        print(f"put at {place}")
+    print(f"check it: consort verify {output}    serve it: consort serve {output}")
+
+
+def _origin(run: Path, store: str) -> "Origin":
+    from rich.console import Console
+
+    from consort.cli.planning import planned_study
+    from consort.export.bundle import Origin
+
+    opened = open_store_at(store)
+    plan = planned_study(opened, run, Console(stderr=True)).plan
+    return Origin(opened, plan.data, plan.study.name, plan.run, cache_folder())
+
+
+def _candidate(origin: "Origin", choice: str | None) -> "Chosen":
+    from consort.export.chosen import read_choice
+
+    return read_choice(origin.store, origin.study, origin.run, choice)
+
+
+def _members(origin: "Origin", names: str, combine: str) -> "Chosen":
+    from consort.errors import unknown_name
+    from consort.export.chosen import of_members
+
+    if combine not in ("geometric", "arithmetic"):
+        raise unknown_name("way to combine", combine, ("geometric", "arithmetic"))
+    return of_members(origin.store, origin.data, names.split(","), combine, origin.cache)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.", show_default=False)],
+    data: Annotated[Path | None, typer.Option(
+        "--data", metavar="DIR", help="Labelled images: <class>/*.jpg, or prepared ones. By default the study's test "
+        "images, where the store has them.", show_default=False)] = None,
+    budget_ms: Annotated[float | None, typer.Option(
+        min=0, help="Fail where 9 of 10 images are not answered within this.", show_default=False)] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+) -> None:
+    """Measure again, here, what a bundle promises.
+
+    Its files, its examples, its accuracy, that it answers as the study said, its latency. Exits with 4 where something
+    differs.
+    """
+    from consort.errors import InputError
+    from consort.export import verify as verification
+
+    try:
+        images = data if data is not None else _study_images(bundle, store)
+        checks = verification.verify(bundle, images, budget_ms)
+    except verification.BundleError as e:
+        raise InputError(str(e)) from e
+    print(verification.as_json(bundle, checks) if json else "\n".join(verification.lines(checks)))
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(4)
+
+
+def _study_images(bundle: Path, store: str) -> "Images | None":
+    """The study's test images, where the store is there and has them."""
+    from consort.data.prepared import open_prepared
+    from consort.errors import MissingKey
+    from consort.export.measured import split_images
+    from consort.export.verify import Images, read_manifest, study_answers
+
+    manifest = read_manifest(bundle)
+    if not store.startswith("s3://") and not Path(store).expanduser().is_dir():
+        return None
+    try:
+        prepared = open_prepared(open_store_at(store), manifest["data"]["fingerprint"], cache_folder())
+        return Images(prepared.labels("test"), split_images(prepared, "test", manifest["input"]), study_answers(bundle))
+    except MissingKey:
+        return None

@@ -1,0 +1,241 @@
+"""A choice as a folder that runs: model, manifest, examples, and what serves it.
+
+    model.onnx          uint8 [N, height, width, 3] -> probabilities float32 [N, classes], members_asked int32 [N]
+    manifest.json       what it is, what it was measured to do, and the sha256 of every other file
+    labels.txt          a class a line, in the order of the probabilities
+    examples/           test images, what the bundle answered to them, and what the study says of all test images
+    predict.py, verify.py, running.py       run it and check it, without Consort and without torch
+    serve/              for KServe, Triton, a container, a Deployment
+"""
+
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from consort import __version__, hardware
+from consort.data.image_folder import ImageFolder
+from consort.data.prepared import Prepared
+from consort.documents import sha256
+from consort.errors import InputError, system_reason
+from consort.export import measured, serve_files
+from consort.export.chosen import Chosen
+from consort.export.networks import Size, exportable, input_rule, open_network, sizes
+from consort.export.running import FORMAT, open_session, run
+from consort.members.logits import npy_bytes
+from consort.members.records import MemberRecord
+from consort.models.onnx_export import to_onnx
+from consort.store import Store
+
+EXAMPLES = 16
+LARGEST_BYTES = 2**31 - 2**20
+"""Of one ONNX file: what protobuf has room for."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a bundle comes from."""
+
+    store: Store
+    data: Prepared
+    study: str
+    run: str
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a bundle is made of, checked before anything is written."""
+
+    chosen: Chosen
+    records: list[MemberRecord]
+    sizes: list[Size]
+    half: bool
+
+    @property
+    def size(self) -> Size:
+        """What the bundle takes; networks that take less see images scaled down."""
+        return max(self.sizes)
+
+
+def parts_of(origin: Origin, chosen: Chosen, half: bool = False) -> Parts:
+    """Raises InputError where a member has no weights."""
+    records = exportable(origin.store, chosen.members, origin.data)
+    return Parts(chosen, records, sizes(origin.store, records, origin.data), half)
+
+
+def write_bundle(origin: Origin, parts: Parts, folder: Path, again: bool = False,
+                 report: Report = lambda text: None) -> dict[str, Any]:
+    """Write the bundle and return its manifest. A bundle that is there is replaced; InputError for another folder.
+
+    again: measure the latency anew, where the store has it.
+    """
+    _check_target(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as unfinished:
+            made = Path(unfinished) / "bundle"
+            made.mkdir()
+            manifest = _fill(origin, parts, made, again, report)
+            if folder.exists():
+                shutil.rmtree(folder)
+            made.rename(folder)
+    except OSError as e:
+        raise InputError(f"{folder} cannot be written: {system_reason(e)}. Name another folder with --output.") from e
+    return manifest
+
+
+def _check_target(folder: Path) -> None:
+    other = folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").is_file()
+    if other or (folder.exists() and not folder.is_dir()):
+        raise InputError(f"{folder} exists and is no bundle: name another folder with --output.")
+
+
+def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Report) -> dict[str, Any]:
+    model = model_bytes(origin, parts, report)
+    (folder / "model.onnx").write_bytes(model)
+    rule = input_rule(origin.data, parts.size)
+    manifest = _description(origin, parts, rule)
+    threads, combination = hardware.cores(), parts.chosen.combination
+    session, macs = open_session(folder, threads), [record.macs for record in parts.records]
+    manifest["measured"] = {}
+    for split in ("val", "test"):
+        report(f"running it over {origin.data.counts[split]:,} images ({split})")
+        images = measured.split_images(origin.data, split, rule)
+        probabilities, asked = run(session, images)
+        manifest["measured"][split] = measured.quality(probabilities, asked, origin.data.labels(split), combination,
+                                                       macs)
+    answers = measured.study_answers(origin.store, parts.records, origin.data, "test", combination, origin.cache)
+    manifest["study_agreement"] = measured.study_agreement(probabilities, asked, answers, _why_inexact(parts))
+    report("measuring its latency")
+    manifest["latency"] = measured.latency(origin.store, sha256(model), open_session(folder), images, again)
+    write_examples(origin.data, folder / "examples", examples_of(asked), images, probabilities, asked)
+    (folder / "examples/study-answers.npy").write_bytes(npy_bytes(answers))
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in origin.data.classes))
+    (folder / "LICENSE-NOTES.txt").write_text(license_notes(parts.records))
+    serve_files.write(folder, manifest, origin.store.uri)
+    return close(folder, manifest)
+
+
+def put(store: Store, folder: Path, manifest: dict[str, Any]) -> str:
+    """Put a bundle into the run's folder of the store, the manifest last, and beside it what Triton reads; its URI."""
+    place, name = serve_files.place_in_store(manifest), serve_files.service_name(manifest)
+    store.put_file(f"{place}/triton/{name}/config.pbtxt", folder / "serve/config.pbtxt")
+    store.put_file(f"{place}/triton/{name}/1/model.onnx", folder / "model.onnx")
+    for file in [*manifest["files"], "manifest.json"]:
+        store.put_file(f"{place}/{file}", folder / file)
+    return f"{store.uri.rstrip('/')}/{place}"
+
+
+def close(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Write the manifest, last: the sha256 of every file that is there."""
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*"))
+             if path.is_file()}
+    manifest["files"] = {name: {"sha256": sha256(data), "bytes": len(data)} for name, data in sorted(files.items())}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
+    return manifest
+
+
+def model_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None) -> bytes:
+    """The ONNX file; the same parts give the same bytes."""
+    try:
+        from consort.export.onnx_graph import Network, Normalisation, joined
+    except ModuleNotFoundError as e:
+        raise InputError(f"ONNX files need {e.name}: pip install 'consort[export]'.") from e
+    networks = []
+    for record, size in zip(parts.records, parts.sizes, strict=True):
+        report(f"exporting {record.id}")
+        network = open_network(origin.store, record, len(origin.data.classes))
+        networks.append(Network(to_onnx(network, record.architecture, size), size))
+    normalisation = Normalisation(tuple(origin.data.manifest.mean), tuple(origin.data.manifest.std))
+    num_bytes = sum(record.params for record in parts.records) * (2 if parts.half else 4)
+    if num_bytes > LARGEST_BYTES:
+        raise InputError(f"an ONNX file has room for 2 GiB, and these members have {num_bytes / 2**30:.1f} GiB of "
+                         "weights: --half halves them, and --format torch has no such limit.")
+    model = joined(networks, parts.chosen.combination, normalisation, parts.size, len(origin.data.classes), parts.half)
+    return model.SerializeToString(deterministic=True)
+
+
+def _description(origin: Origin, parts: Parts, rule: dict[str, Any]) -> dict[str, Any]:
+    """The part of the manifest that is known before the bundle runs."""
+    chosen, data = parts.chosen, origin.data
+    combination = chosen.combination
+    return {
+        "format": FORMAT, "name": f"{origin.study}-{chosen.id}", "label": chosen.label, "kind": chosen.kind,
+        "study": origin.study, "run": origin.run, "candidate": chosen.id,
+        "members": [{"id": r.id, "network": r.architecture, "macs": r.macs, "params": r.params, "input": r.input,
+                     "trained_in": r.precision, "origin": "imported" if r.imported else "trained"}
+                    for r in parts.records],
+        "combination": {"combine": combination.combine, "stages": list(combination.stages),
+                        "temperatures": list(combination.temperatures), "confidence": combination.confidence,
+                        "thresholds": [None if t == float("inf") else t for t in combination.thresholds],
+                        "promise": chosen.promise},
+        "weights": "float16" if parts.half else "float32", "input": rule, "labels": data.classes,
+        "data": {"name": data.name, "fingerprint": data.fingerprint,
+                 "test_images": data.manifest.files.get("test-images.npy", {}).get("sha256")},
+        "versions": hardware.versions(("onnx", "onnxruntime")) | {"consort": __version__}}
+
+
+def _why_inexact(parts: Parts) -> str | None:
+    """Why answers differ from the study's by more than the rounding of float32; None where they must not."""
+    if any(record.precision != "float32" for record in parts.records):
+        return "the study's predictions were computed in bfloat16 and the bundle computes in float32"
+    if parts.half:
+        return "the bundle's weights are float16"
+    if len(set(parts.sizes)) > 1:
+        return "networks that take smaller images see those of the bundle scaled down"
+    return None
+
+
+def examples_of(asked: np.ndarray) -> list[int]:
+    """Test images spread over the data's order; for each number of members asked there is one, where there is any."""
+    spread = sorted({round(i) for i in np.linspace(0, len(asked) - 1, min(EXAMPLES, len(asked)))})
+    for count in np.unique(asked)[::-1]:
+        if count not in asked[spread]:
+            most = max(np.unique(asked[spread]), key=lambda c: (asked[spread] == c).sum())
+            spread[next(i for i in reversed(range(len(spread))) if asked[spread[i]] == most)] = int(
+                np.flatnonzero(asked == count)[0])
+    return sorted(spread)
+
+
+def write_examples(data: Prepared, folder: Path, chosen: Sequence[int], images: Sequence[np.ndarray],
+                   probabilities: np.ndarray, asked: np.ndarray) -> None:
+    """Image files as a user would send them, and expected.json."""
+    folder.mkdir()
+    labels, expected = data.labels("test"), []
+    for number, index in enumerate(chosen):
+        if data.manifest.layout == "arrays":
+            name, content = f"{number:02d}.png", _png(np.asarray(images[index]))
+        else:
+            path = data.paths("test")[index]
+            name, content = f"{number:02d}{Path(path).suffix.lower()}", ImageFolder(data.image_root).read(path)
+        (folder / name).write_bytes(content)
+        expected.append({"file": name, "test_image": int(index), "label": data.classes[labels[index]],
+                         "answer": data.classes[int(probabilities[index].argmax())],
+                         "members_asked": int(asked[index]),
+                         "probabilities": [round(float(p), 7) for p in probabilities[index]]})
+    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+def _png(image: np.ndarray) -> bytes:
+    written = io.BytesIO()
+    Image.fromarray(image).save(written, "PNG")
+    return written.getvalue()
+
+
+def license_notes(records: Sequence[MemberRecord]) -> str:
+    """Whose weights these are: a licence of weights, or of what they were trained on, is not known to Consort."""
+    foreign = [f"{r.id} ({r.architecture}): weights from {r.recipe.get('weights') or 'elsewhere'}" for r in records
+               if r.imported]
+    own = [f"{r.id} ({r.architecture}): trained in this study" for r in records if not r.imported]
+    ask = "\nAsk where the imported weights came from under which terms they may be used and passed on.\n"
+    return "\n".join([*foreign, *own, ask if foreign else ""])

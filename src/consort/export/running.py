@@ -1,0 +1,129 @@
+"""Running a bundle: its manifest, its graph, images as it takes them, and milliseconds.
+
+This file is part of every bundle, beside what uses it, and needs onnxruntime, numpy and pillow alone.
+"""
+
+import io
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+FORMAT = 1
+BATCH = 64
+WARM_UP, REPEATS = 10, 200
+"""Passes before any is timed, and timed ones."""
+
+
+class BundleError(Exception):
+    """This is no bundle that can be verified here, or what it was to be verified with cannot be read."""
+
+
+def read_manifest(bundle: Path) -> dict[str, Any]:
+    """The manifest of a bundle's folder. Raises BundleError for what is none, and for one of a newer format."""
+    path = bundle / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+        newer = int(manifest["format"])
+    except FileNotFoundError:
+        raise BundleError(f"{bundle} is not a bundle: it has no manifest.json. `consort export` writes one.") from None
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise BundleError(f"{path} is not a readable manifest ({type(e).__name__}: {e}). Export it again.") from e
+    if newer > FORMAT:
+        raise BundleError(f"{path} has format {newer}, and this verifier reads up to {FORMAT}: use the verify.py of "
+                          "the bundle, or a newer Consort.")
+    return manifest
+
+
+def open_session(bundle: Path, threads: int = 1) -> Any:
+    """The bundle's graph, ready to run on `threads` threads of the CPU; BundleError where it cannot be loaded."""
+    try:
+        import onnxruntime
+    except ImportError as e:
+        raise BundleError("running a bundle needs onnxruntime: pip install onnxruntime numpy pillow.") from e
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(bundle / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    except Exception as e:  # onnxruntime's errors have no common class
+        raise BundleError(f"{bundle / 'model.onnx'} cannot be loaded: {str(e).splitlines()[0]}") from e
+
+
+def read_image(data: bytes, rule: dict[str, Any]) -> np.ndarray:
+    """uint8 [height, width, 3] as the bundle takes it, from the bytes of a JPEG or PNG file.
+
+    rule: the manifest's `input`. The image is scaled until it covers `resize`, whose centre is cut out, of which again
+    the centre of height x width is taken. Raises ValueError for what is no readable image.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG")).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+        raise ValueError(f"not a readable JPEG or PNG image: {e}") from e
+    height, width = rule["resize"]
+    if image.size != (width, height):
+        scale = max(height / image.height, width / image.width)
+        image = image.resize((max(width, round(image.width * scale)), max(height, round(image.height * scale))),
+                             Image.Resampling.BILINEAR)
+    image = _centre(_centre(image, height, width), rule["height"], rule["width"])
+    return np.asarray(image)
+
+
+def _centre(image: Image.Image, height: int, width: int) -> Image.Image:
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def run(session: Any, images: Sequence[np.ndarray], batch: int = BATCH) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities float32 [N, classes] and members_asked int32 [N] of N images."""
+    parts = [session.run(["probabilities", "members_asked"], {"images": np.stack(images[i:i + batch])})
+             for i in range(0, len(images), batch)]
+    return np.concatenate([p for p, _ in parts]), np.concatenate([a for _, a in parts])
+
+
+def latencies_ms(session: Any, images: Sequence[np.ndarray], batch: int = 1, repeats: int = REPEATS) -> np.ndarray:
+    """Milliseconds of passes over `batch` images each, one after another, after a warm-up, on one thread.
+
+    The clock stands still while another process has the core.
+    """
+    times = []
+    for number in range(WARM_UP + repeats):
+        chosen = np.stack([images[(number * batch + i) % len(images)] for i in range(batch)])
+        started = time.thread_time()
+        session.run(None, {"images": chosen})
+        times.append(1000 * (time.thread_time() - started))
+    return np.array(times[WARM_UP:])
+
+
+def processor() -> str:
+    """The name of this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+class ImageFiles(Sequence[np.ndarray]):
+    """Image files, read and brought to the bundle's size when they are asked for."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[str], bytes], rule: dict[str, Any]) -> None:
+        self.names, self.read, self.rule = names, read, rule
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        try:
+            return read_image(self.read(self.names[index]), self.rule)
+        except (OSError, ValueError) as e:
+            raise BundleError(f"{self.names[index]}: {e}") from e

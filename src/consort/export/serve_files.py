@@ -1,0 +1,56 @@
+"""What stands beside the model in a bundle: the programs that run it, and what servers want to know of it."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from consort import __version__
+from consort.store import keys
+
+PROGRAMS = {"running.py": "consort.export", "verify.py": "consort.export"}
+"""Modules that need nothing else of Consort: a bundle has copies."""
+TEMPLATES = {"predict.py.in": "predict.py", "README.md": "README.md", "kserve.yaml": "serve/kserve.yaml",
+             "config.pbtxt": "serve/config.pbtxt", "Dockerfile": "serve/Dockerfile",
+             "deployment.yaml": "serve/deployment.yaml"}
+IMAGE = f"docker.io/consort/consort:{__version__}"
+
+
+def write(folder: Path, manifest: dict[str, Any], store_uri: str) -> None:
+    """Write all of them for the bundle that the manifest describes."""
+    for name, package in PROGRAMS.items():
+        (folder / name).write_text(standing_alone(files(package).joinpath(name).read_text()))
+    values = _values(manifest, store_uri)
+    for name, target in TEMPLATES.items():
+        path = folder / target
+        path.parent.mkdir(exist_ok=True)
+        text = files("consort.export").joinpath("templates", name).read_text()
+        path.write_text(text if target.endswith(".py") else Template(text).substitute(values))
+
+
+def standing_alone(source: str) -> str:
+    """A module that imports the others of PROGRAMS from beside it."""
+    names = "|".join(name.removesuffix(".py") for name in PROGRAMS)
+    return re.sub(rf"^from consort\.\w+\.({names}) import", r"from \1 import", source, flags=re.MULTILINE)
+
+
+def service_name(manifest: dict[str, Any]) -> str:
+    """The bundle's name as a DNS label."""
+    return re.sub(r"[^a-z0-9]+", "-", manifest["name"].lower()).strip("-")[:50].strip("-")
+
+
+def place_in_store(manifest: dict[str, Any]) -> str:
+    return keys.bundle(manifest["study"], manifest["run"], manifest["candidate"])
+
+
+def _values(manifest: dict[str, Any], store_uri: str) -> dict[str, str]:
+    test, latency, rule = manifest["measured"]["test"], manifest["latency"], manifest["input"]
+    bucket = store_uri.rstrip("/") if store_uri.startswith("s3://") else "s3://BUCKET"
+    return {"name": service_name(manifest), "label": manifest["label"], "study": manifest["study"],
+            "run": manifest["run"], "height": rule["height"], "width": rule["width"],
+            "classes": len(manifest["labels"]), "images": f"{test['images']:,}", "accuracy": f"{test['accuracy']:.2%}",
+            "low": f"{test['low']:.2%}", "high": f"{test['high']:.2%}", "macs": f"{test['mean_macs']:,}",
+            "p50": f"{latency['p50_ms']:.3g}", "p90": f"{latency['p90_ms']:.3g}", "cpu": latency["hardware"]["cpu"],
+            "onnxruntime": latency["runtime_version"], "image": IMAGE,
+            "uri": f"{bucket}/{place_in_store(manifest)}"}

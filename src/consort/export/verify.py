@@ -1,0 +1,251 @@
+"""Does a bundle do what its manifest says? Measured by running it.
+
+This file is part of every bundle and stands alone: `python verify.py` needs Python, onnxruntime, numpy and pillow, and
+neither torch nor Consort. `consort verify` runs the same code.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consort.export.running import (
+    BundleError,
+    ImageFiles,
+    latencies_ms,
+    open_session,
+    processor,
+    read_image,
+    read_manifest,
+    run,
+)
+
+SAME_CLASS = 0.999
+"""The share of images that must get the same class, and the same number of members asked."""
+TOLERANCE = 1e-3
+"""The largest difference of a probability, between images of which as many members were asked."""
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise. ok: None where it was only measured, or could not be checked; the text says why."""
+
+    name: str
+    ok: bool | None
+    text: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images to measure with."""
+
+    labels: np.ndarray
+    """Numbers of classes [N]."""
+    images: Sequence[np.ndarray]
+    """uint8 [height, width, 3] each, as the bundle takes them."""
+    answers: np.ndarray | None = None
+    """Of the study's test images: what the study's own predictions say; see `study_answers`."""
+
+
+def correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which images are answered correctly (bool [N]): the true class strictly above every other."""
+    rows = np.arange(len(labels))
+    others = probabilities.copy()
+    others[rows, labels] = -1
+    return probabilities[rows, labels] > others.max(axis=1)
+
+
+def share_interval(share: float, count: int) -> tuple[float, float]:
+    """95 % interval of a share of `count` images (Wilson 1927): never of no width, also where all are right."""
+    z2 = 1.959964**2
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = np.sqrt(z2 * share * (1 - share) / count + z2 * z2 / (4 * count * count)) / (1 + z2 / count)
+    return float(max(0, centre - half)), float(min(1, centre + half))
+
+
+def verify(bundle: Path, data: Path | Images | None = None, budget_ms: float | None = None) -> list[Check]:
+    """Every check of a bundle, in order. data: a folder (see `labelled_images`), or images that are read already."""
+    manifest = read_manifest(bundle)
+    checks = [files_check(bundle, manifest)]
+    if not checks[0].ok:
+        return checks  # a damaged graph proves nothing about the one that was exported
+    session = open_session(bundle)
+    checks.append(examples_check(bundle, manifest, session))
+    images = labelled_images(data, bundle, manifest) if isinstance(data, Path) else data
+    if images is None:
+        checks.append(Check("accuracy", None, "not checked: name the study's test images, or a folder of labelled "
+                                              "images, with --data"))
+    else:
+        checks += accuracy_checks(manifest, session, images)
+    timed = images.images if images is not None else example_images(bundle, manifest)
+    return [*checks, latency_check(manifest, session, timed, budget_ms)]
+
+
+def files_check(bundle: Path, manifest: dict[str, Any]) -> Check:
+    """Every file that the manifest lists is there, byte for byte."""
+    wrong = []
+    for name, entry in manifest["files"].items():
+        path = bundle / name
+        if not path.is_file():
+            wrong.append(f"{name} is missing")
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+            wrong.append(f"{name} was altered")
+    text = "; ".join(wrong) or f"{len(manifest['files'])} files are what was exported"
+    return Check("files", not wrong, text, {"wrong": wrong})
+
+
+def example_images(bundle: Path, manifest: dict[str, Any]) -> list[np.ndarray]:
+    examples = json.loads((bundle / "examples/expected.json").read_text())
+    return [read_image((bundle / "examples" / e["file"]).read_bytes(), manifest["input"]) for e in examples]
+
+
+def examples_check(bundle: Path, manifest: dict[str, Any], session: Any) -> Check:
+    """The examples get the answers that they got when the bundle was exported."""
+    examples = json.loads((bundle / "examples/expected.json").read_text())
+    probabilities, asked = run(session, example_images(bundle, manifest))
+    difference = float(np.abs(probabilities - np.array([e["probabilities"] for e in examples])).max())
+    other = int((asked != [e["members_asked"] for e in examples]).sum())
+    ok = difference <= TOLERANCE and not other
+    text = f"{len(examples)} examples: probabilities differ by {difference:.1e} at most"
+    return Check("examples", ok, text + (f", of {other} another number of members was asked" if other else ""),
+                 {"largest_difference": difference, "other_members_asked": other})
+
+
+def accuracy_checks(manifest: dict[str, Any], session: Any, images: Images) -> list[Check]:
+    """Accuracy inside the promised interval, the study's own answers, and how many images were asked about again."""
+    promised = manifest["measured"]["test"]
+    probabilities, asked = run(session, images.images)
+    accuracy, count = float(correct(probabilities, images.labels).mean()), len(images.labels)
+    low, high = share_interval(accuracy, count)
+    inside = promised["low"] <= accuracy <= promised["high"]
+    if images.answers is None:  # other images: their own number of them counts too
+        inside = low <= promised["high"] and high >= promised["low"]
+    checks = [Check("accuracy", inside, f"{accuracy:.4f} on {count} images; promised {promised['accuracy']:.4f} "
+                    f"({promised['low']:.4f} to {promised['high']:.4f})", {"accuracy": accuracy, "images": count})]
+    if images.answers is not None:
+        checks.append(study_check(manifest, probabilities, asked, images.answers))
+    if len(promised["asked"]) > 1:
+        again = float((asked > min(map(int, promised["asked"]))).mean())
+        before = 1 - promised["asked"][min(promised["asked"], key=int)]
+        checks.append(Check("asked again", None, f"{again:.1%} of the images; {before:.1%} at export",
+                            {"share": again, "share_at_export": before}))
+    return checks
+
+
+def study_check(manifest: dict[str, Any], probabilities: np.ndarray, asked: np.ndarray, answers: np.ndarray) -> Check:
+    """The same answers as the study's predictions give, which the study's accuracy was reported of."""
+    found = agreement(probabilities, asked, answers)
+    wanted = manifest["study_agreement"]
+    text = (f"the study's class on {found['same_class']:.2%} of the images, probabilities differ by "
+            f"{found['largest_difference']:.1e} at most")
+    if wanted["exact"]:
+        ok = found["same_class"] >= SAME_CLASS and found["largest_difference"] <= TOLERANCE \
+            and found["same_asked"] >= SAME_CLASS
+        return Check("study", ok, text, found)
+    ok = found["same_class"] >= wanted["same_class"] - (1 - SAME_CLASS)
+    return Check("study", ok, f"{text}; at export {wanted['same_class']:.2%}, as {wanted['why']}", found)
+
+
+def agreement(probabilities: np.ndarray, asked: np.ndarray, answers: np.ndarray) -> dict[str, float]:
+    """How far the bundle's answers are the study's. Near a threshold, rounding decides whether one more member is
+    asked; the largest difference is that of the images of which as many were."""
+    same_asked = asked == answers["asked"]
+    rows = np.arange(len(answers))
+    differences = np.abs(probabilities[rows, answers["class"]] - answers["probability"])[same_asked]
+    return {"same_class": float((probabilities.argmax(axis=1) == answers["class"]).mean()),
+            "same_asked": float(same_asked.mean()),
+            "largest_difference": float(differences.max(initial=0))}
+
+
+def latency_check(manifest: dict[str, Any], session: Any, images: Sequence[np.ndarray],
+                  budget_ms: float | None) -> Check:
+    """Milliseconds of one image on one thread, here, beside what was measured at export."""
+    times = latencies_ms(session, images)
+    p50, p90 = (float(q) for q in np.percentile(times, [50, 90]))
+    promised, here = manifest["latency"], processor()
+    same = here == promised["hardware"]["cpu"]
+    text = (f"{p50:.3f} ms, p90 {p90:.3f} ms; at export {promised['p50_ms']:.3f} and {promised['p90_ms']:.3f} ms on "
+            + ("the same processor" if same else f"another processor ({promised['hardware']['cpu']})"))
+    if budget_ms is not None:
+        text += f"; budget {budget_ms:g} ms for 9 of 10 images"
+    return Check("latency", None if budget_ms is None else p90 <= budget_ms, text,
+                 {"p50_ms": p50, "p90_ms": p90, "budget_ms": budget_ms, "same_hardware": same, "hardware": here})
+
+
+def labelled_images(folder: Path, bundle: Path, manifest: dict[str, Any]) -> Images:
+    """The test images of a folder: prepared ones of Consort's store (test-images.npy and test-labels.npy), or image
+    files in <class>/, test/<class>/ or val/<class>/. Raises BundleError where there are none."""
+    if (folder / "test-images.npy").is_file() and (folder / "test-labels.npy").is_file():
+        return _prepared(folder, bundle, manifest)
+    root = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), folder)
+    paths = sorted(path for path in root.glob("*/*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise BundleError(f"{folder} has no images: --data is a folder with <class>/*.jpg or *.png, perhaps below "
+                          "test/, or one of prepared data with test-images.npy.")
+    numbers = {label: number for number, label in enumerate(manifest["labels"])}
+    unknown = sorted({path.parent.name for path in paths} - set(numbers))
+    if unknown:
+        raise BundleError(f"{root} has folders of classes that the bundle does not know: {', '.join(unknown[:5])}. It "
+                          f"knows {', '.join(manifest['labels'][:5])}, ... (labels.txt).")
+    return Images(np.array([numbers[path.parent.name] for path in paths]), _files(paths, manifest["input"]))
+
+
+def _files(paths: list[Path], rule: dict[str, Any]) -> ImageFiles:
+    return ImageFiles([str(path) for path in paths], lambda name: Path(name).read_bytes(), rule)
+
+
+def _prepared(folder: Path, bundle: Path, manifest: dict[str, Any]) -> Images:
+    images, labels = (np.load(folder / f"test-{name}.npy", mmap_mode="r", allow_pickle=False)
+                      for name in ("images", "labels"))
+    rule = manifest["input"]
+    if images.shape[1:] != (rule["height"], rule["width"], 3) or len(images) != len(labels):
+        raise BundleError(f"{folder} holds images {list(images.shape)}, and the bundle takes {rule['height']} x "
+                          f"{rule['width']} pixels.")
+    same = hashlib.sha256((folder / "test-images.npy").read_bytes()).hexdigest() == manifest["data"]["test_images"]
+    return Images(labels, images, study_answers(bundle) if same else None)
+
+
+def study_answers(bundle: Path) -> np.ndarray:
+    """What the study's predictions say of its test images: class, its probability, members asked, [N]."""
+    return np.load(bundle / "examples/study-answers.npy", allow_pickle=False)
+
+
+def lines(checks: list[Check]) -> Iterator[str]:
+    """What a reader sees."""
+    for check in checks:
+        state = {True: "ok", False: "DIFFERS", None: "-"}[check.ok]
+        yield f"{state:8} {check.name:12} {check.text}"
+
+
+def as_json(bundle: Path, checks: list[Check]) -> str:
+    return json.dumps({"bundle": str(bundle), "ok": all(c.ok is not False for c in checks),
+                       "checks": [asdict(check) for check in checks]}, indent=1)
+
+
+def main() -> int:
+    """The exit code: 0, 4 where something differs, 2 for wrong input."""
+    parser = argparse.ArgumentParser(description="Check that a bundle does what its manifest says.")
+    parser.add_argument("bundle", nargs="?", type=Path, default=Path(__file__).parent, help="its folder")
+    parser.add_argument("--data", type=Path, help="the study's prepared test images, or <class>/*.jpg")
+    parser.add_argument("--budget-ms", type=float, help="fail where 9 of 10 images are not answered within this")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    asked = parser.parse_args()
+    try:
+        checks = verify(asked.bundle, asked.data, asked.budget_ms)
+    except BundleError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    print(as_json(asked.bundle, checks) if asked.json else "\n".join(lines(checks)))
+    return 0 if all(check.ok is not False for check in checks) else 4
+
+
+if __name__ == "__main__":
+    sys.exit(main())
