@@ -31,7 +31,7 @@ from consort.export.networks import Size, exportable, input_rule, open_network, 
 from consort.export.running import FORMAT, open_session, run
 from consort.members.logits import npy_bytes
 from consort.members.records import MemberRecord
-from consort.models.onnx_export import to_onnx
+from consort.models.onnx_export import to_onnx, with_weights
 from consort.store import Store
 
 EXAMPLES = 16
@@ -151,11 +151,15 @@ def model_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None
         from consort.export.onnx_graph import Network, Normalisation, joined
     except ModuleNotFoundError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'consort[export]'.") from e
+    graphs: dict[tuple[str, Size], Any] = {}
     networks = []
     for record, size in zip(parts.records, parts.sizes, strict=True):
         report(f"exporting {record.id}")
         network = open_network(origin.store, record, len(origin.data.classes))
-        networks.append(Network(to_onnx(network, record.architecture, size), size))
+        like = graphs.get((record.architecture, size))
+        graph = with_weights(like, network) if like is not None else None
+        graphs[record.architecture, size] = graph or to_onnx(network, record.architecture, size)
+        networks.append(Network(graphs[record.architecture, size], size))
     normalisation = Normalisation(tuple(origin.data.manifest.mean), tuple(origin.data.manifest.std))
     num_bytes = sum(record.params for record in parts.records) * (2 if parts.half else 4)
     if num_bytes > LARGEST_BYTES:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consort.ensembles import cascades
+from consort.ensembles.cascades import Cascade
 from consort.ensembles.composition import combine, log_softmax
 
 
@@ -29,34 +31,15 @@ class Combination:
 
 
 def answers(log_probs: np.ndarray, combination: Combination) -> tuple[np.ndarray, np.ndarray]:
-    """The answer's log-probabilities [images, classes], and how many networks were asked, int32 [images].
+    """The answer's log-probabilities [images, classes], and how many networks were asked, int [images].
 
     log_probs: of the networks in the order in which they are asked, [networks, images, classes].
     """
-    final = np.empty_like(log_probs[0])
-    asked = np.zeros(len(final), dtype=np.int32)
-    for stage, count in enumerate(combination.asked_after):
-        answer = combine(log_probs[:count], combination.combine)
-        if (temperature := combination.temperatures[stage]) != 1:
-            answer = log_softmax(answer / answer.dtype.type(temperature))
-        open_still = asked == 0
-        stops = open_still
-        if stage < len(combination.thresholds):
-            stops = open_still & (_confidence(combination.confidence, log_probs[:count], answer)
-                                  >= np.float64(combination.thresholds[stage]))
-        final[stops], asked[stops] = answer[stops], count
-    return final, asked
-
-
-def _confidence(kind: str | None, log_probs: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    probabilities = np.exp(answer)
-    if kind == "probability":
-        return probabilities.max(axis=1)
-    if kind == "margin":
-        highest = np.sort(probabilities, axis=1)
-        return highest[:, -1] - highest[:, -2]
-    if kind == "entropy":
-        return (probabilities * np.maximum(answer, -1e4)).sum(axis=1)
-    if kind == "agreement":
-        return (log_probs.argmax(axis=2) == answer.argmax(axis=1)).mean(axis=0)
-    raise ValueError(f"confidence is probability, margin, entropy or agreement, got {kind!r}")
+    if combination.confidence is not None:
+        cascade = Cascade(tuple(range(len(log_probs))), combination.combine, combination.confidence,
+                          combination.thresholds, combination.temperatures)
+        return cascades.answer(log_probs, cascade), cascades.asked(log_probs, cascade)
+    answer, (temperature,) = combine(log_probs, combination.combine), combination.temperatures
+    if temperature != 1:
+        answer = log_softmax(answer / answer.dtype.type(temperature))
+    return answer, np.full(len(answer), len(log_probs))

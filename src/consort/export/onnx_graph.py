@@ -14,14 +14,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from consort import __version__
+from consort.ensembles.cascades import LEAST
 from consort.export.combination import Combination
 from consort.models.onnx_export import OPSET
 
 IR_VERSION = 9
 """Of opset 18's time: runtimes refuse a file whose IR is newer than theirs."""
-
-LEAST = -1e4
-"""A log-probability of -inf counts as this in the entropy, where its summand is 0."""
 
 Size = tuple[int, int]
 

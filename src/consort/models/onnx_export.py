@@ -38,6 +38,23 @@ def to_onnx(network: nn.Module, name: str, size: tuple[int, int]) -> Any:
     return _without_traces(program.model_proto)
 
 
+def with_weights(model: Any, network: nn.Module) -> Any | None:
+    """The graph of another network of the same architecture with this one's weights, which takes no time; None where
+    the graph does not have all of them under their names."""
+    from onnx import numpy_helper
+
+    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()
+             if tensor.is_floating_point()}
+    copy = type(model)()
+    copy.CopyFrom(model)
+    places = {initializer.name: initializer for initializer in copy.graph.initializer}
+    if not state.keys() <= places.keys():
+        return None
+    for name, tensor in state.items():
+        places[name].CopyFrom(numpy_helper.from_array(tensor.float().numpy(), name))
+    return copy
+
+
 def _reason(error: BaseException) -> str:
     """What cannot be expressed: the operator, where the exporter names one in its error or in what caused it."""
     texts, cause = [], error

@@ -1,0 +1,87 @@
+"""A study's store whose members have random weights and what these predict in float32: nothing is trained."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from consort import members
+from consort.costs.macs import count
+from consort.data.prepare import prepare
+from consort.data.prepared import Prepared
+from consort.export.bundle import Origin
+from consort.members.logits import npy_bytes
+from consort.members.records import MemberRecord
+from consort.members.spec import MemberSpec
+from consort.models.compute import Compute
+from consort.models.families import build
+from consort.models.forward import predict_logits
+from consort.models.input_size import input_size, network_input
+from consort.store import keys
+from consort.store.folder import FolderStore
+from consort.study.data import Data
+from consort.study.recipe import Recipe
+
+STUDY, RUN = "small", "0123456789"
+
+
+@dataclass(frozen=True)
+class ExportedMembers:
+    store: FolderStore
+    data: Prepared
+    ids: list[str]
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.store, self.data, STUDY, RUN, self.store.root / "cache")
+
+    def write_choices(self, *candidates: Mapping[str, Any]) -> None:
+        """choices.json with these candidates, of which the first is recommended."""
+        self.store.write(keys.study_file(STUDY, RUN, "choices.json"), json.dumps(
+            {"format": 1, "candidates": candidates, "choices": [{"candidate": candidates[0]["id"]}]}).encode())
+
+    def candidate(self, id: str, kind: str, numbers: list[int], **values: Any) -> dict[str, Any]:
+        return {"id": id, "label": f"{kind} of {len(numbers)}", "kind": kind, "members": [self.ids[n] for n in numbers],
+                "combine": "geometric", "temperatures": [1.1], "confidence": None, "thresholds": [], "promise": None,
+                **values}
+
+
+def digits(folder: Path, architectures: list[str]) -> ExportedMembers:
+    """scikit-learn's digits: 20 images for training, 30 for validation, 1,197 for testing."""
+    store = FolderStore(folder)
+    data = prepare(store, Data(source="digits", train_images=20, val_images=30), Path(), folder / "cache")
+    return of(store, data, architectures)
+
+
+def of(store: FolderStore, data: Prepared, architectures: list[str], **recipe: Any) -> ExportedMembers:
+    ids = []
+    for seed, architecture in enumerate(architectures):
+        spec = MemberSpec(architecture, data.fingerprint, Recipe(precision="float32", **recipe), seed)
+        members.write_specs(store, [spec])
+        _write(store, data, spec)
+        ids.append(spec.id)
+    return ExportedMembers(store, data, ids)
+
+
+def _write(store: FolderStore, data: Prepared, spec: MemberSpec) -> None:
+    torch.manual_seed(spec.seed)
+    network = build(spec.architecture, len(data.classes)).eval()
+    next(reversed(list(network.parameters()))).data.normal_()  # a bias, so that not all images get one class
+    list(network.parameters())[-2].data *= 40  # and is sure of some
+    cpu = Compute(torch.device("cpu"), "float32")
+    logits = {split: predict_logits(cpu.place(network), data, split, input_size(spec, data), cpu)
+              for split in ("val", "test")}
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    files = members.write_files(store, spec.id, {
+        "weights.safetensors": safetensors.torch.save(weights),
+        **{f"logits-{split}.npy": npy_bytes(values.astype(np.float32)) for split, values in logits.items()}})
+    cost = count(spec.architecture, network_input(spec, data), len(data.classes))
+    members.write_record(store, MemberRecord(
+        id=spec.id, architecture=spec.architecture, data=data.fingerprint, recipe=spec.recipe.model_dump(mode="json"),
+        seed=spec.seed, files=files, macs=cost.macs, params=cost.params, input=cost.input, val_accuracy=0.1,
+        precision="float32"))

@@ -1,0 +1,278 @@
+"""A bundle is written whole, runs without Consort, and the verifier notices what was changed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import exported_members
+import numpy as np
+import pytest
+from exported_members import ExportedMembers
+from image_files import image_set, write_folder
+from PIL import Image
+from prepared_images import prepared
+
+from consort import members
+from consort.errors import InputError, IntegrityError
+from consort.export.bundle import examples_of, parts_of, put, write_bundle
+from consort.export.chosen import of_members, read_choice
+from consort.export.measured import split_images
+from consort.export.running import BundleError, open_session, read_manifest, run
+from consort.export.verify import Images, study_answers, verify
+from consort.store import keys
+from consort.store.folder import FolderStore
+
+ALONE = """\
+import os, runpy, sys
+sys.modules["torch"] = sys.modules["consort"] = None  # importing either is an error
+sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a program of a bundle where there is neither torch nor Consort."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> ExportedMembers:
+    small = exported_members.digits(tmp_path_factory.mktemp("store"), ["wrn-10-1", "wrn-10-1", "wrn-10-2"])
+    small.write_choices(
+        small.candidate("c1", "cascade", [0, 2], temperatures=[1.2, 1.0], confidence="margin", thresholds=[0.5],
+                        promise={"loss": 0.01, "confidence": 0.95, "text": "loses at most 1 point"}),
+        small.candidate("c2", "uniform", [0, 1]))
+    return small
+
+
+def exported(world: ExportedMembers, folder: Path, choice: str | None = None, **settings) -> Path:
+    chosen = read_choice(world.store, exported_members.STUDY, exported_members.RUN, choice)
+    write_bundle(world.origin, parts_of(world.origin, chosen, **settings), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(world, tmp_path_factory) -> Path:
+    """The recommended cascade."""
+    return exported(world, tmp_path_factory.mktemp("exported") / "bundle")
+
+
+@pytest.fixture
+def own_bundle(bundle, tmp_path) -> Path:
+    """A copy to change."""
+    target = tmp_path / "own"
+    for path in bundle.rglob("*"):
+        if path.is_file():
+            (target / path.relative_to(bundle)).parent.mkdir(parents=True, exist_ok=True)
+            (target / path.relative_to(bundle)).write_bytes(path.read_bytes())
+    return target
+
+
+def test_images(world: ExportedMembers, bundle: Path) -> Images:
+    rule = read_manifest(bundle)["input"]
+    return Images(world.data.labels("test"), split_images(world.data, "test", rule), study_answers(bundle))
+
+
+test_images.__test__ = False  # type: ignore[attr-defined]
+
+
+def states(checks) -> dict[str, bool | None]:
+    return {check.name: check.ok for check in checks}
+
+
+def alone(bundle: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-I", "-c", ALONE, str(bundle / program), *arguments], capture_output=True,
+                          text=True, timeout=240, check=False)
+
+
+def test_it_keeps_every_promise_where_it_was_exported(world, bundle):
+    checks = verify(bundle, test_images(world, bundle), budget_ms=10_000)
+    assert states(checks) == {"files": True, "examples": True, "accuracy": True, "study": True, "asked again": None,
+                              "latency": True}
+
+
+def test_the_manifest_says_what_was_measured(world, bundle):
+    manifest = read_manifest(bundle)
+    assert [m["id"] for m in manifest["members"]] == [world.ids[0], world.ids[2]]
+    assert manifest["combination"]["thresholds"] == [0.5] and manifest["combination"]["promise"]["loss"] == 0.01
+    assert manifest["study_agreement"]["exact"] and manifest["study_agreement"]["same_class"] == 1
+    test = manifest["measured"]["test"]
+    assert test["images"] == 1197 and test["low"] < test["accuracy"] < test["high"]
+    first, second = (m["macs"] for m in manifest["members"])
+    assert 0.1 < test["asked"]["2"] < 0.9, "or the test of the cascade says nothing"
+    assert test["mean_macs"] == pytest.approx(first + test["asked"]["2"] * second, rel=1e-4)
+    assert manifest["latency"]["threads"] == 1 and manifest["latency"]["hardware"]["cpu"]
+
+
+def test_the_same_choice_gives_the_same_bytes(world, bundle, tmp_path):
+    again = exported(world, tmp_path / "again")
+    names = sorted(path.relative_to(bundle) for path in bundle.rglob("*") if path.is_file())
+    assert names == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    assert [name for name in names if (bundle / name).read_bytes() != (again / name).read_bytes()] == []
+
+
+def test_it_is_verified_and_run_without_torch_and_without_consort(world, bundle):
+    data = world.store.root / "data" / world.data.fingerprint
+    done = alone(bundle, "verify.py", "--data", str(data), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert {c["name"]: c["ok"] for c in found["checks"]}["study"] is True
+    expected = json.loads((bundle / "examples/expected.json").read_text())
+    shown = alone(bundle, "predict.py", *(str(bundle / "examples" / e["file"]) for e in expected))
+    assert shown.returncode == 0, shown.stderr
+    for line, example in zip(shown.stdout.splitlines(), expected, strict=True):
+        assert f": {example['answer']}, " in line and line.endswith(f"asked: {example['members_asked']}")
+
+
+def test_examples_have_an_image_for_every_number_of_members_asked(bundle):
+    assert {e["members_asked"] for e in json.loads((bundle / "examples/expected.json").read_text())} == {1, 2}
+    asked = np.ones(100, dtype=np.int32)
+    asked[41] = 3
+    assert 41 in examples_of(asked) and len(examples_of(asked)) == 16
+    assert examples_of(np.ones(3, dtype=np.int32)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "labels.txt", "examples/03.png"])
+def test_a_changed_byte_is_found_and_nothing_is_run(own_bundle, name):
+    content = bytearray((own_bundle / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (own_bundle / name).write_bytes(content)
+    (only,) = verify(own_bundle)
+    assert only.ok is False and only.text == f"{name} was altered"
+    done = alone(own_bundle, "verify.py")
+    assert done.returncode == 4 and f"{name} was altered" in done.stdout
+
+
+def test_a_missing_file_is_named(own_bundle):
+    (own_bundle / "predict.py").unlink()
+    assert verify(own_bundle)[0].text == "predict.py is missing"
+
+
+def test_what_is_promised_is_held_against_what_is_measured(world, own_bundle):
+    """Another threshold is another bundle: its answers, its accuracy and its costs are not those that were said."""
+    manifest = read_manifest(own_bundle)
+    manifest["measured"]["test"] |= {"low": 0.98, "high": 0.99, "accuracy": 0.985}
+    (own_bundle / "manifest.json").write_text(json.dumps(manifest))
+    answers = study_answers(own_bundle).copy()
+    answers["class"][:2] = (answers["class"][:2] + 1) % 10
+    images = test_images(world, own_bundle)
+    checks = states(verify(own_bundle, Images(images.labels, images.images, answers), budget_ms=1e-6))
+    assert checks == {"files": True, "examples": True, "accuracy": False, "study": False, "asked again": None,
+                      "latency": False}
+
+
+def test_a_manifest_of_a_newer_version_or_none_is_said(own_bundle, tmp_path):
+    (own_bundle / "manifest.json").write_text('{"format": 2}')
+    with pytest.raises(BundleError, match="has format 2, and this verifier reads up to 1"):
+        verify(own_bundle)
+    with pytest.raises(BundleError, match="is not a bundle"):
+        verify(tmp_path)
+    (own_bundle / "manifest.json").write_text("[]")
+    with pytest.raises(BundleError, match="not a readable manifest"):
+        verify(own_bundle)
+
+
+def test_images_in_folders_of_classes_are_measured_too(bundle, tmp_path):
+    expected = json.loads((bundle / "examples/expected.json").read_text())
+    for example in expected:  # labelled as the bundle answers: it is right about all of them
+        target = tmp_path / "photos" / example["answer"] / example["file"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((bundle / "examples" / example["file"]).read_bytes())
+    accuracy = next(c for c in verify(bundle, tmp_path / "photos") if c.name == "accuracy")
+    assert accuracy.values["accuracy"] == 1.0
+    (tmp_path / "photos/zebra").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos/zebra/a.png")
+    with pytest.raises(BundleError, match="classes that the bundle does not know: zebra"):
+        verify(bundle, tmp_path / "photos")
+    with pytest.raises(BundleError, match="has no images"):
+        verify(bundle, tmp_path / "empty")
+
+
+def test_prepared_images_of_another_size_are_refused(bundle, tmp_path):
+    np.save(tmp_path / "test-images.npy", np.zeros((3, 9, 9, 3), dtype=np.uint8))
+    np.save(tmp_path / "test-labels.npy", np.zeros(3, dtype=np.int64))
+    with pytest.raises(BundleError, match="the bundle takes 8 x 8 pixels"):
+        verify(bundle, tmp_path)
+
+
+def test_half_says_what_it_costs(world, tmp_path):
+    half = read_manifest(exported(world, tmp_path / "half", "c2", half=True))
+    assert half["weights"] == "float16"
+    assert not half["study_agreement"]["exact"] and half["study_agreement"]["largest_difference"] > 0
+    assert (tmp_path / "half/model.onnx").stat().st_size < 0.6 * 4 * sum(m["params"] for m in half["members"])
+
+
+def test_members_by_name_get_a_temperature_of_their_own(world):
+    chosen = of_members(world.store, world.data, [world.ids[0], "wrn-10-2"], "arithmetic", world.origin.cache)
+    assert chosen.members == (world.ids[0], world.ids[2]) and chosen.combination.combine == "arithmetic"
+    assert chosen.combination.temperatures[0] != 1
+
+
+def test_a_candidate_that_is_not_there_is_said(world):
+    with pytest.raises(InputError, match="unknown candidate 'c7': known: c1, c2"):
+        read_choice(world.store, exported_members.STUDY, exported_members.RUN, "c7")
+    with pytest.raises(InputError, match="has no choice yet.*consort evaluate small/ffff"):
+        read_choice(world.store, exported_members.STUDY, "ffff", None)
+    world.store.write(keys.study_file(exported_members.STUDY, "aaaa", "choices.json"), b"[]")
+    with pytest.raises(IntegrityError, match="not a readable list of choices"):
+        read_choice(world.store, exported_members.STUDY, "aaaa", None)
+
+
+def test_members_without_weights_are_refused_before_anything_is_written(tmp_path):
+    small = exported_members.digits(tmp_path / "store", ["wrn-10-1", "wrn-10-1"])
+    record = members.read_record(small.store, small.ids[0])
+    del record.files["weights.safetensors"]
+    members.write_record(small.store, record)
+    small.store.delete(keys.member_file(small.ids[1], "weights.safetensors"))
+    small.write_choices(small.candidate("c1", "uniform", [0, 1]))
+    with pytest.raises(InputError) as refused:
+        exported(small, tmp_path / "bundle")
+    assert f"{small.ids[0]} is predictions alone" in str(refused.value)
+    assert f"{small.ids[1]} has lost its weights" in str(refused.value)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_other_folders_are_left_alone_and_bundles_replaced(world, bundle, own_bundle, tmp_path):
+    (own_bundle / "left-over.txt").write_text("from a bundle before")
+    exported(world, own_bundle)
+    assert not (own_bundle / "left-over.txt").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="exists and is no bundle"):
+        exported(world, tmp_path / "mine")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".tmp-")] == []
+
+
+def test_a_store_gets_the_bundle_and_what_triton_reads(world, bundle, tmp_path):
+    store = FolderStore(tmp_path / "other")
+    manifest = read_manifest(bundle)
+    place = put(store, bundle, manifest).removeprefix(f"{store.uri}/")
+    assert place == "studies/small/0123456789/bundles/c1"
+    stored = {key.removeprefix(f"{place}/") for key in store.list(place)}
+    assert stored == {*manifest["files"], "manifest.json", "triton/small-c1/config.pbtxt",
+                      "triton/small-c1/1/model.onnx"}
+
+
+@pytest.mark.parametrize("sizes", [[96, 96], [96, 64]])
+def test_large_images_are_cut_as_they_were_for_the_study(tmp_path, sizes):
+    """Streamed images: decoded, resized and cut by the bundle, the same pixels as the study's predictions saw."""
+    source = write_folder(tmp_path / "photos", image_set(train=6, test=5, height=240, width=301))
+    store = FolderStore(tmp_path / "store")
+    data = prepared(store, source, val_images=4)
+    assert data.manifest.layout == "files"
+    ids = [exported_members.of(store, data, ["wrn-10-1"], input_size=size).ids[0] for size in sizes]
+    world = ExportedMembers(store, data, ids)
+    world.write_choices(world.candidate("c1", "uniform", [0, 1]))
+    bundle = exported(world, tmp_path / "bundle")
+    manifest = read_manifest(bundle)
+    assert (manifest["input"]["height"], manifest["input"]["resize"]) == (96, [110, 110])
+    assert manifest["study_agreement"]["exact"] == (sizes == [96, 96])
+    if sizes == [96, 96]:
+        assert manifest["study_agreement"]["largest_difference"] < 1e-5
+    assert all(c.ok is not False for c in verify(bundle, source / "test"))
+
+
+def test_a_batch_of_one_is_answered_as_in_a_large_one(world, bundle):
+    session, images = open_session(bundle), world.data.images("test")[:20]
+    together, asked = run(session, images)
+    alone = [run(session, images[i:i + 1]) for i in range(20)]
+    np.testing.assert_allclose(together, np.concatenate([p for p, _ in alone]), atol=1e-6)
+    np.testing.assert_array_equal(asked, np.concatenate([a for _, a in alone]))
