@@ -67,7 +67,7 @@ def _origin(run: Path, store: str) -> "Origin":
     from consort.export.bundle import Origin
 
     opened = open_store_at(store)
-    plan = planned_study(opened, run, Console(stderr=True)).plan
+    plan = planned_study(opened, run, Console(stderr=True)).run.plan
     return Origin(opened, plan.data, plan.study.name, plan.run, cache_folder())
 
 

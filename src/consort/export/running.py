@@ -3,16 +3,18 @@
 This file is part of every bundle, beside what uses it, and needs onnxruntime, numpy and pillow alone.
 """
 
-import io
 import json
 import platform
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from consort.data.pixels import decoded
 
 FORMAT = 1
 BATCH = 64
@@ -57,15 +59,19 @@ def open_session(bundle: Path, threads: int = 1) -> Any:
 
 
 def read_image(data: bytes, rule: dict[str, Any]) -> np.ndarray:
-    """uint8 [height, width, 3] as the bundle takes it, from the bytes of a JPEG or PNG file.
+    """uint8 [height, width, 3] as the bundle takes it, from the bytes of a JPEG, PNG, ... file.
 
     rule: the manifest's `input`. The image is scaled until it covers `resize`, whose centre is cut out, of which again
     the centre of height x width is taken. Raises ValueError for what is no readable image.
     """
-    try:
-        image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG")).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise ValueError(f"not a readable JPEG or PNG image: {e}") from e
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd metadata or palettes: the image can be read all the same
+        image = decoded(data)
+    return fitted(image, rule)
+
+
+def fitted(image: Image.Image, rule: dict[str, Any]) -> np.ndarray:
+    """uint8 [height, width, 3] of an image in RGB; see `read_image`."""
     height, width = rule["resize"]
     if image.size != (width, height):
         scale = max(height / image.height, width / image.width)

@@ -30,7 +30,7 @@ SAME_CLASS = 0.999
 """The share of images that must get the same class, and the same number of members asked."""
 TOLERANCE = 1e-3
 """The largest difference of a probability, between images of which as many members were asked."""
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from consort.errors import InputError
 OPSET = 18
 """The newest that ONNX Runtime, Triton and OpenVINO of the last years all read."""
 
-_OPERATOR = re.compile(r"(?:aten|torchvision|prims|torch)[.:]+[A-Za-z_0-9]+(?:\.[A-Za-z_]+)?")
+_NO_OPERATOR = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)'")
 
 
 def to_onnx(network: nn.Module, name: str, size: tuple[int, int]) -> Any:
@@ -62,8 +62,8 @@ def _reason(error: BaseException) -> str:
         texts.append(str(cause))
         cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
     for text in texts:
-        if "ONNX function" in text and (found := _OPERATOR.search(text[text.index("ONNX function"):])):
-            return f"ONNX has no operator for {found[0]}"
+        if found := _NO_OPERATOR.search(text):
+            return f"ONNX has no operator for {found[1]}"
     return texts[-1].strip().splitlines()[0] if texts[-1].strip() else type(error).__name__
 
 
@@ -72,7 +72,7 @@ def _without_traces(model: Any) -> Any:
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
-        part.doc_string = ""
+        part.ClearField("doc_string")
     del graph.value_info[:]
     return model
 

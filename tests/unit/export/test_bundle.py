@@ -5,14 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import exported_members
 import numpy as np
 import pytest
-from exported_members import ExportedMembers
-from image_files import image_set, write_folder
 from PIL import Image
-from prepared_images import prepared
 
+import exported_members
 from consort import members
 from consort.errors import InputError, IntegrityError
 from consort.export.bundle import examples_of, parts_of, put, write_bundle
@@ -22,6 +19,9 @@ from consort.export.running import BundleError, open_session, read_manifest, run
 from consort.export.verify import Images, study_answers, verify
 from consort.store import keys
 from consort.store.folder import FolderStore
+from exported_members import ExportedMembers
+from image_files import image_set, write_folder
+from prepared_images import prepared
 
 ALONE = """\
 import os, runpy, sys
@@ -209,7 +209,7 @@ def test_members_by_name_get_a_temperature_of_their_own(world):
 def test_a_candidate_that_is_not_there_is_said(world):
     with pytest.raises(InputError, match="unknown candidate 'c7': known: c1, c2"):
         read_choice(world.store, exported_members.STUDY, exported_members.RUN, "c7")
-    with pytest.raises(InputError, match="has no choice yet.*consort evaluate small/ffff"):
+    with pytest.raises(InputError, match=r"has no choice yet.*consort evaluate small/ffff"):
         read_choice(world.store, exported_members.STUDY, "ffff", None)
     world.store.write(keys.study_file(exported_members.STUDY, "aaaa", "choices.json"), b"[]")
     with pytest.raises(IntegrityError, match="not a readable list of choices"):
