@@ -42,7 +42,8 @@ def export(
     S3 store the bundle is put there too.
     """
     from consort.documents import canonical_json
-    from consort.export.bundle import parts_of, put, write_bundle
+    from consort.export.bundle import parts_of, write_bundle
+    from consort.export.bundle_copy import put
 
     origin = _origin(run, store)
     chosen = _members(origin, members, combine) if members else _candidate(origin, choice)
@@ -113,6 +114,44 @@ def verify(
     print(verification.as_json(bundle, checks) if json else "\n".join(verification.lines(checks)))
     if any(check.ok is False for check in checks):
         raise typer.Exit(4)
+
+
+@app.command()
+def serve(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or where one was put: s3://bucket/...",
+                                          show_default=False)],
+    host: Annotated[str, typer.Option(help="0.0.0.0 for all of this machine's addresses.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of a pass; by default one per core.",
+                                                show_default=False)] = None,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Images of a pass.")] = 64,
+) -> None:
+    """Answer over HTTP what is on pictures, with a bundle.
+
+    The Open Inference Protocol v2, image files at /v2/models/NAME/classify, a page to try it on at /, Prometheus'
+    metrics at /metrics. SIGTERM ends it when what was asked is answered.
+    """
+    from consort import hardware
+    from consort.errors import InputError
+    from consort.export.running import BundleError
+
+    try:
+        from consort.export import serving
+    except ModuleNotFoundError as e:
+        raise InputError(f"serving needs {e.name}: pip install 'consort[serve]'.") from e
+    folder = _fetched(bundle) if bundle.startswith("s3://") else Path(bundle)
+    try:
+        serving.serve(folder, host, port, threads or hardware.cores(), batch, serving.Limits())
+    except BundleError as e:
+        raise InputError(str(e)) from e
+
+
+def _fetched(uri: str) -> Path:
+    """A copy of a bundle that lies in a bucket."""
+    from consort.export.bundle_copy import fetch
+
+    bucket, _, place = uri.removeprefix("s3://").partition("/")
+    return fetch(open_store_at(f"s3://{bucket}"), place, cache_folder())
 
 
 def _study_images(bundle: Path, store: str) -> "Images | None":

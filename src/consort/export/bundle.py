@@ -126,16 +126,6 @@ def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Repor
     return close(folder, manifest)
 
 
-def put(store: Store, folder: Path, manifest: dict[str, Any]) -> str:
-    """Put a bundle into the run's folder of the store, the manifest last, and beside it what Triton reads; its URI."""
-    place, name = serve_files.place_in_store(manifest), serve_files.service_name(manifest)
-    store.put_file(f"{place}/triton/{name}/config.pbtxt", folder / "serve/config.pbtxt")
-    store.put_file(f"{place}/triton/{name}/1/model.onnx", folder / "model.onnx")
-    for file in [*manifest["files"], "manifest.json"]:
-        store.put_file(f"{place}/{file}", folder / file)
-    return f"{store.uri.rstrip('/')}/{place}"
-
-
 def close(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """Write the manifest, last: the sha256 of every file that is there."""
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*"))

@@ -9,7 +9,9 @@ from typing import Any
 from consort import __version__
 from consort.store import keys
 
-PROGRAMS = {"pixels.py": "consort.data", "running.py": "consort.export", "verify.py": "consort.export"}
+PROGRAMS = {"pixels.py": "consort.data", "running.py": "consort.export", "verify.py": "consort.export",
+            "batching.py": "consort.export", "counts.py": "consort.export", "serving.py": "consort.export",
+            "page.html": "consort.export"}
 """Modules that need nothing else of Consort: a bundle has copies."""
 TEMPLATES = {"predict.py.in": "predict.py", "README.md": "README.md", "kserve.yaml": "serve/kserve.yaml",
              "config.pbtxt": "serve/config.pbtxt", "Dockerfile": "serve/Dockerfile",

@@ -12,7 +12,8 @@ from PIL import Image
 import exported_members
 from consort import members
 from consort.errors import InputError, IntegrityError
-from consort.export.bundle import examples_of, parts_of, put, write_bundle
+from consort.export.bundle import examples_of, parts_of, write_bundle
+from consort.export.bundle_copy import fetch, put
 from consort.export.chosen import of_members, read_choice
 from consort.export.measured import split_images
 from consort.export.running import BundleError, open_session, read_manifest, run
@@ -249,6 +250,10 @@ def test_a_store_gets_the_bundle_and_what_triton_reads(world, bundle, tmp_path):
     stored = {key.removeprefix(f"{place}/") for key in store.list(place)}
     assert stored == {*manifest["files"], "manifest.json", "triton/small-c1/config.pbtxt",
                       "triton/small-c1/1/model.onnx"}
+    copy = fetch(store, place, tmp_path / "cache")
+    assert all(check.ok is not False for check in verify(copy))
+    with pytest.raises(InputError, match="there is no bundle at"):
+        fetch(store, "studies/small/nowhere", tmp_path / "cache")
 
 
 @pytest.mark.parametrize("sizes", [[96, 96], [96, 64]])

@@ -1,0 +1,42 @@
+"""A bundle in a store: put there when it is exported, fetched by what serves it. No torch here."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from consort.errors import InputError, MissingKey
+from consort.export import serve_files
+from consort.export.running import FORMAT
+from consort.store import Store
+
+MANIFEST = "manifest.json"
+
+
+def put(store: Store, folder: Path, manifest: dict[str, Any]) -> str:
+    """Put a bundle into the run's folder of the store, the manifest last, and beside it what Triton reads; its URI."""
+    place, name = serve_files.place_in_store(manifest), serve_files.service_name(manifest)
+    store.put_file(f"{place}/triton/{name}/config.pbtxt", folder / "serve/config.pbtxt")
+    store.put_file(f"{place}/triton/{name}/1/model.onnx", folder / "model.onnx")
+    for file in [*manifest["files"], MANIFEST]:
+        store.put_file(f"{place}/{file}", folder / file)
+    return f"{store.uri.rstrip('/')}/{place}"
+
+
+def fetch(store: Store, place: str, cache: Path) -> Path:
+    """A folder with the bundle that lies below `place`. It is not checked against its manifest here."""
+    place = place.strip("/")
+    try:
+        raw = store.read(f"{place}/{MANIFEST}")
+    except MissingKey as e:
+        raise InputError(f"there is no bundle at {store.uri.rstrip('/')}/{place}: `consort export` puts one "
+                         "there.") from e
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="bundle-", dir=cache))
+    manifest = json.loads(raw)
+    if manifest.get("format", 0) <= FORMAT:
+        for name in manifest["files"]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(store.read(f"{place}/{name}"))
+    (folder / MANIFEST).write_bytes(raw)
+    return folder
