@@ -10,6 +10,7 @@ import contextlib
 import html
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -33,6 +34,8 @@ from consort.export.verify import files_check
 
 VERSION = "1"
 PAGE = Path(__file__).with_name("page.html")
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
 SHOWN = 5
 """Classes that an answer about a picture lists, the likeliest first."""
 
@@ -247,6 +250,7 @@ def listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # who connects from now on waits, rather than being refused
     except OSError as e:
         listener.close()
         raise BundleError(f"cannot listen at {host}, port {port}: {e.strerror or e}. Another program may have it: "
@@ -259,7 +263,9 @@ def serve(bundle: Path, host: str, port: int, threads: int | None, largest_batch
     server = Server(bundle, threads or len(os.sched_getaffinity(0)), largest_batch, limits)
     listener = listening(host, port)
     config = uvicorn.Config(server.app(), log_level="warning", access_log=False, lifespan="on", timeout_keep_alive=30,
-                            backlog=2048, timeout_graceful_shutdown=int(limits.seconds) + 1)
+                            backlog=BACKLOG, timeout_graceful_shutdown=int(limits.seconds) + 1)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it has stopped: that is no failure
+        signal.signal(number, lambda number, frame: None)
     print(f"serving {server.name} at http://{host}:{listener.getsockname()[1]}/", flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 
