@@ -12,6 +12,7 @@ from consort.cli import (
     cluster,
     costs,
     data,
+    export,
     launching,
     machine,
     members,
@@ -31,6 +32,7 @@ SECTIONS: dict[str, dict[str, Callable | typer.Typer]] = {
                          "data": data.group},
     "Costs": {"architectures": architectures.architectures, "flops": costs.flops, "latency": costs.latency,
               "latency-table": costs.latency_table},
+    "Deploy": {"export": export.export, "verify": export.verify, "serve": export.serve},
     "Cluster": {"attach": cluster.attach, "cancel": cluster.cancel, "gc": cluster.gc, "render": launching.render,
                 "submit": launching.submit, "schedule": launching.schedule},
     "Steps of a run, as its processes and pods call them": {
@@ -54,7 +56,8 @@ app = typer.Typer(
     cls=Sections, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="For a budget of FLOPs or milliseconds: one large network, several small ones, or a cascade?",
     epilog="Exit codes: 0 done · 1 a defect of Consort · 2 wrong input · 3 a member cannot be trained · 4 the run "
-           "ended with members missing · 5 a stored file was altered · 130 interrupted · 143 stopped, state saved · "
+           "ended with members missing, or a bundle is not what was promised · 5 a stored file was altered · 130 "
+           "interrupted · 143 stopped, state saved · "
            "175 store or member busy, try again.")
 _debug = False
 

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consort.cli.app import (
+from consort.cli.options import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
     StudyArgument,
-    app,
     cache_folder,
     open_store_at,
 )
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from consort.export.verify import Images
 
 
-@app.command()
 def export(
     run: StudyArgument,
     choice: Annotated[str | None, typer.Argument(
@@ -87,7 +85,6 @@ def _members(origin: "Origin", names: str, combine: str) -> "Chosen":
     return of_members(origin.store, origin.data, names.split(","), combine, origin.cache)
 
 
-@app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.", show_default=False)],
     data: Annotated[Path | None, typer.Option(
@@ -116,7 +113,6 @@ def verify(
         raise typer.Exit(4)
 
 
-@app.command()
 def serve(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder, or where one was put: s3://bucket/...",
                                           show_default=False)],

@@ -93,6 +93,8 @@ def _store(uri: str) -> Check:
 
 
 EXTRAS = {
+    "export": ("onnxscript", "consort export"),
+    "serve": ("starlette", "consort serve"),
     "timm": ("timm", "networks named timm:<name>"),
     "cluster": ("kubernetes", "--target cluster, status, logs, cancel, gc"),
     "search": ("optuna", "the samplers tpe, nsga2 and gp of a search, and Katib's suggestion service"),

@@ -1,0 +1,206 @@
+"""A bundle's own server, as a process without Consort and torch, over HTTP."""
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import exported_members
+from consort.export.bundle import parts_of, write_bundle
+from consort.export.chosen import read_choice
+from consort.export.running import read_image, read_manifest
+
+ALONE = """\
+import os, runpy, sys
+sys.modules["torch"] = sys.modules["consort"] = None  # importing either is an error
+sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+NAME = "small-c1"
+
+
+@dataclass(frozen=True)
+class Running:
+    process: subprocess.Popen[str]
+    port: int
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
+        """(Status, JSON or text) of one request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        return response.status, json.loads(text) if "json" in response.headers["content-type"] else text.decode()
+
+    def infer(self, tensor: Any, **more: Any) -> tuple[int, Any]:
+        return self.ask("POST", f"/v2/models/{NAME}/infer", json.dumps({"inputs": [tensor], **more}).encode())
+
+
+@contextmanager
+def running(bundle: Path, *arguments: str) -> Iterator[Running]:
+    process = subprocess.Popen([sys.executable, "-I", "-c", ALONE, str(bundle / "serving.py"), str(bundle), "--port",
+                                "0", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and process.stderr is not None
+        line = process.stdout.readline()
+        assert "serving" in line, process.stderr.read()
+        yield Running(process, int(line.rsplit(":", 1)[1].strip().rstrip("/")))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("served")
+    small = exported_members.digits(folder / "store", ["wrn-10-1", "wrn-10-1"])
+    small.write_choices(small.candidate("c1", "cascade", [0, 1], temperatures=[1.2, 1.0], confidence="margin",
+                                        thresholds=[0.5]))
+    chosen = read_choice(small.store, exported_members.STUDY, exported_members.RUN, None)
+    write_bundle(small.origin, parts_of(small.origin, chosen), folder / "bundle")
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="module")
+def server(bundle) -> Iterator[Running]:
+    with running(bundle) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def examples(bundle) -> list[tuple[bytes, dict]]:
+    """(Image file, what must be answered)."""
+    return [((bundle / "examples" / e["file"]).read_bytes(), e)
+            for e in json.loads((bundle / "examples/expected.json").read_text())]
+
+
+def test_tensors_are_answered_as_the_protocol_says(server, bundle, examples):
+    rule = read_manifest(bundle)["input"]
+    images = np.stack([read_image(file, rule) for file, _ in examples])
+    status, answer = server.infer({"name": "images", "datatype": "UINT8", "shape": list(images.shape),
+                                   "data": images.ravel().tolist()}, id="42")
+    assert status == 200 and (answer["model_name"], answer["id"]) == (NAME, "42")
+    outputs = {output["name"]: output for output in answer["outputs"]}
+    assert outputs["members_asked"]["datatype"] == "INT32"
+    assert outputs["members_asked"]["data"] == [e["members_asked"] for _, e in examples]
+    probabilities = np.reshape(outputs["probabilities"]["data"], outputs["probabilities"]["shape"])
+    np.testing.assert_allclose(probabilities, [e["probabilities"] for _, e in examples], atol=1e-5)
+    status, nested = server.infer({"name": "images", "datatype": "UINT8", "shape": list(images.shape),
+                                   "data": images.tolist()}, outputs=[{"name": "members_asked"}])
+    assert status == 200 and [o["name"] for o in nested["outputs"]] == ["members_asked"]
+
+
+def test_files_that_come_at_once_are_each_answered(server, examples):
+    def classify(example):
+        return server.ask("POST", f"/v2/models/{NAME}/classify", example[0])
+
+    with ThreadPoolExecutor(16) as clients:
+        found = list(clients.map(classify, examples * 6))
+    for (status, answer), (_, expected) in zip(found, examples * 6, strict=True):
+        assert status == 200 and answer["label"] == expected["answer"]
+        assert answer["members_asked"] == expected["members_asked"] and answer["members"] == 2
+        assert answer["probability"] == pytest.approx(max(expected["probabilities"]), abs=1e-5)
+        assert answer["classes"][0]["label"] == answer["label"] and len(answer["classes"]) == 5
+
+
+def test_it_tells_what_it_is(server):
+    assert server.ask("GET", "/v2/health/ready")[0] == server.ask("GET", "/v2/health/live")[0] == 200
+    assert server.ask("GET", "/v2")[1]["name"] == "consort"
+    model = server.ask("GET", f"/v2/models/{NAME}/versions/1")[1]
+    assert model["inputs"] == [{"name": "images", "datatype": "UINT8", "shape": [-1, 8, 8, 3]}]
+    page = server.ask("GET", "/")[1]
+    assert f"<title>{NAME}</title>" in page and "{{" not in page
+    metrics = server.ask("GET", "/metrics")[1]
+    assert 'consort_requests_total{route="/v2/health/ready",code="200"}' in metrics
+
+
+GOOD = {"name": "images", "datatype": "UINT8", "shape": [1, 8, 8, 3], "data": [0] * 192}
+
+
+@pytest.mark.parametrize(("tensor", "status", "said"), [
+    (GOOD | {"data": [0] * 191}, 400, "192 whole numbers"),
+    (GOOD | {"data": [256] + [0] * 191}, 400, "0 to 255, got 0 to 256"),
+    (GOOD | {"data": [-1] + [0] * 191}, 400, "0 to 255"),
+    (GOOD | {"data": [0.5] * 192}, 400, "whole numbers"),
+    (GOOD | {"data": [float("nan")] * 192}, 400, "whole numbers"),
+    (GOOD | {"data": ["0"] * 192}, 400, "whole numbers"),
+    (GOOD | {"data": [10**40] * 192}, 400, "whole numbers"),
+    (GOOD | {"data": [[0], [0, 1]]}, 400, "equal lengths"),
+    (GOOD | {"data": {"0": 1}}, 400, "whole numbers"),
+    (GOOD | {"shape": [1, 8, 8]}, 400, "shape must be [N, 8, 8, 3]"),
+    (GOOD | {"shape": [0, 8, 8, 3], "data": []}, 400, "1 or more"),
+    (GOOD | {"shape": [True, 8, 8, 3]}, 400, "1 or more"),
+    (GOOD | {"shape": [10**9, 8, 8, 3]}, 413, "256 images"),
+    (GOOD | {"name": "pictures"}, 400, "images of datatype UINT8"),
+    (GOOD | {"datatype": "FP32"}, 400, "images of datatype UINT8"),
+    ("images", 400, "one tensor"),
+    ({}, 400, "images of datatype UINT8"),
+])
+def test_a_malformed_tensor_is_refused_with_the_rule(server, tensor, status, said):
+    found, answer = server.infer(tensor)
+    assert found == status and said in answer["error"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b"7", b"[" * 100_000, b'{"inputs": 3}',
+                                  b'{"inputs": [' + b"{}," * 9 + b"{}]}",
+                                  json.dumps({"inputs": [GOOD], "outputs": [{"name": ["x"]}]}).encode(),
+                                  json.dumps({"inputs": [GOOD], "outputs": 5}).encode()])
+def test_a_malformed_body_is_refused(server, body):
+    status, answer = server.ask("POST", f"/v2/models/{NAME}/infer", body)
+    assert status == 400 and answer["error"]
+
+
+def test_what_is_not_there_or_too_much_is_refused(server, examples):
+    assert server.ask("POST", "/v2/models/other/infer", b"{}")[0] == 404
+    assert server.ask("GET", f"/v2/models/{NAME}/versions/2")[0] == 404
+    assert server.ask("GET", f"/v2/models/{NAME}/infer")[0] == 405
+    assert server.ask("POST", f"/v2/models/{NAME}/classify", b"GIF89a")[0] == 400
+    assert server.ask("POST", f"/v2/models/{NAME}/classify", examples[0][0][:60])[0] == 400
+    status, answer = server.ask("POST", f"/v2/models/{NAME}/classify", bytes(33 * 2**20))
+    assert (status, answer["error"]) == (413, "a request may have 33,554,432 bytes")
+    binary = {"Inference-Header-Content-Length": "10"}
+    assert server.ask("POST", f"/v2/models/{NAME}/infer", b"{}", **binary)[0] == 400
+
+
+def test_it_ends_with_0_when_asked_to_and_answers_what_was_asked_before(bundle, examples):
+    with running(bundle, "--threads", "1") as started:
+        connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=60)
+        content = examples[0][0]
+        connection.putrequest("POST", f"/v2/models/{NAME}/classify")
+        connection.putheader("Content-Length", str(len(content)))
+        connection.endheaders(content[:10])
+        started.ask("GET", "/v2/health/live")  # it came later and is answered: the other was accepted
+        started.process.send_signal(signal.SIGTERM)
+        connection.send(content[10:])
+        response = connection.getresponse()
+        assert response.status == 200 and json.loads(response.read())["label"] == examples[0][1]["answer"]
+        connection.close()
+        assert started.process.wait(60) == 0
+
+
+def test_a_port_in_use_and_an_altered_bundle_are_said(server, bundle, tmp_path):
+    arguments = [sys.executable, str(bundle / "serving.py")]
+    taken = subprocess.run([*arguments, str(bundle), "--port", str(server.port)], capture_output=True, text=True,
+                           timeout=120, check=False)
+    assert taken.returncode == 2 and "choose another with --port" in taken.stderr
+    altered = tmp_path / "bundle"
+    for path in bundle.rglob("*"):
+        if path.is_file():
+            (altered / path.relative_to(bundle)).parent.mkdir(parents=True, exist_ok=True)
+            (altered / path.relative_to(bundle)).write_bytes(path.read_bytes())
+    (altered / "labels.txt").write_text("cat\ndog\n")
+    refused = subprocess.run([*arguments, str(altered), "--port", "0"], capture_output=True, text=True, timeout=120,
+                             check=False)
+    assert refused.returncode == 2 and "labels.txt was altered" in refused.stderr
