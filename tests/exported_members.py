@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 
@@ -15,7 +14,7 @@ from consort.costs.macs import count
 from consort.data.prepare import prepare
 from consort.data.prepared import Prepared
 from consort.export.bundle import Origin
-from consort.members.logits import npy_bytes
+from consort.members.logits import write_logits
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.models.compute import Compute
@@ -77,9 +76,8 @@ def _write(store: FolderStore, data: Prepared, spec: MemberSpec) -> None:
     logits = {split: predict_logits(cpu.place(network), data, split, input_size(spec, data), cpu)
               for split in ("val", "test")}
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    files = members.write_files(store, spec.id, {
-        "weights.safetensors": safetensors.torch.save(weights),
-        **{f"logits-{split}.npy": npy_bytes(values.astype(np.float32)) for split, values in logits.items()}})
+    files = members.write_files(store, spec.id, {"weights.safetensors": safetensors.torch.save(weights)})
+    files |= write_logits(store, spec.id, logits)
     cost = count(spec.architecture, network_input(spec, data), len(data.classes))
     members.write_record(store, MemberRecord(
         id=spec.id, architecture=spec.architecture, data=data.fingerprint, recipe=spec.recipe.model_dump(mode="json"),

@@ -11,7 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS_OF = {"cluster": ["cluster"], "kube": ["cluster", "search"], "suggestion": ["search"], "samplers": ["search"],
-             "models": ["timm"], "cli": ["timm"]}
+             "models": ["timm", "export"], "cli": ["timm"],
+             "export": ["export", "serve"]}
 """Room -> the extras that it may import: its modules say so where they are missing."""
 
 

@@ -29,7 +29,6 @@ from consort.export import measured, serve_files
 from consort.export.chosen import Chosen
 from consort.export.networks import Size, exportable, input_rule, open_network, sizes
 from consort.export.running import FORMAT, open_session, run
-from consort.members.logits import npy_bytes
 from consort.members.records import MemberRecord
 from consort.models.onnx_export import to_onnx, with_weights
 from consort.store import Store
@@ -119,7 +118,7 @@ def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Repor
     report("measuring its latency")
     manifest["latency"] = measured.latency(origin.store, sha256(model), open_session(folder), images, again)
     write_examples(origin.data, folder / "examples", examples_of(asked), images, probabilities, asked)
-    (folder / "examples/study-answers.npy").write_bytes(npy_bytes(answers))
+    np.save(folder / "examples/study-answers.npy", answers, allow_pickle=False)
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in origin.data.classes))
     (folder / "LICENSE-NOTES.txt").write_text(license_notes(parts.records))
     serve_files.write(folder, manifest, origin.store.uri)
