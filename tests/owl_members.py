@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from consort.answer import stored
+from consort.answer.choices import Choices
 from consort.costs.records import LatencyRecord
 from consort.data.prepared import DataManifest, Prepared, open_prepared
 from consort.documents import sha256, to_json
@@ -93,6 +95,12 @@ class Small:
     def evaluate(self, the_study=None, ids=None, also=None, latencies=None, missing=None, context=None) -> dict:
         return evaluate(self.store, the_study or study(), "r1", self.ids if ids is None else ids, self.data,
                         also or {}, latencies or {}, missing or {}, self.cache, context or {})
+
+    def choices(self) -> Choices:
+        """Of the last evaluation."""
+        known = stored.read(self.store, "owls", "r1")
+        assert known is not None
+        return known[0]
 
 
 def row_of(summary: dict, ensemble: str, combine: str = "geometric", test_set: str = "test") -> dict:

@@ -29,18 +29,14 @@ TEXT = ("Under 3.2 M MACs deploy 3 x wrn-10-1: 95.1 % against 93.8 % for the bes
         "(1 x wrn-10-2), +1.3 points [+0.5, +2.1].")
 SMALLER = "Under 0.9 M MACs deploy the single 1 x wrn-10-1: 92.3 %; no ensemble fits."
 
-CASCADE = "As a cascade the members chosen on validation reach 95.0 % for 1.3 M MACs on average."
-
 SUMMARY: dict[str, Any] = {
     "study": "digits", "run": "r1", "question": "One network or three?", "combine": "geometric", "confidence": 0.95,
-    "answer": TEXT,
+    "answer": TEXT, "notes": [],
     "answers": [
         {"budget_macs": 3_200_000, "text": TEXT, "ensemble": "3 x wrn-10-1", "versus": "1 x wrn-10-2",
-         "accuracy": 0.951, "versus_accuracy": 0.938, "gain": 0.0131, "low": 0.0052, "high": 0.0213, "resolved": True,
-         "cascade": CASCADE},
+         "accuracy": 0.951, "versus_accuracy": 0.938, "gain": 0.0131, "low": 0.0052, "high": 0.0213, "resolved": True},
         {"budget_macs": 900_000, "text": SMALLER, "ensemble": "1 x wrn-10-1", "versus": None, "accuracy": 0.923,
-         "versus_accuracy": None, "gain": None, "low": None, "high": None, "resolved": False,
-         "cascade": None},
+         "versus_accuracy": None, "gain": None, "low": None, "high": None, "resolved": False},
     ],
     "rows": [
         _row("1 x wrn-10-1", "single", 1, 900_000, 0.923, 3),
@@ -95,7 +91,7 @@ def with_latency(summary: dict) -> dict:
 def hostile() -> dict:
     """The same summary where every free text tries to break out of where it stands."""
     return SUMMARY | {
-        "question": HOSTILE, "answer": HOSTILE, "missing": {HOSTILE: HOSTILE}, "classes": [HOSTILE],
+        "question": HOSTILE, "answer": HOSTILE, "notes": [HOSTILE], "missing": {HOSTILE: HOSTILE}, "classes": [HOSTILE],
         "context": {"study": f"# {HOSTILE}\nname = 1\n", HOSTILE: {HOSTILE: [HOSTILE]}},
         "reliability": {HOSTILE: SUMMARY["reliability"]["1 x wrn-10-1"]},
     }

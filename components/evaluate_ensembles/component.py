@@ -12,18 +12,17 @@ def evaluate_ensembles(run: str, metrics: dsl.Output[dsl.Metrics], store: str = 
 
     summary = consort_json("evaluate", run, "--json", *at(store))
     answer = summary["answers"][0]
-    row = next(r for r in summary["rows"] if r["ensemble"] == answer["ensemble"] and r["test_set"] == "test"
-               and r["combine"] == summary["combine"])
     values = {"accuracy": answer["accuracy"], "versus_accuracy": answer["versus_accuracy"], "gain": answer["gain"],
-              "gain_low": answer["low"], "gain_high": answer["high"], "macs": row["macs"],
-              "missing_members": len(summary["missing"])}
+              "gain_low": answer["low"], "gain_high": answer["high"], "macs": answer["macs"],
+              "serial_latency_ms": answer["serial_ms"], "missing_members": len(summary["missing"])}
     metrics.metadata["ensemble"] = answer["ensemble"]
+    metrics.metadata["members"] = ", ".join(answer["members"])
     if answer["versus"] is not None:
         metrics.metadata["versus"] = answer["versus"]
     for name, value in values.items():
         if value is not None:
             metrics.log_metric(name, value)
-    print(summary["answer"])
+    print(summary["answer"], *summary["notes"], sep="\n")
     for member, reason in summary["missing"].items():
         print(f"missing: {member}: {reason}")
     return summary["answer"]

@@ -104,12 +104,12 @@ def test_a_run_ends_with_the_answer(first: tuple[World, subprocess.CompletedProc
     world, done = first
     assert (done.returncode, done.stderr) == (0, "")
     files = study_files(world.store.root, "tiny")
-    assert set(files) == {"plan.json", "study.toml", "results.csv", "results.parquet", "summary.json", "report.html",
-                          "table.md", "accuracy-macs.png"}
+    assert set(files) == {"plan.json", "study.toml", "results.csv", "results.parquet", "summary.json", "choices.json",
+                          "evidence.npz", "report.html", "table.md", "accuracy-macs.png"}
     assert all(file.stat().st_size for file in files.values())
     summary = read_json(files["summary.json"])
     lines = done.stdout.splitlines()
-    assert summary["answer"] in one_line(done.stdout) and summary["answer"].startswith("Under ")
+    assert summary["answer"] in one_line(done.stdout) and summary["answer"].startswith("Within ")
     assert f"report: {files['report.html']}" in lines
     assert "training 4 of 4 members, 2 at a time" in lines
     assert sorted(done_members(done.stdout)) == sorted(member_times(world.store.root))
@@ -154,7 +154,7 @@ def test_a_study_grows_stage_by_stage(copy: Path, tmp_path: Path) -> None:
     done = consort(*run, "evaluate")
     assert done.returncode == 0, done.stderr
     assert set(study_files(copy, "tiny")) == {"plan.json", "study.toml", "results.csv", "results.parquet",
-                                              "summary.json"}
+                                              "summary.json", "choices.json", "evidence.npz"}
     done = consort(*run, "report")
     assert done.returncode == 0, done.stderr
     assert "3 x wrn-10-1" in study_files(copy, "tiny")["report.html"].read_text()

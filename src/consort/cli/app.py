@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from consort import __version__
 from consort.cli import (
+    answer,
     architectures,
     cluster,
     costs,
@@ -26,8 +27,8 @@ from consort.cli import (
 
 SECTIONS: dict[str, dict[str, Callable | typer.Typer]] = {
     "Start": {"init": starting.init, "doctor": machine.doctor},
-    "Studies": {"run": run.run, "plan": run.plan, "search": search.search, "winners": search.winners,
-                "list": runs.list_runs, "status": runs.status},
+    "Studies": {"run": run.run, "plan": run.plan, "answer": answer.answer, "search": search.search,
+                "winners": search.winners, "list": runs.list_runs, "status": runs.status},
     "Members and data": {"members": members.group, "show": members.show, "rm": members.rm, "logs": runs.logs,
                          "data": data.group},
     "Costs": {"architectures": architectures.architectures, "flops": costs.flops, "latency": costs.latency,

@@ -1,7 +1,7 @@
 """The evaluate step: from stored logits to the result tables and the summary. No torch.
 
-Reads members/<id>/{member.json, logits-*.npy} and the labels of prepared data; writes results.parquet, results.csv
-and summary.json below studies/<name>/<run>/.
+Reads members/<id>/{member.json, logits-*.npy} and the labels of prepared data; writes results.parquet, results.csv,
+choices.json with its evidence, and summary.json below studies/<name>/<run>/.
 """
 
 import csv
@@ -15,12 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
+from consort.answer.candidates import Ensemble, Members, measure_candidates, propose
 from consort.costs.records import LatencyRecord
 from consort.data.prepared import Prepared
 from consort.ensembles.composition import combine
+from consort.ensembles.intervals import pooled_seed_variance
 from consort.ensembles.metrics import accuracy, bootstrap_means, correct, disagreement, error_correlation, reliability
 from consort.errors import IncompleteRun, InputError, MissingKey
-from consort.evaluate.comparisons import Comparable, answers, fair_pairs, fill_in
+from consort.evaluate.comparisons import Comparable, fair_pairs, fill_in
+from consort.evaluate.conclusion import answer_columns, conclude
 from consort.evaluate.rows import COLUMNS, Candidates, Row, Selected, candidates, measure, select, selection_columns
 from consort.members.logits import log_probabilities
 from consort.members.records import MemberRecord
@@ -59,6 +62,12 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
     for method in study.evaluate.combine:
         selected[method] = select(log_probs, labels, ensembles, macs, method)
         known[method] = selection_columns(ensembles, selected[method], method, records, latencies)
+    first = study.evaluate.combine[0]
+    the_members = Members(records, latencies, first)
+    proposed = propose(the_members, [Ensemble(composition, choice.subset, choice.temperature) for composition, choice
+                                     in zip(ensembles.compositions, selected[first], strict=True)], log_probs, labels,
+                       study.answer.cascade_loss)
+    right = [np.array([correct(member, labels) for member in log_probs])]
     del log_probs
 
     rows: list[Row] = []
@@ -69,15 +78,20 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
         found = _compare(name, study, ensembles, selected, known, macs, log_probs, labels)
         rows += [row for method in found for row in found[method].rows]
         if name == "test":
+            right.append(np.array([correct(member, labels) for member in log_probs]))
+            seeds = pooled_seed_variance(np.concatenate(right, axis=1), [record.architecture for record in records])
+            answered = conclude(store, study, run, data, records, seeds, proposed, measure_candidates(
+                the_members, proposed, log_probs, labels, study.evaluate.confidence))
             about_test = {
-                **_conclusions(study, found, len(labels)),
+                **answer_columns(answered),
+                "fair_pairs": [pair for method in study.evaluate.combine for pair in fair_pairs(found[method])],
                 "reliability": _reliability(found[study.evaluate.combine[0]], records, log_probs, labels),
                 "diversity": _diversity(records, log_probs, labels),
                 "members": _members(records, val_accuracies, [accuracy(member, labels) for member in log_probs]),
             }
         del log_probs
     summary = {
-        "study": study.name, "run": run, "question": study.question, "combine": study.evaluate.combine[0],
+        "study": study.name, "run": run, "question": study.question, "combine": first,
         "confidence": study.evaluate.confidence, **about_test, "rows": rows,
         "latencies": [dataclasses.asdict(latency) for latency in latencies.values()], "missing": dict(missing),
         "context": context, "test_images": len(data.labels("test")), "val_images": len(data.labels("val")),
@@ -132,12 +146,6 @@ def _compare(test_set: str, study: Study, ensembles: Candidates, selected: Mappi
         found[method] = Comparable(rows, columns, study.evaluate.confidence)
         fill_in(found[method])
     return found
-
-
-def _conclusions(study: Study, found: Mapping[str, Comparable], num_images: int) -> dict:
-    given = answers(found[study.evaluate.combine[0]], num_images)
-    return {"answers": given, "answer": given[0]["text"],
-            "fair_pairs": [pair for method in study.evaluate.combine for pair in fair_pairs(found[method])]}
 
 
 def _reliability(found: Comparable, records: Sequence[MemberRecord], log_probs: np.ndarray,

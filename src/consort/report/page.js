@@ -36,7 +36,7 @@ function describe(row, budget) {
     row.latency_serial_ms === null ? "latency unknown"
       : `latency ${milliseconds(row.latency_parallel_ms)} parallel, ${milliseconds(row.latency_serial_ms)} serial`,
     row.train_macs ? `${scaled(row.train_macs)} MACs to train` : "training cost unknown",
-    gain === null ? "" : `${signed(gain)} points ${gainRange} against ${versus}, which costs no less`,
+    gain === null ? "" : `${signed(gain)} points ${gainRange} against ${versus}, the best single that costs no more`,
   ].filter(Boolean);
 }
 

@@ -6,7 +6,7 @@ from consort.report.select import main_rows
 from consort.report.units import UNKNOWN, decimal, interval, milliseconds, percent, points, scaled
 
 COLUMNS = ("Ensemble", "MACs", "Latency, parallel", "Latency, serial", "Training MACs", "Subsets", "Test accuracy",
-           "NLL", "Best single that costs no less", "Gain, points")
+           "NLL", "Best single that costs no more", "Gain, points")
 
 
 def table_markdown(summary: dict) -> str:

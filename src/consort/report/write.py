@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import UndefinedError
 
+from consort.answer.stored import CHOICES, EVIDENCE
 from consort.errors import InputError, IntegrityError, MissingKey
 from consort.report.page import page_html
 from consort.report.plot import accuracy_macs_png
@@ -15,6 +16,8 @@ from consort.store.keys import study_file
 
 REPORT_FILES = ("report.html", "table.md", "accuracy-macs.png", "summary.json", "results.csv", "results.parquet",
                 "study.toml")
+ANSWER_FILES = (CHOICES, EVIDENCE)
+"""Which a run that was evaluated before there were choices lacks."""
 
 
 def write_report(store: Store, study_name: str, run: str) -> list[str]:
@@ -44,7 +47,8 @@ def write_files(store: Store, study_name: str, run: str, files: Mapping[str, byt
 
 def copy_report(store: Store, study_name: str, run: str, folder: Path) -> Path:
     """Copy the files of a reported run into a folder, which is made where it is missing; returns the report's path."""
-    copy_files(store, study_name, run, REPORT_FILES, folder)
+    there = [name for name in ANSWER_FILES if store.exists(study_file(study_name, run, name))]
+    copy_files(store, study_name, run, [*REPORT_FILES, *there], folder)
     return folder / "report.html"
 
 

@@ -22,6 +22,7 @@ from consort.members.spec import MemberSpec
 from consort.models.names import wide_resnet
 from consort.store import Store, keys
 from consort.store.files import expanded
+from consort.study.answer import Answer
 from consort.study.file import Study, stored_study
 from consort.study.recipe import Recipe
 
@@ -127,6 +128,8 @@ def run_name(study: Study, data: Sequence[Prepared]) -> str:
         del question["search"]  # the name of a study without one stays what it was before there were searches
     if not study.recipe.ema_warmup:
         del question["recipe"]["ema_warmup"]  # in the same way
+    if study.answer == Answer():
+        del question["answer"]  # as before there was such a table
     names = [extra.name for extra in study.data.also]
     return sha256(canonical_json([question, names, [d.fingerprint for d in data]]).encode())[:10]
 

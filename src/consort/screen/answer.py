@@ -1,14 +1,19 @@
 """What a person sees at the end of a run or search: a short table, the answer, and where the report is."""
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 from rich.table import Table
 
+from consort.answer import sentences, stored
+from consort.answer.amounts import format_count
+from consort.answer.budgets import bound_words
+from consort.answer.choices import Choice, Choices, Gain
+from consort.documents import canonical_json
 from consort.store import Store, keys
-
-ROWS = 14
 
 
 class Bar:
@@ -34,32 +39,64 @@ class Bar:
 
 
 def print_answer(console: Console, summary: dict, store: Store) -> None:
-    """The ensembles of one architecture and the best mixed ones, the answer in a sentence, and the report's place."""
-    chosen = [r for r in summary["rows"] if r["test_set"] == "test" and r["combine"] == summary["combine"]]
-    shown = [r for r in chosen if r["kind"] != "mixed" or r["pareto_macs"]]
-    shown = sorted(shown, key=lambda r: (r["macs"], -r["accuracy_mean"]))
-    if len(shown) > ROWS:
-        shown = [r for r in shown if r["kind"] == "single" or r["pareto_macs"]][:ROWS]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("ensemble", "M MACs", "test accuracy %", "gain, points"):
-        table.add_column(title, justify="left" if title == "ensemble" else "right", no_wrap=title != "ensemble")
-    for row in shown:
-        mark = " *" if row["pareto_macs"] else "  "
-        table.add_row(row["ensemble"] + mark, f"{row['macs'] / 1e6:,.2f}",
-                      f"{100 * row['accuracy_mean']:.2f} [{100 * row['accuracy_low']:.2f}, "
-                      f"{100 * row['accuracy_high']:.2f}]", _gain(row))
+    """What to deploy within each budget, the headline with what is to be known of it, and the report's place."""
+    answered = stored.read(store, summary["study"], summary["run"])
     console.print()
-    console.print(table)
-    legend = ("gain: on the best single that costs no less; *: on the Pareto front, chosen on validation; intervals at "
-              f"{summary['confidence']:.0%}; every ensemble is in the report")
-    console.print(legend, style="dim", highlight=False, soft_wrap=True)
-    console.print()
-    console.print(summary["answer"], style="bold", highlight=False, soft_wrap=True)
-    if summary["answers"][0].get("cascade"):
-        console.print(summary["answers"][0]["cascade"], highlight=False, soft_wrap=True)
+    if answered is None:  # evaluated before there were choices
+        console.print(summary["answer"], style="bold", highlight=False, soft_wrap=True)
+    else:
+        found, _ = answered
+        console.print(_table(found))
+        console.print()
+        print_choice(console, found, found.headline, found.notes)
     report = keys.study_file(summary["study"], summary["run"], "report.html")
     if store.exists(report):
         console.print(f"\nreport: {store.uri}/{report}", highlight=False, soft_wrap=True)
+
+
+def print_choice(console: Console, found: Choices, choice: Choice, notes: Sequence[str] = ()) -> None:
+    """One choice: its sentence, what has to be known before believing it, why it is the choice, its members."""
+    def say(text: str, style: str = "") -> None:
+        console.print(text, style=style, highlight=False, soft_wrap=True)
+
+    one = found.candidate(choice.candidate)
+    say(choice.text, "bold")
+    for note in notes:
+        say(note, "yellow")
+    say(choice.why)
+    for line in sentences.intervals(choice, found):
+        say(line)
+    for line in sentences.promise(one, found):
+        say(line)
+    say(sentences.costs(one))
+    say(f"members: {', '.join(one.members)}", "dim")
+
+
+def choice_json(found: Choices, choice: Choice, notes: Sequence[str] = ()) -> str:
+    """The same for programs: the choice, and whole candidates in place of their ids."""
+    whole = {name: None if (id := getattr(choice, name)) is None else dataclasses.asdict(found.candidate(id))
+             for name in ("candidate", "best", "partner", "alternative")}
+    about = {name: getattr(found, name) for name in ("study", "run", "metric", "interval", "val_images", "test_images")}
+    return canonical_json({**about, **dataclasses.asdict(choice), **whole, "notes": list(notes)})
+
+
+def _table(found: Choices) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title, justify in (("budget", "left"), ("deploy", "left"), ("test accuracy %", "right"), ("MACs", "right"),
+                           ("ms", "right"), ("against", "left"), ("difference, points", "right")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for choice in found.choices:
+        one = found.candidate(choice.candidate)
+        other = None if choice.alternative is None else found.candidate(choice.alternative)
+        table.add_row(bound_words(choice.budget), one.label,
+                      f"{100 * one.test.accuracy:.2f}", format_count(one.costs.macs),
+                      "" if one.costs.serial_ms is None else f"{one.costs.serial_ms:.3g}",
+                      "" if other is None else other.label, "" if choice.gain is None else _gain(choice.gain))
+    return table
+
+
+def _gain(gain: Gain) -> str:
+    return f"{100 * gain.value:+.2f} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
 
 
 def print_search_answer(console: Console, results: dict, store: Store) -> None:
@@ -88,9 +125,3 @@ def print_search_answer(console: Console, results: dict, store: Store) -> None:
     report = keys.study_file(results["study"], results["run"], "search.html")
     if store.exists(report):
         console.print(f"\nreport: {store.uri}/{report}", highlight=False, soft_wrap=True)
-
-
-def _gain(row: dict) -> str:
-    if row["gain_macs"] is None:
-        return ""
-    return f"{100 * row['gain_macs']:+.2f} [{100 * row['gain_macs_low']:+.2f}, {100 * row['gain_macs_high']:+.2f}]"

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from consort.errors import InputError
 from consort.settings import AsList, Table
+from consort.study.answer import Answer
 from consort.study.data import Data, Name
 from consort.study.evaluation import Evaluate, Latency
 from consort.study.execution import MAX_SEEDS, Cluster, Grow, Run
@@ -64,6 +65,7 @@ class Study(Table):
     recipe: Recipe
     architectures: dict[str, Architecture]
     evaluate: Evaluate = Evaluate()
+    answer: Answer = Answer()
     latency: Latency = Latency()
     run: Run = Run()
     cluster: Cluster = Cluster()

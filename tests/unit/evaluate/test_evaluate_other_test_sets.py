@@ -33,7 +33,7 @@ class TestFurtherTestSets:
         fog, test = row_of(summary, "3 x wrn-10-1", test_set="fog"), row_of(summary, "3 x wrn-10-1")
         assert (fog["accuracy_mean"], test["accuracy_mean"]) == (0.5, 0.5)
         assert fog["temperature"] == test["temperature"]
-        assert (fog["versus_macs"], fog["gain_macs"]) == ("1 x wrn-10-2", 0.0)
+        assert (fog["versus_macs"], fog["gain_macs"]) == ("1 x wrn-10-1", 0.0)
         assert (fog["gain_macs_low"], fog["gain_macs_high"]) == (0.0, 0.0)  # equal on every image
 
     def test_without_logits_the_file_and_the_remedy_are_named(self, small):

@@ -12,7 +12,7 @@ from consort.report.page import embedded_data, page_html
 from consort.report.plot import COLORS, accuracy_macs_png, style_of
 from consort.report.table import table_markdown
 from consort.store.folder import FolderStore
-from report_summary import CASCADE, GAIN, HOSTILE, SMALLER, SUMMARY, TEXT, hostile, with_latency
+from report_summary import GAIN, HOSTILE, SMALLER, SUMMARY, TEXT, hostile, with_latency
 
 PICTURE = b"\x89PNG"
 
@@ -80,7 +80,7 @@ def test_a_broken_summary_is_an_integrity_error(store, content):
 
 def test_page_says_answer_missing_members_and_provenance():
     text = Page(page_html(SUMMARY, PICTURE)).text.replace("\u00a0", " ")
-    for expected in (SUMMARY["question"], TEXT, SMALLER, CASCADE, "1 planned member is missing", "its loss became NaN",
+    for expected in (SUMMARY["question"], TEXT, SMALLER, "1 planned member is missing", "its loss became NaN",
                      "wrn-10-1: 3 seeds, wrn-10-2: 1 seed.", "95 % paired-bootstrap", 'name = "digits"', "5f1e0c2d",
                      "some processor", "No latency was measured in this run."):
         assert expected in text
@@ -103,7 +103,7 @@ def test_page_refers_to_nothing_outside_itself():
 def test_hostile_texts_stay_texts():
     page = Page(page_html(hostile(), PICTURE))
     assert "broken-out" not in [attributes.get("id") for _, attributes in page.tags]
-    assert page.text.count(HOSTILE) == 10  # title, heading, answer, missing (2), class, study text, context (3)
+    assert page.text.count(HOSTILE) == 11  # title, heading, answer, missing (2), class, study text, context (3)
     assert HOSTILE in json.loads(page.data)["reliability"]
 
 

@@ -14,7 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from consort.cli.app import app
+from consort.errors import MissingKey
 from consort.run.answer import evaluate
+from consort.run.choices import choices
 from consort.run.run import open_run
 from consort.store.folder import FolderStore
 
@@ -39,17 +41,40 @@ def test_commands_print_what_they_printed(folder: Path, arguments: list[str], na
 
 
 def test_an_evaluation_finds_the_same_and_trains_nothing(folder: Path) -> None:
-    """Columns and keys may be added; what was there has the values that it had."""
+    """Columns and keys may be added; what was there has the values that it had, but for comparisons: a row was held
+    against the best single that costs no less, and is held against the best that costs no more."""
     store = FolderStore(folder / "store")
     run = open_run(store, STUDY, folder / "cache")
     before, rows_before = run.summary(), _rows(run.read("results.csv"))
     assert run.unfinished() == {} and {record.id for record in run.records()} == set(run.ids)
     evaluate(run, before["context"]["command"])
-    assert [{name: row[name] for name in rows_before[0]} for row in _rows(run.read("results.csv"))] == rows_before
+    same = [name for name in rows_before[0] if not name.startswith(("versus_", "gain_"))]
+    assert len(same) > 30
+    assert [{name: row[name] for name in same} for row in _rows(run.read("results.csv"))] == [
+        {name: row[name] for name in same} for row in rows_before]
     after = json.loads(run.read("summary.json"))
     assert before.keys() <= after.keys()
     for part in ("study", "run", "question", "members", "latencies", "missing", "test_images", "classes"):
         assert after[part] == before[part]
+
+
+def test_a_run_from_before_there_were_choices_is_answered_from_its_logits(folder: Path) -> None:
+    arguments = ["answer", STUDY, "--store", str(folder / "store"), "--macs", "1M"]
+    for _ in range(2):  # computed, then read
+        done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert done.exit_code == 0 and done.stdout.startswith("Within 1 M MACs: one ")
+    run = open_run(FolderStore(folder / "store"), STUDY, folder / "cache")
+    found, _ = choices(run)
+    assert found.headline.text == run.summary()["answer"]
+    assert [one.costs.serial_ms for one in found.candidates if one.kind == "single"] == [
+        latency["median_ms"] for latency in run.summary()["latencies"]]
+
+
+def test_a_run_that_was_never_evaluated_says_what_to_run(folder: Path) -> None:
+    run = open_run(FolderStore(folder / "store"), STUDY, folder / "cache")
+    (folder / "store" / run.key("summary.json")).unlink()
+    with pytest.raises(MissingKey, match=f"{STUDY} has not been evaluated.*consort evaluate {STUDY}"):
+        choices(run)
 
 
 def _without_new_keys(after: Any, before: Any) -> Any:

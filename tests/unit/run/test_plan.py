@@ -301,3 +301,11 @@ def test_imported_weights_do_not_grow() -> None:
 def test_width_of_an_answer_without_a_partner_is_unknown() -> None:
     assert headline_width({"answers": [{"low": None, "high": None}]}) is None
     assert headline_width({"answers": [{"low": -0.25, "high": 0.5}, {"low": 0, "high": 0}]}) == 0.75
+
+
+def test_a_table_of_answers_changes_the_run_only_where_it_says_something() -> None:
+    base = 'name = "tiny"\ndata = { source = "digits" }\narchitectures = { "wrn-10-1" = 2 }\n'
+    plain, empty, other = (parse_study(base + text, "tiny.toml") for text in
+                           ("", "[answer]\n", "[answer]\nmargin = 0.01\n"))
+    assert run_name(plain, []) == run_name(empty, []) == "fa056e821d"  # as before there was such a table
+    assert run_name(other, []) != run_name(plain, [])

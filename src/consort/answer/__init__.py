@@ -1,0 +1,1 @@
+"""What to deploy within a budget, against what, and how sure that is."""

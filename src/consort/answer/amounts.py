@@ -1,0 +1,28 @@
+"""Amounts as people read them: 26.7 M MACs, 5 ms, 20 MB."""
+
+import math
+
+
+def format_count(count: float) -> str:
+    """Such as "850 k", "26.7 M", "100 M" or "1.55 G": three digits, rounded up, so that "within" stays true."""
+    value, unit = count, ""
+    for unit in ("", "k", "M", "G", "T"):
+        if value < 999.5 or unit == "T":
+            break
+        value /= 1000
+    decimals = 0 if value >= 100 or not unit else 1 if value >= 10 else 2
+    rounded = math.ceil(value * 10**decimals - 1e-9) / 10**decimals
+    text = f"{rounded:.{decimals}f}"
+    return f"{text} {unit}".rstrip()
+
+
+def format_round(count: float) -> str:
+    """The same without zeros behind the point, for bounds: "100 M", "20 k"."""
+    number, _, unit = format_count(count).partition(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}".rstrip()
+
+
+def format_ms(milliseconds: float) -> str:
+    """Three digits, such as "0.84 ms", "12.5 ms" or "1,240 ms"."""
+    return f"{milliseconds:,.0f} ms" if milliseconds >= 99.95 else f"{milliseconds:.3g} ms"
+

@@ -1,0 +1,195 @@
+"""The candidates of a run: every single, every ensemble and every cascade that could be the choice within some budget.
+
+Two halves that share no data, as in evaluate.rows: `propose` sees validation only, `measure_candidates` sees the test
+images and changes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+
+from consort.answer.choices import Candidate, Costs, OnTest, OnValidation, Promise
+from consort.costs.records import LatencyRecord
+from consort.ensembles.cascades import Cascade, answer, asked, curve, promised
+from consort.ensembles.composition import Composition, Subset, combine, log_softmax
+from consort.ensembles.metrics import correct, ece, nll, pareto_front
+from consort.members.records import MemberRecord
+
+WEIGHTS = ("weights.safetensors", "program.onnx")
+"""Files of a member that hold what is deployed."""
+
+LARGEST_CASCADE = 4
+"""Members of a cascade."""
+PROMISED = 8
+"""Ensembles whose cascades may carry a promise: each more makes each promise harder to keep."""
+PROMISE_CONFIDENCE = 0.95
+MOST_CASCADED = 40
+CASCADED_SCORES = 150_000_000
+"""Cascades are tried of at most MOST_CASCADED ensembles, and of fewer where a member has more scores than CIFAR's."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What validation selected of a composition: its members and its temperature."""
+
+    composition: Composition
+    subset: Subset
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A candidate before any test image is looked at."""
+
+    label: str
+    kind: str
+    order: Subset
+    """Numbers of the members; of a cascade in the order in which they are asked."""
+    cascade: Cascade | None
+    temperature: float
+    """Of what is no cascade."""
+    costs: Costs
+    val: OnValidation
+    right: np.ndarray
+    """bool [validation images]."""
+    promise: Promise | None = None
+
+
+@dataclass(frozen=True)
+class Members:
+    """The members of a run: what they are and how fast, and how their predictions become one."""
+
+    records: Sequence[MemberRecord]
+    latencies: Mapping[str, LatencyRecord]
+    """Architecture -> how long one forward pass takes, where it was measured."""
+    combine: str
+
+
+def propose(members: Members, ensembles: Sequence[Ensemble], log_probs: np.ndarray, labels: np.ndarray,
+            loss: float) -> list[Proposed]:
+    """All singles, cascades with a promise, and of the ensembles and other cascades what no other candidate beats.
+
+    log_probs [members, validation images, classes], labels [validation images]. loss: what a promise is about.
+    """
+    found = [_ensemble(members, one, log_probs, labels) for one in ensembles]
+    tried = [one for one, _ in zip(_cascaded(ensembles, found), range(_most_cascaded(labels, log_probs)), strict=False)]
+    macs = [record.macs for record in members.records]
+    found += [_cascade(members, one, point.cascade, log_probs, labels) for one in tried
+              for point in curve(log_probs, labels, one.subset, macs, members.combine)]
+    found += _with_promise(members, tried[:PROMISED], log_probs, labels, loss)
+    keep = unbeaten(found)
+    return [one for one, stays in zip(found, keep, strict=True) if stays or one.kind == "single" or one.promise]
+
+
+def _ensemble(members: Members, one: Ensemble, log_probs: np.ndarray, labels: np.ndarray) -> Proposed:
+    combined = combine(log_probs[list(one.subset)], members.combine)
+    right = correct(combined, labels)
+    costs = costs_of(members, one.subset, np.full(len(labels), len(one.subset)))
+    val = OnValidation(float(right.mean()), nll(_tempered(combined, one.temperature), labels))
+    return Proposed(one.composition.label, one.composition.kind, one.subset, None, one.temperature, costs, val, right)
+
+
+def _cascade(members: Members, one: Ensemble, cascade: Cascade, log_probs: np.ndarray, labels: np.ndarray) -> Proposed:
+    answered = answer(log_probs, cascade)
+    right = correct(answered, labels)
+    costs = costs_of(members, cascade.order, asked(log_probs, cascade))
+    return Proposed(f"cascade of {one.composition.label}", "cascade", cascade.order, cascade, 1.0, costs,
+                    OnValidation(float(right.mean()), nll(answered, labels)), right)
+
+
+def _with_promise(members: Members, ensembles: Sequence[Ensemble], log_probs: np.ndarray, labels: np.ndarray,
+                  loss: float) -> list[Proposed]:
+    """Of each ensemble the cascade that stops earliest while its promise holds, where one can be made. What the promise
+    is about was chosen on no image: cheapest first, by the largest probability as it is."""
+    found = []
+    for one in ensembles:
+        order = tuple(sorted(one.subset, key=lambda i: members.records[i].macs))
+        base = Cascade(order, members.combine, "probability", (np.inf,) * (len(order) - 1), (1.0,) * len(order))
+        cascade = promised(log_probs, labels, base, loss, PROMISE_CONFIDENCE, len(ensembles))
+        if cascade is not None and asked(log_probs, cascade).min() < len(order):
+            text = (f"loses at most {100 * loss:.3g} points against asking every member, with "
+                    f"{100 * PROMISE_CONFIDENCE:g} % confidence")
+            found.append(replace(_cascade(members, one, cascade, log_probs, labels),
+                                 promise=Promise(loss, PROMISE_CONFIDENCE, text)))
+    return found
+
+
+def _cascaded(ensembles: Sequence[Ensemble], found: Sequence[Proposed]) -> list[Ensemble]:
+    """The ensembles of two to four members, those first that none is both cheaper and more accurate than."""
+    front = pareto_front(np.array([one.costs.macs for one in found]), np.array([one.val.accuracy for one in found]))
+    small = [i for i, one in enumerate(ensembles) if 2 <= len(one.subset) <= LARGEST_CASCADE]
+    return [ensembles[i] for i in sorted(small, key=lambda i: (not front[i], -found[i].val.accuracy))]
+
+
+def _most_cascaded(labels: np.ndarray, log_probs: np.ndarray) -> int:
+    """Of how many ensembles cascades are tried: fewer where predictions are large."""
+    return int(np.clip(CASCADED_SCORES // (len(labels) * log_probs.shape[2]), 3, MOST_CASCADED))
+
+
+def costs_of(members: Members, order: Sequence[int], asked: np.ndarray) -> Costs:
+    """What members cost in this order. asked: how many of them each validation image was put to."""
+    records = [members.records[i] for i in order]
+    macs = np.cumsum([record.macs for record in records])
+    known = all(record.architecture in members.latencies for record in records)
+    each = [members.latencies[record.architecture].median_ms for record in records] if known else []
+    ms = np.cumsum(each)[asked - 1] if known else None
+    sizes = [next((r.files[name]["bytes"] for name in WEIGHTS if name in r.files), None) for r in records]
+    return Costs(
+        macs=float(macs[asked - 1].mean()), macs_worst=float(macs[-1]),
+        serial_ms=None if ms is None else float(ms.mean()),
+        serial_p99_ms=None if ms is None else float(np.quantile(ms, 0.99, method="higher")),
+        serial_worst_ms=None if ms is None else float(sum(each)),
+        parallel_ms=None if ms is None else max(each) if asked.min() == len(order) else float(ms.mean()),
+        params=sum(record.params for record in records),
+        bytes=None if None in sizes else sum(size for size in sizes if size is not None),
+        train_macs=None if any(r.imported for r in records) else sum(r.train_macs for r in records))
+
+
+def unbeaten(found: Sequence[Proposed]) -> list[bool]:
+    """Those that no other is at least as good as in accuracy, number of networks and every cost, and better in one.
+
+    What is beaten is the choice within no budget: another one fits wherever it does.
+    """
+    values = np.array([[-one.val.accuracy, len(one.order),
+                        *(np.inf if cost is None else cost for cost in astuple(one.costs))] for one in found])
+    return [not ((values <= row).all(axis=1) & (values < row).any(axis=1)).any() for row in values]
+
+
+def measure_candidates(members: Members, proposed: Sequence[Proposed], log_probs: np.ndarray, labels: np.ndarray,
+                       confidence: float) -> tuple[list[Candidate], np.ndarray]:
+    """The same on the test images: the candidates, and which images each is right about, bool [candidates, images].
+
+    log_probs [members, test images, classes], labels [test images]; confidence: of the intervals.
+    """
+    found, rights = [], []
+    for number, one in enumerate(proposed):
+        cascade, records = one.cascade, [members.records[i] for i in one.order]
+        answered = answer(log_probs, cascade) if cascade else combine(log_probs[list(one.order)], members.combine)
+        right, calibrated = correct(answered, labels), _tempered(answered, one.temperature)
+        low, high = wilson(int(right.sum()), len(labels), confidence)
+        found.append(Candidate(
+            id=f"c{number}", label=one.label, kind=one.kind, members=tuple(record.id for record in records),
+            architectures=tuple(record.architecture for record in records), combine=members.combine,
+            temperatures=cascade.temperatures if cascade else (one.temperature,),
+            confidence=cascade.confidence if cascade else None,
+            thresholds=tuple(t if np.isfinite(t) else None for t in cascade.thresholds) if cascade else (),
+            promise=one.promise, costs=one.costs, val=one.val,
+            test=OnTest(float(right.mean()), low, high, nll(calibrated, labels), ece(calibrated, labels))))
+        rights.append(right)
+    return found, np.array(rights)
+
+
+def wilson(count: int, num_images: int, confidence: float) -> tuple[float, float]:
+    """Wilson's score interval of a share that was seen `count` times (Wilson 1927); it is never of width 0."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = count / num_images
+    middle = share + z * z / (2 * num_images)
+    half = z * float(np.sqrt(share * (1 - share) / num_images + z * z / (4 * num_images**2)))
+    stretch = 1 + z * z / num_images
+    return max((middle - half) / stretch, 0.0), min((middle + half) / stretch, 1.0)
+
+
+def _tempered(log_probs: np.ndarray, temperature: float) -> np.ndarray:
+    return log_probs if temperature == 1 else log_softmax(log_probs / log_probs.dtype.type(temperature))

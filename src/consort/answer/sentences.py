@@ -1,0 +1,210 @@
+"""The answer in words that an engineer understands at once."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from consort.answer.amounts import format_count, format_ms
+from consort.answer.budgets import within_words
+from consort.answer.choices import Candidate, Choice, Choices, Gain
+from consort.ensembles.bounds import images_needed
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+DETAILED_FROM = 20_000
+"""Test images from which a percentage gets two decimals: one decimal is less than half a standard error below."""
+FEW_VALIDATION_IMAGES = 200
+
+
+def percent(share: float, num_images: int) -> str:
+    return f"{100 * share:.{_decimals(num_images)}f} %"
+
+
+def points(gain: Gain, num_images: int, sign: int = 1) -> str:
+    """Such as "+1.4 points [+0.2, +2.5]"; sign -1: seen from the other side."""
+    low, high = (gain.low, gain.high) if sign > 0 else (-gain.high, -gain.low)
+    decimals = _decimals(num_images)
+
+    def text(share: float) -> str:
+        return f"{round(100 * share, decimals) + 0.0:+.{decimals}f}"
+
+    return f"{text(sign * gain.value)} points [{text(low)}, {text(high)}]"
+
+
+def named(one: Candidate) -> str:
+    """Such as "two wrn-16-1 and one wrn-16-2", or "a cascade of one wrn-16-1, then one wrn-16-2"."""
+    if one.kind == "cascade":
+        return f"a cascade of {_listed(_counted(one.architectures), last=', then ')}"
+    if one.kind == "soup":
+        return f"a soup of {one.label}"
+    return _listed(_counted(one.architectures))
+
+
+def headline(budget: Mapping[str, float], chosen: Candidate, other: Candidate | None, gain: Gain | None,
+             found: Choices) -> str:
+    """What to deploy within the budget, how good it is, and what it is held against."""
+    return f"{within_words(budget)}: {_deploy(chosen, found.test_images)} {_held_against(chosen, other, gain, found)}"
+
+
+def why(chosen: Candidate, best: Candidate, val_images: int) -> str:
+    """One sentence on why this candidate and not another."""
+    if chosen is best and chosen.kind == "single":
+        return "Of all that fits it is the most accurate on validation."
+    if chosen is best:
+        return ("Of all that fits it is the most accurate on validation, and nothing simpler comes within one standard "
+                "error of it.")
+    lead = best.val.accuracy - chosen.val.accuracy
+    fewer = len(best.members) - len(chosen.members)
+    simpler = f"asks {_number(fewer)} network{'s' if fewer > 1 else ''} fewer" if fewer > 0 else \
+        f"costs {format_count(chosen.costs.macs)} MACs instead of {format_count(best.costs.macs)}"
+    ahead = "as accurate on validation" if lead <= 0 else f"only {_size(lead)} better on validation"
+    return (f"The most accurate, {named(best)}, is {ahead}, which {val_images:,} images do not tell apart; "
+            f"this {simpler}.")
+
+
+def notes(chosen: Candidate, versus_majority: Gain, found: Choices) -> list[str]:
+    """Chance level, the majority class, few validation images; usually nothing."""
+    said, images = [], found.test_images
+    if chosen.test.low <= 1 / len(found.classes):
+        said.append(f"This is chance level: guessing among {len(found.classes)} classes gives "
+                    f"{percent(1 / len(found.classes), images)}.")
+    if versus_majority.low <= 0:
+        said.append(f'Not better than always answering "{found.majority.label}": that alone has '
+                    f"{percent(found.majority.test_accuracy, images)} on test.")
+    if found.val_images < FEW_VALIDATION_IMAGES:
+        said.append(f"Chosen on {found.val_images} validation images only: another {found.val_images} could choose "
+                    f"another candidate. {FEW_VALIDATION_IMAGES} or more settle more.")
+    return said
+
+
+def costs(one: Candidate) -> str:
+    """What the candidate costs, in one line."""
+    of, parts = one.costs, []
+    cascade = one.kind == "cascade"
+    worst = f" on average ({format_count(of.macs_worst)} at worst)" if cascade else ""
+    parts.append(f"{format_count(of.macs)} MACs{worst}")
+    if of.serial_ms is not None and of.serial_p99_ms is not None and of.serial_worst_ms is not None:
+        tail = f"{format_ms(of.serial_p99_ms)} for 99 % of the images, {format_ms(of.serial_worst_ms)} at worst"
+        parts.append(f"{format_ms(of.serial_ms)}{f' on average, {tail}' if cascade else ' one after the other'}")
+    if of.parallel_ms is not None and len(one.members) > 1 and not cascade:
+        parts.append(f"{format_ms(of.parallel_ms)} with one device per member")
+    parts.append(f"{format_count(of.params)} parameters")
+    if of.bytes is not None:
+        parts.append(f"{format_count(of.bytes)}B of weights")
+    return "costs: " + "; ".join(parts)
+
+
+def promise(one: Candidate, found: Choices) -> list[str]:
+    """Of a cascade: what it promises to lose at most; else which one with a promise there is, or why there is none."""
+    if one.kind != "cascade":
+        return []
+    if one.promise is not None:
+        return [f"Promise: it {one.promise.text}."]
+    none = f"Chosen for its cost, this threshold promises nothing about what it loses against {named_all(one)}."
+    same = next((other for other in found.candidates if other.promise and set(other.members) == set(one.members)), None)
+    if same is not None and same.promise is not None:
+        return [f"{none} One that does ({same.id}): {asked(same)}: {percent(same.test.accuracy, found.test_images)} at "
+                f"{format_count(same.costs.macs)} MACs on average; it {same.promise.text}."]
+    needed = images_needed(found.cascade_loss)
+    few = f"; that takes {needed:,} or more" if found.val_images < needed else ""
+    return [f"{none} A loss of at most {_size(found.cascade_loss)} can be promised by none with "
+            f"{found.val_images:,} validation images{few}."]
+
+
+def named_all(one: Candidate) -> str:
+    """Such as "asking all three"."""
+    return f"asking {'both' if len(one.members) == 2 else f'all {_number(len(one.members))}'}"
+
+
+def intervals(choice: Choice, found: Choices) -> list[str]:
+    """The difference to the alternative with each of its two intervals, named."""
+    gain = choice.gain
+    if gain is None or choice.alternative is None:
+        return []
+    level = f"{100 * found.interval:g} %"
+    one, other = named(found.candidate(choice.candidate)), named(found.candidate(choice.alternative))
+    anew = f"{gain.anew_unknown or 'unknown'}" if gain.anew is None else \
+        f"{100 * gain.anew.low:+.2f} to {100 * gain.anew.high:+.2f}"
+    return [f"{_capital(one)} against {other}: {100 * gain.value:+.2f} points",
+            f"  these very networks, on other images like the test images: {100 * gain.low:+.2f} to "
+            f"{100 * gain.high:+.2f} ({level})",
+            f"  the same recipe trained again, on average over seeds:      {anew}"]
+
+
+def _deploy(one: Candidate, num_images: int) -> str:
+    accuracy, of = percent(one.test.accuracy, num_images), one.costs
+    if one.kind != "cascade":
+        return f"{named(one)} ({accuracy})."
+    ms = "" if of.serial_ms is None else f" and {format_ms(of.serial_ms)}"
+    worst_ms = "" if of.serial_worst_ms is None else f" and {format_ms(of.serial_worst_ms)}"
+    return (f"{asked(one)}: {accuracy} at {format_count(of.macs)} MACs{ms} on average, {format_count(of.macs_worst)}"
+            f"{worst_ms} at worst.")
+
+
+def asked(one: Candidate) -> str:
+    """How a cascade is run: "run wrn-16-1, ask wrn-16-2 only below 0.84 confidence"."""
+    measure = {"probability": "confidence", "margin": "margin", "agreement": "agreement"}.get(one.confidence or "")
+    parts = [f"run {one.architectures[0]}"]
+    for place, threshold in enumerate(one.thresholds, 1):
+        architecture = one.architectures[place]
+        name = f"another {architecture}" if architecture in one.architectures[:place] else architecture
+        if threshold is None:  # nobody stops before this member
+            parts[-1] += f" and {name}"
+        elif measure:
+            parts.append(f"ask {name} only below {threshold:.2f} {measure}")
+        else:
+            parts.append(f"ask {name} only above {-threshold:.2f} nats of entropy")
+    return ", ".join(parts)
+
+
+def _held_against(chosen: Candidate, other: Candidate | None, gain: Gain | None, found: Choices) -> str:
+    if other is None or gain is None:
+        return "No ensemble or cascade fits." if chosen.kind == "single" else "No single network fits."
+    images, single, one = found.test_images, chosen.kind == "single", _is_one(other)
+    reached = percent(other.test.accuracy, images)
+    if not gain.resolved:
+        close = (f"with it (too close to call on {images:,} images: {points(gain, images, -1 if single else 1)}"
+                 f"{_equivalence(gain, found)}).")
+        return (f"{_capital(named(other))} {'ties' if one else 'tie'} {close}" if single else
+                f"The best single network that fits, {named(other)} ({reached}), ties {close}")
+    if gain.value < 0:
+        return (f"On the test images {named(other)} {'is' if one else 'are'} better: {reached}, "
+                f"{points(gain, images, -1)}; the validation images did not show it.")
+    if single:
+        return f"{_capital(named(other))} {'has' if one else 'have'} {reached}: {points(gain, images, -1)}."
+    return f"The best single network that fits, {named(other)}, has {reached}: {points(gain, images)}."
+
+
+def _equivalence(gain: Gain, found: Choices) -> str:
+    """What can be said of a tie with a margin."""
+    if found.margin is None or not (gain.as_good or gain.not_worse):
+        return ""
+    return f"; {'as good within' if gain.as_good else 'not worse by more than'} {_size(found.margin)}"
+
+
+def _counted(architectures: Sequence[str]) -> list[str]:
+    return [f"{_number(count)} {name}" for name, count in Counter(architectures).items()]
+
+
+def _is_one(one: Candidate) -> bool:
+    return len(one.members) == 1 or one.kind in ("cascade", "soup")
+
+
+def _number(count: int) -> str:
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
+def _listed(texts: Sequence[str], last: str = " and ") -> str:
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])}{last}{texts[-1]}"
+
+
+def _size(share: float) -> str:
+    """Such as "0.33 points"."""
+    text = f"{100 * share:.2g}"
+    return f"{text} point{'' if text == '1' else 's'}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _decimals(num_images: int) -> int:
+    return 2 if num_images >= DETAILED_FROM else 1

@@ -1,0 +1,61 @@
+"""The end of an evaluation: what is chosen within each budget, for choices.json and, summed up, for summary.json."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from consort.answer import stored
+from consort.answer.candidates import Proposed
+from consort.answer.choices import Candidate, Choices, Majority
+from consort.answer.decision import About, choices
+from consort.answer.evidence import Evidence
+from consort.answer.undertrained import still_improving
+from consort.data.prepared import Prepared
+from consort.ensembles.intervals import Seeds
+from consort.members.records import MemberRecord
+from consort.store import Store
+from consort.study.file import Study
+
+
+def conclude(store: Store, study: Study, run: str, data: Prepared, records: Sequence[MemberRecord],
+             seeds: Seeds | None, proposed: Sequence[Proposed],
+             measured: tuple[Sequence[Candidate], np.ndarray]) -> Choices:
+    """Decide, and write what was decided, with the evidence for deciding again within other budgets.
+
+    proposed, measured: the candidates on validation, and on the test images with what each is right about.
+    """
+    candidates, right = measured
+    majority = int(np.bincount(data.labels("val")).argmax())
+    evidence = Evidence(np.array([one.right for one in proposed]), right, data.labels("test") == majority)
+    about = About(study.name, run, study.question, study.evaluate.confidence, tuple(data.classes),
+                  Majority(data.classes[majority], float(evidence.majority.mean())), seeds,
+                  _improving(store, records, evidence.val.shape[1]), study.answer)
+    found = choices(about, candidates, evidence)
+    stored.write(store, found, evidence)
+    return found
+
+
+def answer_columns(found: Choices) -> dict:
+    """The answer in summary.json: of every choice what is deployed, what it is held against, and the sentence."""
+    entries = []
+    for choice in found.choices:
+        one = found.candidate(choice.candidate)
+        other = None if choice.alternative is None else found.candidate(choice.alternative)
+        gain = choice.gain
+        entries.append({
+            "text": choice.text, "why": choice.why, "budget": choice.budget, "budget_macs": choice.budget.get("macs"),
+            "ensemble": one.label, "members": list(one.members), "macs": one.costs.macs,
+            "serial_ms": one.costs.serial_ms, "versus": other and other.label, "accuracy": one.test.accuracy,
+            "versus_accuracy": other and other.test.accuracy, "gain": gain and gain.value, "low": gain and gain.low,
+            "high": gain and gain.high, "resolved": gain is not None and gain.resolved,
+            "resolved_anew": gain is not None and gain.anew is not None and gain.anew.resolved})
+    return {"answers": entries, "answer": entries[0]["text"], "notes": list(found.notes)}
+
+
+def _improving(store: Store, records: Sequence[MemberRecord], val_images: int) -> tuple[str, ...]:
+    """Architectures whose first member still improved when its training ended; unknown where there is no history."""
+    from consort.members.history import read_history  # imports pyarrow
+
+    first = {record.architecture: record for record in reversed(records)}
+    return tuple(name for name in dict.fromkeys(record.architecture for record in records)
+                 if still_improving(read_history(store, first[name]), val_images))

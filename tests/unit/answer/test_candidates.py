@@ -1,0 +1,130 @@
+"""Candidates of a small real store, against what their named members give by themselves."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from consort.answer import stored
+from consort.answer.candidates import Members, Proposed, costs_of, unbeaten, wilson
+from consort.answer.choices import Choices, OnValidation
+from consort.answer.evidence import Evidence
+from consort.costs.records import LatencyRecord
+from consort.ensembles.cascades import Cascade, answer, asked
+from consort.ensembles.composition import combine, log_softmax
+from consort.ensembles.metrics import correct, nll
+from consort.evaluate.step import evaluate
+from consort.members.logits import npy_array
+from consort.members.stored import read_record
+from consort.store import Store, keys, open_store
+from owl_members import latency, study, write_data, write_member
+
+IMAGES = {"val": 300, "test": 400}
+SEEDS = {"wrn-10-1": 3, "wrn-10-2": 2}
+
+
+def noisy(rng: np.random.Generator, labels: np.ndarray, skill: float) -> np.ndarray:
+    return 2 * (rng.standard_normal((len(labels), 3)) + skill * np.eye(3)[labels])
+
+
+class Owls:
+    """Members with independent mistakes, evaluated."""
+
+    def __init__(self, folder: Path) -> None:
+        rng = np.random.default_rng(3)
+        self.store: Store = open_store(str(folder / "store"))
+        self.cache = folder / "cache"
+        self.labels = {split: rng.integers(3, size=number) for split, number in IMAGES.items()}
+        self.data = write_data(self.store, self.cache, **self.labels)
+        self.ids = [write_member(self.store, self.data, name, seed, *(
+            noisy(rng, self.labels[split], 1.2 if name == "wrn-10-1" else 1.5) for split in ("val", "test")))
+            for name, number in SEEDS.items() for seed in range(number)]
+        self.study = study("", '"wrn-10-1" = 3\n"wrn-10-2" = 2')
+        self.latencies: dict[str, LatencyRecord] = {name: latency(name) for name in SEEDS}
+
+    def evaluate(self) -> dict:
+        return evaluate(self.store, self.study, "r1", self.ids, self.data, {}, self.latencies, {}, self.cache, {})
+
+    def read(self) -> tuple[Choices, Evidence]:
+        known = stored.read(self.store, "owls", "r1")
+        assert known is not None
+        return known
+
+    def log_probs(self, members: tuple[str, ...], split: str) -> np.ndarray:
+        return np.array([log_softmax(npy_array(self.store.read(keys.member_file(member, f"logits-{split}.npy"))))
+                         for member in members])
+
+
+@pytest.fixture(scope="module")
+def owls(tmp_path_factory) -> Owls:
+    made = Owls(tmp_path_factory.mktemp("owls"))
+    made.evaluate()
+    return made
+
+
+def test_every_number_of_a_candidate_is_that_of_its_named_members(owls):
+    found, seen = owls.read()
+    assert {one.kind for one in found.candidates} == {"single", "uniform", "mixed", "cascade"}
+    for place, one in enumerate(found.candidates):
+        for split, right in (("val", seen.val[place]), ("test", seen.test[place])):
+            log_probs, labels = owls.log_probs(one.members, split), owls.labels[split]
+            if one.kind == "cascade":
+                assert one.confidence is not None
+                cascade = Cascade(tuple(range(len(one.members))), one.combine, one.confidence,
+                                  tuple(np.inf if t is None else t for t in one.thresholds), one.temperatures)
+                answered = answer(log_probs, cascade)
+            else:
+                answered = log_softmax(combine(log_probs, one.combine) / np.float32(one.temperatures[0]))
+            assert np.array_equal(correct(answered, labels), right)
+            of_split = one.val if split == "val" else one.test
+            assert of_split.accuracy == right.mean()
+            assert of_split.nll == pytest.approx(nll(answered, labels), abs=1e-5)
+            if one.kind == "cascade" and split == "val":
+                macs = np.cumsum([{"wrn-10-1": 10e6, "wrn-10-2": 40e6}[name] for name in one.architectures])
+                assert one.costs.macs == pytest.approx(macs[asked(log_probs, cascade) - 1].mean())
+        assert one.test.low < one.test.accuracy < one.test.high
+
+
+def test_every_single_is_a_candidate_and_nothing_else_that_another_beats(owls):
+    found, _ = owls.read()
+    assert [one.label for one in found.candidates if one.kind == "single"] == ["1 x wrn-10-1", "1 x wrn-10-2"]
+    for one in found.candidates:
+        for other in found.candidates:
+            if one.kind != "single" and other is not one and len(other.members) <= len(one.members):
+                costs = [(getattr(other.costs, name), getattr(one.costs, name)) for name in
+                         ("macs", "macs_worst", "serial_ms", "serial_p99_ms", "parallel_ms", "params", "train_macs")]
+                assert other.val.accuracy < one.val.accuracy or any(a > b for a, b in costs) or (
+                    other.val.accuracy == one.val.accuracy and all(a == b for a, b in costs))
+
+
+def test_costs_of_a_cascade_are_means_tails_and_worst_over_the_validation_images(owls):
+    records = [record for member in owls.ids if (record := read_record(owls.store, member)) is not None]
+    members = Members(records, owls.latencies, "geometric")
+    some = np.array([1] * 98 + [2] * 2)
+    cost = costs_of(members, (0, 3), some)
+    assert (cost.macs, cost.macs_worst) == (pytest.approx(10e6 + 0.02 * 40e6), 50e6)
+    assert (cost.serial_ms, cost.serial_p99_ms, cost.serial_worst_ms) == (pytest.approx(2.1), 7.0, 7.0)
+    assert (cost.parallel_ms, cost.params, cost.bytes) == (pytest.approx(2.1), 500_000, None)
+    together = costs_of(members, (0, 3), np.full(100, 2))
+    assert (together.serial_ms, together.parallel_ms, together.train_macs) == (7.0, 5.0, 3000 * 50_000_000)
+    unknown = costs_of(Members(records, {}, "geometric"), (0, 3), some)
+    assert (unknown.serial_ms, unknown.serial_p99_ms, unknown.serial_worst_ms, unknown.parallel_ms) == (None,) * 4
+
+
+def proposed(accuracy: float, order: tuple[int, ...], macs: float, ms: float | None) -> Proposed:
+    from hand_candidates import costs
+
+    return Proposed("", "uniform", order, None, 1.0, costs(macs, ms=ms), OnValidation(accuracy, 0.5), np.array([True]))
+
+
+def test_what_is_as_good_everywhere_and_better_somewhere_beats_and_equals_do_not():
+    first = proposed(0.9, (0,), 10.0, 1.0)
+    assert unbeaten([first, proposed(0.9, (1,), 10.0, 1.0)]) == [True, True]
+    assert unbeaten([first, proposed(0.9, (0, 1), 10.0, 1.0)]) == [True, False]
+    assert unbeaten([first, proposed(0.8, (0,), 10.0, None)]) == [True, False]
+    assert unbeaten([proposed(0.9, (0,), 10.0, None), proposed(0.8, (0,), 10.0, 1.0)]) == [True, True]
+
+
+@pytest.mark.parametrize("count,low,high", [(0, 0.0, 0.037), (100, 0.963, 1.0), (50, 0.404, 0.596)])
+def test_the_interval_of_an_accuracy_is_wilsons(count, low, high):
+    assert wilson(count, 100, 0.95) == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))

@@ -1,0 +1,166 @@
+"""From candidates to choices.json: budgets, notes, gains, the file and the evidence beside it."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consort.answer import stored
+from consort.answer.budgets import default_budgets
+from consort.answer.choices import Choices, from_json
+from consort.answer.decision import choices, decide
+from consort.answer.evidence import Evidence, evidence_of
+from consort.answer.gains import gain, over_images
+from consort.answer.undertrained import still_improving
+from consort.ensembles.intervals import ONE_SEED, pooled_seed_variance
+from consort.errors import InputError, IntegrityError
+from consort.members.history import Epoch
+from consort.store import open_store
+from consort.study.answer import Answer
+from hand_candidates import about, candidate, costs, evidence, right
+
+SMALL = candidate(0, "1 x a", 0.80, cost=costs(10e6, ms=1.0))
+LARGE = candidate(1, "1 x b", 0.70, cost=costs(40e6, ms=1.5))
+THREE = candidate(2, "3 x a", 0.90, cost=costs(30e6, ms=3.0))
+CANDIDATES = [SMALL, LARGE, THREE]
+SEEN = evidence([right(500, 0.80), right(500, 0.70), right(500, 0.90)],
+                [right(1000, 0.79), right(1000, 0.71), right(1000, 0.88)])
+
+
+def test_by_default_it_answers_at_the_costs_of_the_singles_at_round_figures_between_and_without_bound():
+    assert default_budgets(CANDIDATES) == [{"macs": 40e6}, {"macs": 20e6}, {"macs": 10e6}, {"serial_ms": 1.5},
+                                           {"serial_ms": 1.0}, {}]
+    assert default_budgets([dataclasses.replace(SMALL, costs=costs(10e6))]) == [{"macs": 10e6}, {}]
+    many = [dataclasses.replace(SMALL, costs=costs(1e6 * 1.3**i)) for i in range(40)]
+    found = default_budgets(many)
+    assert len(found) == 15 and found[0]["macs"] == many[-1].costs.macs and found[-2]["macs"] == 1e6
+
+
+def test_the_headline_is_at_the_cost_of_the_dearest_single_and_what_changes_nothing_is_left_out():
+    found = choices(about(), CANDIDATES, SEEN)
+    assert [(c.budget, c.candidate) for c in found.choices] == [
+        ({"macs": 40e6}, "c2"), ({"macs": 20e6}, "c0"), ({"serial_ms": 1.5}, "c0"), ({}, "c2")]
+    head = found.headline
+    assert (head.best, head.partner, head.alternative) == ("c2", "c0", "c0")
+    assert head.gain is not None and head.gain.value == pytest.approx(0.09) and head.gain.resolved
+    assert (head.gain.anew, head.gain.anew_unknown) == (None, ONE_SEED)
+    assert head.text.startswith("Within 40 M MACs: three a (50.0 %). The best single network that fits, one a, has")
+
+
+def test_a_large_network_below_a_smaller_one_is_said():
+    assert choices(about(), CANDIDATES, SEEN).notes == (
+        "b is below the smaller a on validation (70.0 against 80.0 %): it may be undertrained. Train it longer before "
+        "concluding that large networks lose.",)
+    close = evidence([right(500, 0.80), right(500, 0.795), right(500, 0.90)], SEEN.test)
+    assert choices(about(), CANDIDATES, close).notes == ()
+
+
+def test_the_budgets_of_the_study_are_answered_in_its_order_and_one_that_nothing_fits_is_a_note():
+    asked = Answer(budgets=[{"ms": 1.2}, {"macs": "1M"}, {"macs": 30_000_000}])
+    found = choices(about(asked), CANDIDATES, SEEN)
+    assert [c.budget for c in found.choices] == [{"serial_ms": 1.2}, {"macs": 30e6}]
+    assert found.notes[-1] == ("Within 1 M MACs nothing fits: what costs least takes 10 M MACs. Allow more, or train "
+                               "smaller networks.")
+
+
+def test_a_budget_that_nothing_fits_says_what_the_cheapest_takes():
+    found = choices(about(), CANDIDATES, SEEN)
+    with pytest.raises(InputError, match=r"Within 0\.5 ms nothing fits: what costs least takes 1 ms"):
+        decide(found, SEEN, {"serial_ms": 0.5})
+    unknown = [dataclasses.replace(SMALL, costs=costs(10e6))]
+    with pytest.raises(InputError, match="this cost is not known of any candidate"):
+        decide(dataclasses.replace(found, candidates=tuple(unknown)), evidence(SEEN.val[:1], SEEN.test[:1]),
+               {"serial_ms": 5.0})
+
+
+def test_the_majority_class_is_compared_image_by_image():
+    seen = Evidence(SEEN.val, SEEN.test, SEEN.test[2].copy())
+    found = choices(about(majority=0.88), CANDIDATES, seen)
+    assert found.headline.versus_majority.value == 0
+    assert found.notes[0] == 'Not better than always answering "cat": that alone has 88.0 % on test.'
+
+
+def test_the_file_is_read_back_as_it_was():
+    seeds = pooled_seed_variance(np.array([right(100, 0.8), right(100, 0.7)]), ["a", "a"])
+    for found in (choices(about(), CANDIDATES, SEEN),
+                  choices(dataclasses.replace(about(Answer(margin=0.02)), seeds=seeds), CANDIDATES, SEEN)):
+        assert from_json(found.to_json(), "choices.json") == found
+        with_more = {**json.loads(found.to_json()), "of_a_later_version": 1}
+        assert from_json(json.dumps(with_more).encode(), "choices.json") == found
+    assert found.headline.gain is not None and found.headline.gain.anew is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 2}', b'{"format": 1}'])
+def test_what_is_no_list_of_choices_is_named(content):
+    with pytest.raises(IntegrityError, match=r"studies/a/b/choices\.json is not a readable list of choices"):
+        from_json(content, "studies/a/b/choices.json")
+
+
+@given(st.integers(1, 6), st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**32 - 1))
+def test_evidence_is_read_back_as_it_was(num, num_val, num_test, seed):
+    rng = np.random.default_rng(seed)
+    seen = Evidence(rng.random((num, num_val)) < 0.5, rng.random((num, num_test)) < 0.5, rng.random(num_test) < 0.5)
+    again = evidence_of(seen.to_bytes(), "evidence.npz")
+    assert all(np.array_equal(getattr(seen, name), getattr(again, name)) for name in ("val", "test", "majority"))
+
+
+def test_evidence_that_is_none_is_named():
+    with pytest.raises(IntegrityError, match=r"evidence\.npz is not readable"):
+        evidence_of(b"no zip", "evidence.npz")
+
+
+def test_the_store_has_both_or_neither(tmp_path):
+    store = open_store(str(tmp_path))
+    assert stored.read(store, "owls", "r1") is None
+    found = choices(about(), CANDIDATES, SEEN)
+    stored.write(store, found, SEEN)
+    known = stored.read(store, "owls", "r1")
+    assert known is not None and known[0] == found and isinstance(known[0], Choices)
+    assert np.array_equal(known[1].val, SEEN.val)
+    assert decide(known[0], known[1], {"macs": 40e6}) == found.headline
+
+
+def test_equal_predictions_do_not_differ_by_exactly_nothing():
+    same = over_images(right(1000, 0.9), right(1000, 0.9), 0.95)
+    assert same.value == 0 and not same.resolved
+    assert -0.004 < same.low < -0.002 and 0.002 < same.high < 0.004  # about 3 / images
+
+
+def test_the_interval_is_that_of_the_paired_bootstrap():
+    rng = np.random.default_rng(1)
+    one, other = rng.random(2000) < 0.8, rng.random(2000) < 0.75
+    found = over_images(one, other, 0.95)
+    drawn = [(one[i].mean() - other[i].mean()) for i in rng.integers(2000, size=(3000, 2000))]
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.004)
+
+
+def test_trained_again_is_wider_where_seeds_differ_and_a_margin_needs_few_images_that_differ():
+    one, other = right(4000, 0.9), right(4000, 0.895)
+    members = np.array([right(4000, share) for share in (0.86, 0.9, 0.94)])
+    seeds = pooled_seed_variance(members, ["a", "a", "a"])
+    found = gain(THREE, SMALL, (one, other), seeds, 0.95, margin=0.01)
+    assert found.anew is not None and found.anew.high - found.anew.low > 3 * (found.high - found.low)
+    assert (found.as_good, found.not_worse, found.resolved, found.anew.resolved) == (True, True, True, False)
+    assert gain(THREE, SMALL, (one, other), seeds, 0.95).as_good is None
+
+
+def epochs(losses: list[float], accuracies: list[float | None]) -> list[Epoch]:
+    return [Epoch(i, 10 * i, loss, 0.1, accuracy) for i, (loss, accuracy) in
+            enumerate(zip(losses, accuracies, strict=True), 1)]
+
+
+@pytest.mark.parametrize("losses,accuracies,improving", [
+    ([2.0, 1.5], [None, 0.5], True), ([2.0, 1.95], [None, 0.5], False), ([2.0], [0.5], False), ([], [], False),
+    ([2.0, 1.5, 1.2], [0.5, 0.6, 0.7], True), ([2.0, 1.5, 1.2], [0.6, 0.695, 0.7], False),
+    ([2.0, 1.5, 1.2], [0.5, 0.7, 0.6], False)])
+def test_a_training_that_ended_while_it_improved_is_known_by_its_history(losses, accuracies, improving):
+    assert still_improving(epochs(losses, accuracies), 1000) == improving
+
+
+def test_architectures_that_still_improved_are_named():
+    close = evidence([right(500, 0.80), right(500, 0.795), right(500, 0.90)], SEEN.test)
+    found = choices(dataclasses.replace(about(), improving=("a", "b")), CANDIDATES, close)
+    assert found.notes == ("a, b were still improving when training ended: they may be undertrained.",)

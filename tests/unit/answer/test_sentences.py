@@ -1,0 +1,151 @@
+"""The words of the answer, exactly."""
+
+import dataclasses
+
+import pytest
+
+from consort.answer import sentences
+from consort.answer.amounts import format_count, format_ms, format_round
+from consort.answer.choices import Anew, Candidate, Choice, Gain, Promise
+from hand_candidates import candidate, costs, empty
+
+SINGLE = candidate(0, "1 x wrn-16-2", 0.87, 0.869, costs(101_110_000.0))
+TWO = candidate(1, "2 x wrn-16-1", 0.87, 0.868, costs(53_320_000.0))
+CASCADE = candidate(2, "1 x A + 1 x B", 0.96, 0.961, costs(1_000_000.0, worst=2_300_000.0), thresholds=[0.84])
+TIE, AHEAD, BEHIND = Gain(0.001, -0.004, 0.006, False), Gain(0.014, 0.002, 0.025, True), Gain(-0.02, -0.03, -0.01, True)
+M100 = {"macs": 100_000_000.0}
+
+
+def said(one: Candidate, other: Candidate | None, gain: Gain | None, budget=None, **about) -> str:
+    return sentences.headline(M100 if budget is None else budget, one, other, gain, empty([], **about))
+
+
+def test_a_single_that_an_ensemble_ties_with():
+    assert said(SINGLE, TWO, TIE) == (
+        "Within 100 M MACs: one wrn-16-2 (86.9 %). Two wrn-16-1 tie with it (too close to call on 10,000 images: -0.1 "
+        "points [-0.6, +0.4]).")
+
+
+def test_a_single_ahead_of_what_else_there_is_and_one_that_test_images_contradict():
+    assert said(SINGLE, TWO, AHEAD).endswith("Two wrn-16-1 have 86.8 %: -1.4 points [-2.5, -0.2].")
+    assert said(SINGLE, TWO, BEHIND).endswith("On the test images two wrn-16-1 are better: 86.8 %, +2.0 points [+1.0, "
+                                              "+3.0]; the validation images did not show it.")
+    assert said(SINGLE, None, None).endswith(": one wrn-16-2 (86.9 %). No ensemble or cascade fits.")
+
+
+def test_an_ensemble_against_the_best_single_that_fits():
+    assert said(TWO, SINGLE, AHEAD) == ("Within 100 M MACs: two wrn-16-1 (86.8 %). The best single network that fits, "
+                                        "one wrn-16-2, has 86.9 %: +1.4 points [+0.2, +2.5].")
+    assert said(TWO, SINGLE, TIE).endswith("The best single network that fits, one wrn-16-2 (86.9 %), ties with it "
+                                           "(too close to call on 10,000 images: +0.1 points [-0.4, +0.6]).")
+    assert said(TWO, SINGLE, BEHIND).endswith("On the test images one wrn-16-2 is better: 86.9 %, +2.0 points [+1.0, "
+                                              "+3.0]; the validation images did not show it.")
+
+
+def test_a_cascade_says_how_it_runs_and_what_it_costs_on_average_and_at_worst():
+    assert said(CASCADE, None, None).startswith(
+        "Within 100 M MACs: run A, ask B only below 0.84 confidence: 96.1 % at 1.00 M MACs on average, 2.30 M at "
+        "worst.")
+    timed = dataclasses.replace(CASCADE, costs=costs(1e6, worst=2.3e6, ms=1.0))
+    assert "at 1.00 M MACs and 1 ms on average, 2.30 M and 2.3 ms at worst." in said(timed, None, None)
+
+
+@pytest.mark.parametrize("label,thresholds,confidence,words", [
+    ("3 x A", [0.9, 0.8], "probability",
+     "run A, ask another A only below 0.90 confidence, ask another A only below 0.80 confidence"),
+    ("2 x A + 1 x B", [None, 0.67], "agreement", "run A and another A, ask B only below 0.67 agreement"),
+    ("1 x A + 1 x B", [0.5], "margin", "run A, ask B only below 0.50 margin"),
+    ("1 x A + 1 x B", [-0.31], "entropy", "run A, ask B only above 0.31 nats of entropy")])
+def test_every_kind_of_cascade_has_words(label, thresholds, confidence, words):
+    assert sentences.asked(candidate(0, label, 0.9, thresholds=thresholds, confidence=confidence)) == words
+
+
+def test_a_margin_says_what_a_tie_is_worth():
+    as_good = dataclasses.replace(TIE, as_good=True, not_worse=True)
+    not_worse = dataclasses.replace(TIE, as_good=False, not_worse=True)
+    assert said(TWO, SINGLE, as_good, margin=0.01).endswith("[-0.4, +0.6]; as good within 1 point).")
+    assert said(TWO, SINGLE, not_worse, margin=0.005).endswith("[-0.4, +0.6]; not worse by more than 0.5 points).")
+    assert said(TWO, SINGLE, TIE).endswith("[-0.4, +0.6]).")
+
+
+def test_many_test_images_get_a_second_decimal_and_no_minus_zero():
+    nothing = Gain(-0.00001, -0.0001, 0.0001, False)
+    text = said(TWO, SINGLE, nothing, test_images=50_000)
+    assert "(86.80 %)" in text and "on 50,000 images: +0.00 points [-0.01, +0.01]" in text
+
+
+@pytest.mark.parametrize("budget,words", [
+    ({"macs": 1e8}, "Within 100 M MACs: "), ({"serial_ms": 5.0}, "Within 5 ms: "), ({}, "Without a bound on cost: "),
+    ({"parallel_ms": 0.5}, "Within 0.5 ms with one device per member: "), ({"bytes": 2e7}, "Within 20 MB: "),
+    ({"macs": 1e8, "serial_worst_ms": 5.0, "params": 1e7},
+     "Within 100 M MACs, 5 ms for every image and 10 M parameters: ")])
+def test_budgets_in_words(budget, words):
+    assert said(SINGLE, None, None, budget).startswith(words + "one wrn-16-2")
+
+
+def test_why():
+    assert sentences.why(SINGLE, SINGLE, 5000) == "Of all that fits it is the most accurate on validation."
+    assert sentences.why(TWO, TWO, 5000).endswith("and nothing simpler comes within one standard error of it.")
+    better = candidate(3, "3 x wrn-16-1", 0.8725, cost=costs(80e6))
+    assert sentences.why(SINGLE, better, 5000) == (
+        "The most accurate, three wrn-16-1, is only 0.25 points better on validation, which 5,000 images do not tell "
+        "apart; this asks two networks fewer.")
+    whole = candidate(4, "2 x wrn-16-1", 0.87, cost=costs(53.3e6))
+    early = candidate(5, "2 x wrn-16-1", 0.87, cost=costs(31e6, worst=53.3e6), thresholds=[0.9])
+    assert sentences.why(early, whole, 300).endswith(
+        "is as accurate on validation, which 300 images do not tell apart; this costs 31.0 M MACs instead of 53.3 M.")
+
+
+def test_what_has_to_be_known_before_believing_it():
+    sure = Gain(0.3, 0.2, 0.4, True)
+    assert sentences.notes(SINGLE, sure, empty([])) == []
+    chance = candidate(0, "1 x A", 0.3, 0.34)
+    assert sentences.notes(chance, Gain(-0.06, -0.1, -0.02, True), empty([], val_images=90)) == [
+        "This is chance level: guessing among 3 classes gives 33.3 %.",
+        'Not better than always answering "cat": that alone has 40.0 % on test.',
+        "Chosen on 90 validation images only: another 90 could choose another candidate. 200 or more settle more."]
+
+
+def choice_of(gain: Gain | None) -> Choice:
+    return Choice({}, "c1", "c1", "c0", "c0" if gain else None, gain, TIE, "why", "text")
+
+
+def test_each_of_the_two_intervals_is_named():
+    found = empty([SINGLE, TWO])
+    both = dataclasses.replace(TIE, anew=Anew(-0.009, 0.011, False))
+    assert sentences.intervals(choice_of(both), found) == [
+        "Two wrn-16-1 against one wrn-16-2: +0.10 points",
+        "  these very networks, on other images like the test images: -0.40 to +0.60 (95 %)",
+        "  the same recipe trained again, on average over seeds:      -0.90 to +1.10"]
+    unknown = dataclasses.replace(TIE, anew_unknown="unknown, train a second seed")
+    assert sentences.intervals(choice_of(unknown), found)[2].endswith("seeds:      unknown, train a second seed")
+    assert sentences.intervals(choice_of(None), found) == []
+
+
+def test_a_promise_is_said_or_why_there_is_none():
+    assert sentences.promise(SINGLE, empty([SINGLE])) == []
+    assert sentences.promise(CASCADE, empty([CASCADE], val_images=300)) == [
+        "Chosen for its cost, this threshold promises nothing about what it loses against asking both. A loss of at "
+        "most 0.2 points can be promised by none with 300 validation images; that takes 2,048 or more."]
+    kept = dataclasses.replace(CASCADE, id="c9", promise=Promise(0.002, 0.95, "loses at most 0.2 points"),
+                               costs=costs(2e6, worst=2.3e6))
+    assert sentences.promise(CASCADE, empty([CASCADE, kept]))[0].endswith(
+        "One that does (c9): run A, ask B only below 0.84 confidence: 96.1 % at 2.00 M MACs on average; it loses at "
+        "most 0.2 points.")
+    assert sentences.promise(kept, empty([CASCADE, kept])) == ["Promise: it loses at most 0.2 points."]
+
+
+@pytest.mark.parametrize("macs,text", [(850, "850"), (26_657_000, "26.7 M"), (1_548_146_000, "1.55 G"),
+                                       (2_960_000, "2.96 M"), (2_961_001, "2.97 M"), (392_612_000, "393 M")])
+def test_counts_are_rounded_up_to_three_digits(macs, text):
+    assert format_count(macs) == text
+
+
+@pytest.mark.parametrize("count,text", [(1e8, "100 M"), (2e7, "20 M"), (2.5e6, "2.5 M"), (100, "100"), (1e9, "1 G")])
+def test_bounds_have_no_zeros_behind_the_point(count, text):
+    assert format_round(count) == text
+
+
+@pytest.mark.parametrize("ms,text", [(0.3717, "0.372 ms"), (12.5, "12.5 ms"), (5, "5 ms"), (1240.2, "1,240 ms")])
+def test_milliseconds(ms, text):
+    assert format_ms(ms) == text
