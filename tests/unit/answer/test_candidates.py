@@ -1,5 +1,6 @@
 """Candidates of a small real store, against what their named members give by themselves."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from consort.ensembles.cascades import Cascade, answer, asked
 from consort.ensembles.composition import combine, log_softmax
 from consort.ensembles.metrics import correct, nll
 from consort.evaluate.step import evaluate
-from consort.members.logits import npy_array
 from consort.members.stored import read_record
 from consort.store import Store, keys, open_store
 from owl_members import latency, study, write_data, write_member
@@ -51,8 +51,8 @@ class Owls:
         return known
 
     def log_probs(self, members: tuple[str, ...], split: str) -> np.ndarray:
-        return np.array([log_softmax(npy_array(self.store.read(keys.member_file(member, f"logits-{split}.npy"))))
-                         for member in members])
+        files = [self.store.read(keys.member_file(member, f"logits-{split}.npy")) for member in members]
+        return np.array([log_softmax(np.load(io.BytesIO(data))) for data in files])
 
 
 @pytest.fixture(scope="module")
