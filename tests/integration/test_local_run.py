@@ -135,7 +135,7 @@ def test_a_second_run_trains_nothing(copy: Path, tmp_path: Path) -> None:
     before = member_times(copy)
     done = consort("run", str(write_study(tmp_path, TWO_AND_TWO)), "--store", str(copy))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "training" not in done.stdout and "Under " in done.stdout
+    assert "training" not in done.stdout and "Within " in done.stdout
     assert len(before) == 4 and member_times(copy) == before
 
 
@@ -179,7 +179,7 @@ def test_a_member_that_cannot_be_trained_is_reported_missing(copy: Path, tmp_pat
     run = ("run", str(write_study(tmp_path, hopeless)), "--store", str(copy))
     done = consort(*run)
     assert done.returncode == 4
-    assert "Under " in done.stdout
+    assert "Within " in done.stdout
     assert done.stderr.startswith("error: 1 of 5 members are missing; what finished is kept:\n  wrn-16-1-s0-")
     assert "the loss became" in done.stderr and "learning rate" in done.stderr and "Traceback" not in done.stderr
     files = study_files(copy, "tiny")
@@ -263,7 +263,7 @@ def test_a_study_grows_by_one_seed_per_run_until_it_has_enough(world: World, tmp
     assert [m.rpartition("-")[0] for m in sorted(second.keys() - first.keys())] == ["wrn-10-1-s1", "wrn-10-2-s1"]
     out = grown(study, world)
     assert out.startswith("level 1: every architecture has its 2 seeds or more: nothing to train\n")
-    assert "training" not in out and "Under " in out
+    assert "training" not in out and "Within " in out
     assert member_times(world.store.root) == second
     planned = json.loads(consort("plan", str(study), "--grow", "--json", "--store", world.store.uri).stdout)
     assert (planned["level"], len(planned["members"])) == (1, 4)
