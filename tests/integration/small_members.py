@@ -14,7 +14,7 @@ import numpy as np
 
 from consort import members
 from consort.data.prepared import Prepared, open_prepared
-from consort.events import parse_event
+from consort.events import line, read_line
 from consort.members.logits import read_logits
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
@@ -84,7 +84,7 @@ def train_quietly(world: World, spec: MemberSpec, **settings: Any) -> tuple[Memb
     """Train in this process; the record and the reported events."""
     events: Events = []
     record = train(world.store, spec, world.data, Settings(**settings),
-                   lambda event, **values: events.append({"event": event, **values}))
+                   lambda event: events.append(json.loads(line(event))))
     return record, events
 
 
@@ -104,8 +104,8 @@ def lines_until(process: subprocess.Popen[str], wanted: Callable[[str], bool]) -
     """The lines of its standard output up to the first that is wanted; without one the process has ended."""
     assert process.stdout is not None
     lines = []
-    for line in process.stdout:
-        lines.append(line.rstrip("\n"))
+    for text in process.stdout:
+        lines.append(text.rstrip("\n"))
         if wanted(lines[-1]):
             return lines
     raise AssertionError("\n".join(["the process ended without the awaited line:", *lines, *(process.stderr or ())]))
@@ -121,13 +121,13 @@ def wait_until(reached: Callable[[], bool]) -> None:
 
 def events_of(text: str) -> Events:
     """The events of a step that runs with --log json: every line is one."""
-    events = [parse_event(line) for line in text.splitlines()]
-    assert None not in events, text
-    return [event for event in events if event is not None]
+    lines = text.splitlines()
+    assert all(read_line(one) is not None for one in lines), text
+    return [json.loads(one) for one in lines]
 
 
 def is_event(name: str) -> Callable[[str], bool]:
-    return lambda line: (parse_event(line) or {}).get("event") == name
+    return lambda text: (event := read_line(text)) is not None and event.name == name
 
 
 def processes_with(word: str) -> Iterator[tuple[int, list[str]]]:

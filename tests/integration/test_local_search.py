@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_members import DATA, World, consort, lines_until, read_json, start, study_files
+from small_members import DATA, World, consort, events_of, lines_until, read_json, start, study_files
 
 KINDS = ("single", "uniform", "joint")
 EVERY_FILE = {"plan.json", "study.toml", "arms", "search.json", "search.html", "search.md", "search.png",
@@ -163,3 +163,16 @@ def test_wrong_settings_are_refused_before_anything_trains(world: World, tmp_pat
 def test_the_report_of_a_search_that_has_not_begun_says_what_to_do(world: World, tmp_path: Path) -> None:
     done = consort("search", str(write_study(tmp_path)), "--store", world.store.uri, "--only", "report")
     assert done.returncode == 2 and "comes first" in done.stderr
+
+
+def test_a_trial_tells_which_of_its_members_it_trains(world: World, tmp_path: Path) -> None:
+    study = write_study(tmp_path, kinds=("joint",))
+    ref = json.loads(consort("plan", str(study), "--store", world.store.uri, "--json").stdout)["ref"]
+    networks = "net-s-w4d1k3-w4d1k3-w4d1k3,net-s-w8d1k3-w8d1k3-w8d1k3"
+    done = consort("trial", ref, "--networks", networks, "--store", world.store.uri, "--log", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = events_of(done.stdout)
+    progress = [event for event in told if event["event"] == "progress"]
+    # The first of one member is what a reader expects who knows nothing of numbers, and is left out.
+    assert {(event.get("number", 1), event["members"]) for event in progress} == {(1, 2), (2, 2)}
+    assert {event["trial"] for event in told} == {told[-1]["trial"]} and told[-1]["event"] == "trial"

@@ -16,6 +16,7 @@ from consort import members
 from consort.data.prepare import prepare_test_set
 from consort.data.prepared import Prepared
 from consort.errors import InputError, IntegrityError
+from consort.events import Event
 from consort.members.logits import read_logits, write_logits
 from consort.members.spec import MemberSpec
 from consort.models.families import build
@@ -95,8 +96,8 @@ def test_logits_that_are_gone_are_written_again(copy: tuple[World, MemberSpec], 
 
 def test_nothing_is_predicted_twice(copy: tuple[World, MemberSpec]) -> None:
     world, spec = copy
-    events: list[str] = []
-    predict(world.store, spec.id, world.data, {}, report=lambda event, **values: events.append(event))
+    events: list[Event] = []
+    predict(world.store, spec.id, world.data, {}, listen=events.append)
     assert events == []
 
 

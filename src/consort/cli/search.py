@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,12 +21,13 @@ from consort.cli.options import (
     StudyArgument,
     open_store_at,
 )
-from consort.cli.reporting import reporter
+from consort.cli.reporting import listener
 from consort.cli.signals import interrupt_on_sigterm, stop_when_asked
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from consort.events import Listener
     from consort.run.plan import Plan
     from consort.run.run import Run
     from consort.run.target import Target
@@ -182,17 +182,17 @@ def trial(
     failed, with exit code 3.
     """
     from consort.errors import ConsortError
-    from consort.events import event_line
+    from consort.events import StepEnded
 
-    report = reporter(log)
+    listen = listener(log)
     try:
         opened = open_store_at(store)
         run = _planned_trial(opened, study, images)
         tried = _candidate(run.plan, networks, choices, kind)
-        _try(run, tried, checkpoint_seconds, checkpoint_steps, loader_workers, report, metrics)
+        _try(run, tried, checkpoint_seconds, checkpoint_steps, loader_workers, listen, metrics)
     except ConsortError as e:
         if log == "json":
-            print(event_line("error", kind=type(e).__name__, text=str(e), exit_code=e.exit_code), flush=True)
+            listen(StepEnded(type(e).__name__, str(e), e.exit_code))
             sys.exit(e.exit_code)
         raise
 
@@ -227,20 +227,20 @@ def _candidate(plan: "Plan", networks: str | None, choices: str | None, kind: st
 
 
 def _try(run: "Run", tried: "Candidate", seconds: float, steps: int | None, workers: int,
-         report: Callable[..., None], metrics: Path | None) -> None:
+         listen: "Listener", metrics: Path | None) -> None:
     import torch
 
     from consort.errors import MemberFailed
+    from consort.events import TrialEnded
     from consort.search import trials
     from consort.search.trial_step import run_trial
     from consort.train.loop import Settings
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-    settings = Settings(seconds, steps, workers, stop=stop_when_asked())
-    record = run_trial(run, tried, settings, report)
+    record = run_trial(run, tried, Settings(seconds, steps, workers, stop=stop_when_asked()), listen)
     if record.state == trials.FAILED:
         raise MemberFailed(f"trial {record.id} failed: {record.reason}")
-    report("trial", trial=record.id, state=record.state, **trials.metrics(record))
+    listen(TrialEnded(record.id, record.state, **trials.metrics(record)))
     if metrics is not None and record.state == trials.DONE:
         with open(metrics, "a") as file:
             file.write(trials.katib_line(record) + "\n")

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,15 +18,15 @@ from consort.cli.options import (
     cache_folder,
     open_store_at,
 )
-from consort.cli.reporting import reporter
+from consort.cli.reporting import listener
 from consort.cli.signals import stop_when_asked
 
 if TYPE_CHECKING:
+    from consort.events import Listener
     from consort.members.records import MemberRecord
     from consort.run.run import Run
     from consort.store import Store
     from consort.train.process import Process
-
 
 
 def train(
@@ -52,19 +51,19 @@ def train(
     --torchrun Consort starts it, and ends with the exit code of the step.
     """
     from consort.errors import ConsortError
-    from consort.events import event_line
+    from consort.events import StepEnded
     from consort.train.torchrun import kind_of
 
-    report = reporter(log)
+    listen = listener(log)
     try:
         if torchrun:
             _train_together(member, store, checkpoint_seconds, checkpoint_steps, loader_workers, images, log, processes,
                             patience)
         else:
-            _train_here(member, store, checkpoint_seconds, checkpoint_steps, loader_workers, images, report, patience)
+            _train_here(member, store, checkpoint_seconds, checkpoint_steps, loader_workers, images, listen, patience)
     except ConsortError as e:
         if log == "json" and os.environ.get("RANK", "0") == "0":
-            print(event_line("error", kind=kind_of(e), text=str(e), exit_code=e.exit_code), flush=True)
+            listen(StepEnded(kind_of(e), str(e), e.exit_code))
             sys.exit(e.exit_code)
         raise
 
@@ -81,21 +80,22 @@ def _train_together(member: str, store: str, seconds: float, steps: int | None, 
 
 
 def _train_here(member: str, store: str, seconds: float, steps: int | None, workers: int, images: Path | None,
-                report: Callable[..., None], patience: float) -> None:
+                listen: "Listener", patience: float) -> None:
     from consort import members
+    from consort.events import Trained
     from consort.train.torchrun import failure_noted, process_group
 
     with failure_noted():
         opened = open_store_at(store)
         member_id = members.find(opened, member)
         with process_group() as process:
-            record = _train(opened, member_id, seconds, steps, workers, images, report, process, patience)
+            record = _train(opened, member_id, seconds, steps, workers, images, listen, process, patience)
         if process.rank == 0:
-            report("finished", member=member_id, val_accuracy=record.val_accuracy, seconds=record.train_seconds)
+            listen(Trained(member_id, record.val_accuracy, record.train_seconds))
 
 
 def _train(store: "Store", member_id: str, seconds: float, steps: int | None, workers: int, images: Path | None,
-           report: Callable[..., None], process: "Process", patience: float) -> "MemberRecord":
+           listen: "Listener", process: "Process", patience: float) -> "MemberRecord":
     from consort import members
 
     done = members.read_record(store, member_id)
@@ -111,7 +111,7 @@ def _train(store: "Store", member_id: str, seconds: float, steps: int | None, wo
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     data = open_prepared(store, spec.data, cache_folder(), images)
     settings = Settings(seconds, steps, workers, process, stop_when_asked(), patience)
-    return train_member(store, spec, data, settings, report)
+    return train_member(store, spec, data, settings, listen)
 
 
 def predict(
@@ -146,7 +146,7 @@ def predict(
     if bad:
         raise InputError(f"--also is NAME=FINGERPRINT, got {bad[0]!r}.")
     opened, further = open_store_at(store), dict(a.split("=", 1) for a in also)
-    report, run = reporter(log), None if study is None else _planned(study, store, data)
+    listen, run = listener(log), None if study is None else _planned(study, store, data)
     if run is None:
         records = [_finished(opened, members.find(opened, name)) for name in member]
     else:
@@ -154,12 +154,12 @@ def predict(
         records = [record for record in named if record is not None] if named else run.records()
         further = further_test_sets(run) | further
     how = Predicting(cache_folder(), recompute, loader_workers, images)
-    for one in predicted(opened, records, further, how, report, run.ref if run else "--member ..."):
+    for one in predicted(opened, records, further, how, listen, run.ref if run else "--member ..."):
         verdict = "identical" if one.identical else f"largest difference {one.largest_difference:.3g}"
         print(f"{one.member}  {one.test_set}: {verdict}, accuracy {one.stored_accuracy:.4f} stored, "
               f"{one.recomputed_accuracy:.4f} recomputed", flush=True)
     if run is not None and not no_latency:
-        measure_latencies(run, records, report)
+        measure_latencies(run, records, listen)
 
 
 def _finished(store: "Store", member: str) -> "MemberRecord":

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from consort.errors import ConsortError
-from consort.events import parse_event
+from consort.events import StepEnded, read_line
 from consort.kube.status import JobStatus, pod_status
 from consort.kube.training import MEMBER_JOB
 
@@ -24,11 +24,11 @@ def failure_reason(api: "KubernetesApi", job: str, error: str, status: JobStatus
     for pod in sorted(pods, key=lambda p: pod_status(p).exit_code or 0, reverse=True):
         ended = pod_status(pod)
         lines = last_lines(api, ended.name, MEMBER_JOB.container)
-        said = next((e["text"] for line in reversed(lines) if (e := parse_event(line)) and e["event"] == "error"), "")
+        said = next((e.text for line in reversed(lines) if isinstance(e := read_line(line), StepEnded)), "")
         if said:
             return said
         how = ended.reason or (f"exit code {ended.exit_code}" if ended.exit_code is not None else "")
-        shown = [line for line in lines if parse_event(line) is None]
+        shown = [line for line in lines if read_line(line) is None]
         if how or shown or ended.message:
             return "\n".join([f"its pod {ended.name} ended with {how or 'an unknown state'}",
                               *(shown or ended.message.splitlines()[-LAST_LINES:])])

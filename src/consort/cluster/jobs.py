@@ -8,7 +8,7 @@ from consort.cluster.explain import last_lines
 from consort.cluster.follow import Happening, feed
 from consort.cluster.owner import share
 from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, StepFailed
-from consort.events import parse_event
+from consort.events import StepEnded, read_line
 from consort.kube import names
 from consort.kube.status import JobStatus, job_status, pod_status
 
@@ -85,7 +85,7 @@ def _failure(api: "KubernetesApi", name: str, status: JobStatus) -> StepFailed:
             ended = state.get("state", {}).get("terminated") or state.get("lastState", {}).get("terminated")
             if ended and ended.get("exitCode"):
                 lines = last_lines(api, pod["metadata"]["name"], state["name"])
-                said = [e["text"] for line in lines if (e := parse_event(line)) and e["event"] == "error"]
+                said = [e.text for line in lines if isinstance(e := read_line(line), StepEnded)]
                 text = said[-1] if said else "\n".join(lines) or str(ended.get("reason"))
                 return StepFailed(state["name"], ended["exitCode"], text)
     return StepFailed(name, 1, f"{status.reason}: {status.message}")

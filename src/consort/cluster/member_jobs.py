@@ -10,7 +10,19 @@ from consort.cluster.explain import failure_reason
 from consort.cluster.follow import Feed, Happening, feed, member_selector
 from consort.cluster.owner import share
 from consort.errors import AlreadyExists, ClusterUnavailable
-from consort.events import Listener, Outcome, parse_event
+from consort.events import (
+    Done,
+    Failed,
+    Listener,
+    MemberEvent,
+    Outcome,
+    PodSeen,
+    Retried,
+    Started,
+    StepEnded,
+    Warned,
+    read_line,
+)
 from consort.kube import names
 from consort.kube.status import pod_status
 from consort.kube.training import MEMBER_JOB
@@ -135,11 +147,11 @@ class MemberJobs:
             self.api.delete(MEMBER_JOB.kind, name, uid=job["metadata"]["uid"])
             return
         share(self.api, MEMBER_JOB.kind, job, self.owner)
-        self.listen(member, "started", {"job": name})
+        self.listen(Started(member, name))
         wanted_hash = self.build(member)["metadata"]["labels"][names.SPEC_HASH_LABEL]
         if job["metadata"]["labels"].get(names.SPEC_HASH_LABEL) != wanted_hash:
-            self.listen(member, "warning", {"text": f"the job {name} was started with other [cluster] settings; it is "
-                                                    "the same member, and adopted as it is"})
+            self.listen(Warned(member, f"the job {name} was started with other [cluster] settings; it is the same "
+                                       "member, and adopted as it is"))
         if (known := self.leaders.get(name)) is not None:  # its next change may be its end
             self._pod_changed(known, events)
 
@@ -205,15 +217,15 @@ class MemberJobs:
             followed.pods.append(uid)
             followed.error = ""
             if len(followed.pods) > 1:
-                self.listen(followed.member, "retry", {"text": "its pod ended and is started again"})
-        self.listen(followed.member, "placed", {"pod": status.name, "node": status.node, "phase": status.phase,
-                                                "restarts": len(followed.pods) - 1 + status.restarts})
+                self.listen(Retried(followed.member, "its pod ended and is started again"))
+        self.listen(PodSeen(followed.member, status.name, status.node or "", status.phase,
+                            len(followed.pods) - 1 + status.restarts))
         followed.stuck = status.stuck or ""
         cannot_start = bool(status.stuck) and not followed.stuck.startswith("Unschedulable")  # a node may still join
         followed.stuck_since = (followed.stuck_since or time.monotonic()) if cannot_start else None
         if status.stuck and status.stuck not in followed.warned:
             followed.warned.add(status.stuck)
-            self.listen(followed.member, "warning", {"text": status.stuck})
+            self.listen(Warned(followed.member, status.stuck))
         if status.phase in ("Running", "Succeeded", "Failed"):
             events.follow_log(status.name, uid, MEMBER_JOB.container)
         if status.reason in HOPELESS_ENDS:
@@ -224,13 +236,11 @@ class MemberJobs:
 
     def _line(self, happening: Happening) -> None:
         followed = self.active.get(self.job_of.get(happening.name, ""))
-        event = parse_event(happening.object)
-        if followed is None or event is None:
-            return
-        if event["event"] == "error":
-            followed.error = event["text"]
-        else:
-            self.listen(followed.member, event["event"], event)
+        event = read_line(happening.object)
+        if followed is not None and isinstance(event, StepEnded):
+            followed.error = event.text
+        elif followed is not None and isinstance(event, MemberEvent):
+            self.listen(event)
 
     def _check_times(self) -> None:
         now = time.monotonic()
@@ -262,9 +272,9 @@ class MemberJobs:
     def _end(self, member: str, reason: str | None) -> None:
         if reason is None:
             self.outcome.trained.append(member)
-            self.listen(member, "done", {})
+            self.listen(Done(member))
         else:
             self.outcome.failed[member] = reason
             if members.read_failure(self.store, member) is None:
                 members.write_setback(self.store, member, reason)
-            self.listen(member, "failed", {"text": reason})
+            self.listen(Failed(member, reason))

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from consort import members
 from consort.cluster.explain import last_lines
 from consort.cluster.follow import member_selector
-from consort.events import parse_event
+from consort.events import Progressed, read_line
 from consort.kube import names
 from consort.kube.status import job_status, pod_status
 from consort.kube.training import KINDS, MEMBER_JOB
@@ -44,15 +45,17 @@ def _state(api: "KubernetesApi", store: Store, member: str, job: dict | None, po
     if pod is None:
         return MemberState(member, status.state, detail=status.message)
     there = pod_status(pod)
-    progress = _progress(api, there.name) if read_log else {}
-    return MemberState(member, status.state, there.name, there.node or "", there.restarts, progress.get("epoch"),
-                       progress.get("epochs"), progress.get("loss"), there.stuck or there.reason or "")
+    progress = _progress(api, there.name) if read_log else None
+    state = MemberState(member, status.state, there.name, there.node or "", there.restarts,
+                        detail=there.stuck or there.reason or "")
+    return state if progress is None else replace(state, epoch=progress.epoch, epochs=progress.epochs,
+                                                  loss=progress.loss)
 
 
-def _progress(api: "KubernetesApi", pod: str) -> dict:
+def _progress(api: "KubernetesApi", pod: str) -> Progressed | None:
     lines = last_lines(api, pod, MEMBER_JOB.container)
-    events = [e for line in lines if (e := parse_event(line)) and e["event"] == "progress"]
-    return dict(events[-1]) if events else {}
+    told = [e for line in lines if isinstance(e := read_line(line), Progressed)]
+    return told[-1] if told else None
 
 
 def _newest_leaders(pods: Iterable[dict]) -> dict[str, dict]:

@@ -17,6 +17,7 @@ from consort.cluster.follow import Happening, feed
 from consort.cluster.jobs import run_job
 from consort.cluster.owner import share
 from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, InputError
+from consort.events import Started
 from consort.kube import names
 from consort.kube.experiment import experiment
 from consort.kube.images import Images
@@ -182,7 +183,7 @@ class _ArmFollowed:
 
     def _seen(self, trial: KatibTrial) -> None:
         if trial.end == "running" and trial.name not in self.seen:
-            self.progress.listen(trial.name, "started", {})
+            self.progress.listen(Started(trial.name))
         self.seen[trial.name] = trial
 
     def _note_ended(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from consort import hardware
 from consort.errors import Busy, StoreUnavailable, Terminated
-from consort.events import Listener, Outcome, parse_event
+from consort.events import Done, Elsewhere, Failed, Listener, Outcome, Retried, Started, StepEnded, read_line
 from consort.study.file import Run
 
 BUSY_PAUSE_SECONDS = 3.0
@@ -39,7 +39,7 @@ class _Running:
 
     def __init__(self, job: Job, slot: int, environment: Mapping[str, str]) -> None:
         self.job, self.slot = job, slot
-        self.error = self.error_kind = ""
+        self.error: StepEnded | None = None
         self.last_lines: list[str] = []
         # A session of its own: Ctrl-C reaches the run only, which then stops the members one by one.
         self.process = subprocess.Popen(job.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -58,13 +58,13 @@ class _Running:
             pass  # nothing more for now
         *lines, self.rest = self.rest.split(b"\n")
         for line in (raw.decode(errors="replace") for raw in lines):
-            event = parse_event(line)
+            event = read_line(line)
             if event is None:
                 self.last_lines = [*self.last_lines[-4:], line]
-            elif event["event"] == "error":
-                self.error, self.error_kind = event["text"], event["kind"]
+            elif isinstance(event, StepEnded):
+                self.error = event
             else:
-                listen(self.job.member, event["event"], event)
+                listen(event)
 
 
 class Scheduler:
@@ -108,9 +108,9 @@ class Scheduler:
                 return
             waiting.remove(job)
             if self.done(job.member):  # trained meanwhile by another run
-                self.listen(job.member, "done", {})
+                self.listen(Done(job.member))
                 continue
-            self.listen(job.member, "started", {})
+            self.listen(Started(job.member))
             self.running.append(_Running(job, slot, self.slots[slot]))
 
     def _listen(self, seconds: float) -> None:
@@ -129,19 +129,19 @@ class Scheduler:
         code, job = ended.process.returncode, ended.job
         if code == 0:
             self.outcome.trained.append(job.member)
-            self.listen(job.member, "done", {})
-        elif ended.error_kind == Busy.__name__:
+            self.listen(Done(job.member))
+        elif ended.error is not None and ended.error.is_a(Busy):
             job.not_before = time.monotonic() + BUSY_PAUSE_SECONDS
             waiting.append(job)
-            self.listen(job.member, "elsewhere", {})
+            self.listen(Elsewhere(job.member))
         elif _retry_can_help(code) and job.failures < RETRIES:
             job.failures += 1
             job.not_before = time.monotonic() + 2.0**job.failures
             waiting.append(job)
-            self.listen(job.member, "retry", {"text": _reason(ended)})
+            self.listen(Retried(job.member, _reason(ended)))
         else:
             self.outcome.failed[job.member] = _reason(ended)
-            self.listen(job.member, "failed", {"text": _reason(ended)})
+            self.listen(Failed(job.member, _reason(ended)))
 
     def _stop(self, asked: Sequence[int]) -> None:
         """End the members that still run, giving them time to save; asked twice, or too slow, they are killed."""
@@ -189,8 +189,8 @@ def _retry_can_help(code: int) -> bool:
 
 def _reason(ended: _Running) -> str:
     code = ended.process.returncode
-    if ended.error:
-        return ended.error
+    if ended.error is not None:
+        return ended.error.text
     if code == -signal.SIGKILL:
         return "its process was killed (often for lack of memory: fewer --workers help)"
     ended_how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -1,12 +1,13 @@
 """Search on this machine: trials side by side as processes, fed as places become free."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from rich.console import Console
 
 from consort.errors import IncompleteRun
+from consort.events import Done, Event, Failed
 from consort.local.scheduler import Job, Scheduler, places, trial_command
 from consort.run.run import Run
 from consort.screen.search import SearchProgress
@@ -84,13 +85,13 @@ class LocalSearch:
         proposed = arms.propose_next(self.run, arm, self.ended, self.hardware_id)
         return None if proposed is None else (arm, proposed)
 
-    def _listen(self, trial: str, event: str, values: Mapping) -> None:
-        if event == "failed" and not self._note(trial):
-            self._write_failure(trial, values["text"])
-        if event in ("done", "failed") and self._note(trial):
-            self.progress.ended(trial)
+    def _listen(self, event: Event) -> None:
+        if isinstance(event, Failed) and not self._note(event.subject):
+            self._write_failure(event.subject, event.text)
+        if isinstance(event, Done | Failed) and self._note(event.subject):
+            self.progress.ended(event.subject)
         else:
-            self.progress.listen(trial, event, values)
+            self.progress.listen(event)
 
     def _note(self, trial: str) -> bool:
         """Whether the trial has a record."""

@@ -7,7 +7,7 @@ a process of its own (`evaluate`, which stays small and quick so).
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from consort.costs.stored import chosen, stored_here
 from consort.data.prepared import told
 from consort.errors import IncompleteRun, IntegrityError, StepFailed
 from consort.evaluate.step import evaluate as evaluate_members
+from consort.events import Listener, Measured
 from consort.members.lacking import missing_logits, no_torch
 from consort.members.records import MemberRecord
 from consort.run.run import Run
@@ -26,8 +27,6 @@ from consort.store import Store
 
 if TYPE_CHECKING:
     from consort.train.prediction import Comparison
-
-Report = Callable[..., None]
 
 
 def evaluate(run: Run, command: str, failed: Mapping[str, str] = MappingProxyType({})) -> dict:
@@ -104,7 +103,7 @@ class Predicting:
 
 
 def predicted(store: Store, records: Sequence[MemberRecord], further: Mapping[str, str], how: Predicting,
-              report: Report, ref: str = "--member ...") -> "Iterator[Comparison]":
+              listen: Listener, ref: str = "--member ...") -> "Iterator[Comparison]":
     """Write the missing logits of finished members; with `recompute`, yields how the stored ones compare.
 
     further: name -> fingerprint of further test sets. ref: what `consort predict` is given, for a message. Raises
@@ -124,7 +123,7 @@ def predicted(store: Store, records: Sequence[MemberRecord], further: Mapping[st
     different = []
     for record in todo:
         data = open_prepared(store, record.data, how.cache, how.images)
-        for compared in predict(store, record.id, data, others, how.recompute, how.loader_workers, report):
+        for compared in predict(store, record.id, data, others, how.recompute, how.loader_workers, listen):
             yield compared
             different += [compared] if not compared.agrees else []
     if different:
@@ -133,7 +132,7 @@ def predicted(store: Store, records: Sequence[MemberRecord], further: Mapping[st
                              f"`consort rm {different[0].member}` and run the study again.")
 
 
-def measure_latencies(run: Run, records: Sequence[MemberRecord], report: Report) -> None:
+def measure_latencies(run: Run, records: Sequence[MemberRecord], listen: Listener) -> None:
     """Measure the latencies that are not known of this machine, where the study asks for them and torch is here."""
     settings = run.study.latency
     for name, size in _unmeasured(run, records).items():
@@ -141,4 +140,4 @@ def measure_latencies(run: Run, records: Sequence[MemberRecord], report: Report)
 
         conditions = conditions_of(settings, parse_size(size), len(run.plan.data.classes))
         record = find_or_measure(run.store, name, conditions, settings.repeats)
-        report("measured", architecture=name, median_ms=record.median_ms)
+        listen(Measured(name, record.median_ms))

@@ -1,8 +1,8 @@
 """Live progress of members that train side by side: a table in a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -10,19 +10,49 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from consort.events import (
+    Done,
+    Elsewhere,
+    Event,
+    Failed,
+    MemberEvent,
+    PodSeen,
+    Progressed,
+    Resumed,
+    Retried,
+    Started,
+    Warned,
+)
+
 PLAIN_SECONDS = 10.0
 """Without a terminal, a member's progress is printed this often."""
+STATES: dict[type[Event], str] = {
+    Progressed: "training", Started: "starting", Elsewhere: "trained by another run", Retried: "starting again",
+    Done: "done", Failed: "failed"}
+"""What a member is after an event of this type."""
+WORDS: dict[type[Event], str] = {Failed: "failed", Retried: "retry", Warned: "warning"}
+
+
+@dataclass
+class Row:
+    """What is known of one member."""
+
+    state: str = "waiting"
+    progress: Progressed | None = None
+    pod: PodSeen | None = None
+    """On a cluster."""
+    printed: float = -1e9
+    """When its progress was printed last, by the monotonic clock."""
 
 
 class Progress:
-    """A context that shows every member's state; `listen` takes the scheduler's events."""
+    """A context that shows every member's state; `listen` takes what a target tells."""
 
     def __init__(self, console: Console, members: Sequence[str], done: int) -> None:
         self.console, self.total, self.done_before = console, len(members) + done, done
-        self.state: dict[str, dict[str, Any]] = {m: {"state": "waiting"} for m in members}
+        self.rows = {member: Row() for member in members}
         self.live = Live(console=console, get_renderable=self._table, refresh_per_second=4, transient=False
                          ) if console.is_terminal else None
-        self.printed: dict[str, float] = {}
 
     def __enter__(self) -> "Progress":
         if self.live:
@@ -33,35 +63,36 @@ class Progress:
         if self.live:
             self.live.stop()
 
-    def listen(self, member: str, event: str, values: Mapping[str, Any]) -> None:
-        state = self.state[member]
-        if event == "progress":
-            state.update(values, state="training")
-            if not self.live and time.monotonic() - self.printed.get(member, -1e9) >= PLAIN_SECONDS:
-                self.printed[member] = time.monotonic()
-                self._say(member, _line(values))
+    def listen(self, event: Event) -> None:
+        if not isinstance(event, MemberEvent):
             return
-        if event == "placed":  # on a cluster
-            if state.get("pod") != values["pod"] or state.get("phase") != values["phase"]:
-                self._say_place(member, values)
-            state.update(values)
-            return
-        if event in ("done", "failed", "elsewhere", "started", "retry"):
-            state["state"] = {"elsewhere": "trained by another run", "started": "starting",
-                              "retry": "starting again"}.get(event, event)
-        if event in ("done", "failed", "retry", "warning", "resumed") and not (event == "done" and self.live):
-            text = {"done": f"done ({self.finished} of {self.total})",
-                    "resumed": f"resumed at step {values.get('step')} of {values.get('steps')}"}.get(event)
-            self._say(member, text or f"{event}: {values.get('text', '')}")
+        row = self.rows[event.member]
+        row.state = STATES.get(type(event), row.state)
+        match event:
+            case Progressed():
+                row.progress = event
+                if not self.live and time.monotonic() - row.printed >= PLAIN_SECONDS:
+                    row.printed = time.monotonic()
+                    self._say(event.member, progress_line(event) + f"  {duration(event.seconds_left)} left")
+            case PodSeen():
+                if row.pod is None or (row.pod.pod, row.pod.phase) != (event.pod, event.phase):
+                    self._say_pod(event)
+                row.pod = event
+            case Done() if not self.live:
+                self._say(event.member, f"done ({self.finished} of {self.total})")
+            case Resumed():
+                self._say(event.member, f"resumed at step {event.step} of {event.steps}")
+            case Failed() | Retried() | Warned():
+                self._say(event.member, f"{WORDS[type(event)]}: {event.text}")
 
     @property
     def finished(self) -> int:
-        return self.done_before + sum(s["state"] == "done" for s in self.state.values())
+        return self.done_before + sum(row.state == "done" for row in self.rows.values())
 
-    def _say_place(self, member: str, values: Mapping[str, Any]) -> None:
-        if not self.live and values["phase"] in ("Pending", "Running"):
-            self._say(member, f"{values['phase'].lower()}: pod {values['pod']}"
-                              + (f" on {values['node']}" if values["node"] else ""))
+    def _say_pod(self, event: PodSeen) -> None:
+        if not self.live and event.phase in ("Pending", "Running"):
+            self._say(event.member, f"{event.phase.lower()}: pod {event.pod}"
+                                    + (f" on {event.node}" if event.node else ""))
 
     def _say(self, member: str, text: str) -> None:
         self.console.print(Text.assemble((f"{member}  ", "bold"), text), soft_wrap=True)
@@ -70,29 +101,34 @@ class Progress:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for title in ("member", "", "epoch", "images/s", "loss", "left"):
             table.add_column(title, justify="left" if title in ("member", "") else "right", no_wrap=True)
-        active = {m: s for m, s in self.state.items() if s["state"] not in ("waiting", "done", "failed")}
-        placed = any("pod" in state for state in active.values())
-        for title in ("node", "restarts") if placed else ():
+        active = {m: row for m, row in self.rows.items() if row.state not in ("waiting", "done", "failed")}
+        with_pods = any(row.pod for row in active.values())
+        for title in ("node", "restarts") if with_pods else ():
             table.add_column(title, no_wrap=True)
-        for member, state in active.items():
-            place = (state.get("node", ""), str(state.get("restarts", ""))) if placed else ()
-            table.add_row(member, *_cells(state), *place)
-        waiting = sum(s["state"] == "waiting" for s in self.state.values())
+        for member, row in active.items():
+            of_pod = (row.pod.node, str(row.pod.restarts)) if row.pod else ("", "")
+            table.add_row(member, *_cells(row), *(of_pod if with_pods else ()))
+        waiting = sum(row.state == "waiting" for row in self.rows.values())
         return Group(table, Text(f"{self.finished} of {self.total} members done, {waiting} waiting", style="dim"))
 
 
-def _cells(state: Mapping[str, Any]) -> list[RenderableType]:
-    if state["state"] != "training":
-        phase = f" ({state['phase'].lower()})" if "phase" in state else ""
-        return [f"{state['state']}{phase}", "", "", "", ""]
-    return [ProgressBar(total=state["steps"], completed=state["step"], width=20),
-            f"{state['epoch']:.1f} / {state['epochs']}", f"{state['images_per_second']:,.0f}", f"{state['loss']:.3f}",
-            duration(state["seconds_left"])]
+def _cells(row: Row) -> list[RenderableType]:
+    if row.state != "training" or row.progress is None:
+        phase = f" ({row.pod.phase.lower()})" if row.pod else ""
+        return [f"{row.state}{phase}", "", "", "", ""]
+    return [ProgressBar(total=row.progress.steps, completed=row.progress.step, width=20),
+            *progress_cells(row.progress)]
 
 
-def _line(values: Mapping[str, Any]) -> str:
-    return (f"epoch {values['epoch']:.1f} / {values['epochs']}  {values['images_per_second']:,.0f} images/s  "
-            f"loss {values['loss']:.3f}  {duration(values['seconds_left'])} left")
+def progress_cells(of: Progressed) -> list[str]:
+    """Epoch, images/s, loss, what is left."""
+    return [f"{of.epoch:.1f} / {of.epochs}", f"{of.images_per_second:,.0f}", f"{of.loss:.3f}",
+            duration(of.seconds_left)]
+
+
+def progress_line(of: Progressed) -> str:
+    """How far a training is, in a line."""
+    return f"epoch {of.epoch:.1f} / {of.epochs}  {of.images_per_second:,.0f} images/s  loss {of.loss:.3f}"
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -11,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from consort.ensembles.metrics import pareto_front
-from consort.screen.members import PLAIN_SECONDS, duration
+from consort.events import Elsewhere, Event, MemberEvent, Progressed, Retried, Started, WaitsForLock, Warned
+from consort.screen.members import PLAIN_SECONDS, WORDS, Row, progress_cells, progress_line
 from consort.search.arms import Arm
 from consort.search.records import TrialRecord
 from consort.search.trials import DONE
@@ -19,6 +19,10 @@ from consort.study.search import Search
 
 FRONT = 8
 """So many points of the front are shown, evenly over it."""
+STATES: dict[type[Event], str] = {
+    Progressed: "training", Started: "starting", Elsewhere: "waits for a member that another trial trains",
+    WaitsForLock: "waits for a member that another trial trains"}
+"""What a trial is after an event of this type."""
 
 
 class SearchProgress:
@@ -27,8 +31,7 @@ class SearchProgress:
     def __init__(self, console: Console, arms: Sequence[Arm], search: Search, records: Mapping[str, TrialRecord],
                  ) -> None:
         self.console, self.arms, self.search, self.records = console, arms, search, records
-        self.running: dict[str, dict[str, Any]] = {}
-        self.printed: dict[str, float] = {}
+        self.running: dict[str, Row] = {}
         self.live = Live(console=console, get_renderable=self._shown, refresh_per_second=4, transient=False
                          ) if console.is_terminal else None
 
@@ -46,18 +49,21 @@ class SearchProgress:
         else:
             self.console.print(self._shown())
 
-    def listen(self, trial: str, event: str, values: Mapping[str, Any]) -> None:
-        """An event of a running trial's process."""
-        state = self.running.setdefault(trial, {"state": "starting"})
-        if event == "progress":
-            state.update(values, state="training")
-            if not self.live and time.monotonic() - self.printed.get(trial, -1e9) >= PLAIN_SECONDS:
-                self.printed[trial] = time.monotonic()
-                self._say(trial, f"member {values.get('number', 1)} of {values.get('members', 1)}  {_place(values)}")
-        elif event in ("started", "elsewhere", "waiting"):
-            state["state"] = {"started": "starting"}.get(event, "waits for a member that another trial trains")
-        elif event in ("retry", "warning"):
-            self._say(trial, f"{event}: {values.get('text', '')}")
+    def listen(self, event: Event) -> None:
+        """An event of a running trial."""
+        if not isinstance(event, MemberEvent):
+            return
+        trial = event.subject
+        row = self.running.setdefault(trial, Row("starting"))
+        row.state = STATES.get(type(event), row.state)
+        match event:
+            case Progressed():
+                row.progress = event
+                if not self.live and time.monotonic() - row.printed >= PLAIN_SECONDS:
+                    row.printed = time.monotonic()
+                    self._say(trial, f"{_which(event)}  {progress_line(event)}")
+            case Retried() | Warned():
+                self._say(trial, f"{WORDS[type(event)]}: {event.text}")
 
     def ended(self, trial: str, proposed_by: Arm | None = None) -> None:
         """A trial has a record now: of this arm, or of all that proposed it."""
@@ -80,13 +86,11 @@ class SearchProgress:
 
     def _running_table(self) -> Table:
         table = _table("trial", "member", "epoch", "images/s", "loss", "left")
-        for trial, state in self.running.items():
-            if state["state"] != "training":
-                table.add_row(trial, state["state"])
-                continue
-            table.add_row(trial, f"{state.get('number', 1)} of {state.get('members', 1)}",
-                          f"{state['epoch']:.1f} / {state['epochs']}", f"{state['images_per_second']:,.0f}",
-                          f"{state['loss']:.3f}", duration(state["seconds_left"]))
+        for trial, row in self.running.items():
+            if row.state != "training" or row.progress is None:
+                table.add_row(trial, row.state)
+            else:
+                table.add_row(trial, _which(row.progress).removeprefix("member "), *progress_cells(row.progress))
         return table
 
     def _arms_table(self) -> Table:
@@ -129,9 +133,8 @@ def _judged(record: TrialRecord) -> str:
             f"{record.latency_ms:.3g} ms  {(record.macs or 0) / 1e6:,.2f} M MACs")
 
 
-def _place(values: Mapping[str, Any]) -> str:
-    return (f"epoch {values['epoch']:.1f} / {values['epochs']}  {values['images_per_second']:,.0f} images/s  "
-            f"loss {values['loss']:.3f}")
+def _which(event: Progressed) -> str:
+    return f"member {event.number} of {event.members}"
 
 
 def _table(*titles: str) -> Table:

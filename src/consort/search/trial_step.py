@@ -1,11 +1,12 @@
 """The trial step: train what a candidate lacks, one member after another, judge it, write its record last."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from consort import members
 from consort.errors import Busy, MemberFailed, Stopped, Terminated
+from consort.events import Event, Listener, MemberEvent, Progressed
 from consort.members.spec import MemberSpec
 from consort.run.run import Run
 from consort.search import median_stopping, trials
@@ -19,7 +20,7 @@ PATIENCE_SECONDS = 86_400.0
 """To wait for another process that trains one of the members; one that died frees it at once."""
 
 
-def run_trial(run: Run, tried: Candidate, settings: Settings, report: Callable[..., None]) -> TrialRecord:
+def run_trial(run: Run, tried: Candidate, settings: Settings, listen: Listener) -> TrialRecord:
     """Train and judge a candidate; its record, at once where it was tried before.
 
     A member that cannot be trained makes the trial a failed one, and one that falls behind the median a stopped one:
@@ -27,14 +28,14 @@ def run_trial(run: Run, tried: Candidate, settings: Settings, report: Callable[.
     """
     store, plan = run.store, run.plan
     known = measure_latencies(run, tried.networks)
-    found = trials.read(store, trials.trial_id(plan, tried.networks, known.hardware_id))
+    trial, wanted = trials.trial_id(plan, tried.networks, known.hardware_id), trials.specs(plan, tried.networks)
+    found = trials.read(store, trial)
     if found is not None:
         return found
-    wanted = trials.specs(plan, tried.networks)
     members.write_specs(store, wanted)
     present = frozenset(s.id for s in wanted if members.read_record(store, s.id) is not None)
     try:
-        _train_all(run, [s for s in wanted if s.id not in present], settings, report)
+        _train_all(run, [s for s in wanted if s.id not in present], settings, _in_trial(listen, trial, wanted))
         record = trials.judged(run, tried, known, present)
     except MemberFailed as e:
         record = trials.unsuccessful(plan, tried, known, trials.FAILED, str(e))
@@ -44,14 +45,26 @@ def run_trial(run: Run, tried: Candidate, settings: Settings, report: Callable[.
     return record
 
 
-def _train_all(run: Run, wanted: list[MemberSpec], settings: Settings, report: Callable[..., None]) -> None:
+def _in_trial(listen: Listener, trial: str, wanted: Sequence[MemberSpec]) -> Listener:
+    """Tells what it hears of the trial's members as the trial's, and which of its members a progress is."""
+    numbers = {spec.id: number for number, spec in enumerate(wanted, 1)}
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Progressed):
+            event = replace(event, number=numbers[event.member], members=len(numbers))
+        listen(replace(event, trial=trial) if isinstance(event, MemberEvent) else event)
+
+    return tell
+
+
+def _train_all(run: Run, wanted: list[MemberSpec], settings: Settings, listen: Listener) -> None:
     """Members that another process trains come last: by then they may be done."""
-    busy = [spec for spec in wanted if not _train_one(run, spec, settings, report)]
+    busy = [spec for spec in wanted if not _train_one(run, spec, settings, listen)]
     for spec in busy:
-        _train_one(run, spec, replace(settings, patience_seconds=PATIENCE_SECONDS), report)
+        _train_one(run, spec, replace(settings, patience_seconds=PATIENCE_SECONDS), listen)
 
 
-def _train_one(run: Run, spec: MemberSpec, settings: Settings, report: Callable[..., None]) -> bool:
+def _train_one(run: Run, spec: MemberSpec, settings: Settings, listen: Listener) -> bool:
     """Train a member; false where another process does, and the patience of the settings is none."""
     if settings.stop():
         raise Terminated("the trial was asked to stop between two members.")
@@ -60,7 +73,7 @@ def _train_one(run: Run, spec: MemberSpec, settings: Settings, report: Callable[
         raise MemberFailed(reason)
     after_epoch = _after_epoch(run, spec)
     try:
-        train(run.store, spec, run.plan.data, replace(settings, after_epoch=after_epoch), report)
+        train(run.store, spec, run.plan.data, replace(settings, after_epoch=after_epoch), listen)
     except Busy:
         if settings.patience_seconds:
             raise

@@ -23,6 +23,7 @@ from consort.data.batches import TrainingBatches
 from consort.data.prepared import Prepared
 from consort.ensembles.metrics import accuracy
 from consort.errors import Busy, MemberFailed, Stopped, Terminated
+from consort.events import Listener, Progressed, Resumed, Saved, WaitsForLock, Warned, unheard
 from consort.members import history
 from consort.members.history import History
 from consort.members.logits import write_logits
@@ -38,9 +39,6 @@ from consort.train import checkpoint
 from consort.train.checkpoint import Checkpoint
 from consort.train.process import Process
 from consort.train.schedule import average_decay, learning_rate
-
-Report = Callable[..., None]
-"""Called as report(event, **values) for progress and warnings."""
 
 PROGRESS_SECONDS = 1.0
 BUSY_SECONDS = 3.0
@@ -64,7 +62,7 @@ class Settings:
     saved. None saves predicting the validation images. For a member of one process."""
 
 
-def train(store: Store, spec: MemberSpec, data: Prepared, settings: Settings, report: Report) -> MemberRecord:
+def train(store: Store, spec: MemberSpec, data: Prepared, settings: Settings, listen: Listener) -> MemberRecord:
     """Train a member, or go on where its newest checkpoint is; returns its record, at once where it is done.
 
     Raises MemberFailed when the loss is not finite, Terminated when `settings.stop` asked for it, and Busy when
@@ -73,11 +71,11 @@ def train(store: Store, spec: MemberSpec, data: Prepared, settings: Settings, re
     first = settings.process.rank == 0
     with ExitStack() as held:
         if first:
-            _take_lock(held, store, spec.id, settings, report)
+            _take_lock(held, store, spec.id, settings, listen)
         done = members.read_record(store, spec.id)
         if done is not None:
             return done
-        training = Training(store, spec, data, settings, report)
+        training = Training(store, spec, data, settings, listen)
         try:
             training.run()
             return training.finish() if first else training.record({}, 0.0)
@@ -88,7 +86,7 @@ def train(store: Store, spec: MemberSpec, data: Prepared, settings: Settings, re
             raise
 
 
-def _take_lock(held: ExitStack, store: Store, member_id: str, settings: Settings, report: Report) -> None:
+def _take_lock(held: ExitStack, store: Store, member_id: str, settings: Settings, listen: Listener) -> None:
     """Hold the member's lock until `held` is closed; raises Busy where another holds it beyond the patience."""
     deadline = time.monotonic() + settings.patience_seconds
     while True:
@@ -98,7 +96,7 @@ def _take_lock(held: ExitStack, store: Store, member_id: str, settings: Settings
         except Busy as e:
             if time.monotonic() >= deadline:
                 raise
-            report("waiting", member=member_id, text=str(e))
+            listen(WaitsForLock(member_id, str(e)))
         if settings.stop():
             raise Terminated(f"member {member_id} was asked to stop before it began.")
         time.sleep(BUSY_SECONDS)
@@ -107,11 +105,11 @@ def _take_lock(held: ExitStack, store: Store, member_id: str, settings: Settings
 class Training:
     """The state of one training: network, optimiser, average, counters."""
 
-    def __init__(self, store: Store, spec: MemberSpec, data: Prepared, settings: Settings, report: Report) -> None:
+    def __init__(self, store: Store, spec: MemberSpec, data: Prepared, settings: Settings, listen: Listener) -> None:
         self.store, self.spec, self.data, self.settings = store, spec, data, settings
-        self.report: Report = report if settings.process.rank == 0 else lambda event, **values: None
+        self.listen: Listener = listen if settings.process.rank == 0 else unheard
         self.recipe, self.process = spec.recipe, settings.process
-        restored = checkpoint.newest(store, spec.id, lambda text: report("warning", text=text))
+        restored = checkpoint.newest(store, spec.id, lambda text: self.listen(Warned(spec.id, text)))
         self.counters: dict[str, Any] = {"attempts": 0, "seconds": 0.0, "cpu_seconds": 0.0, "loss": None}
         self.counters.update(restored.counters if restored else {})
         self.counters["attempts"] += 1
@@ -153,7 +151,7 @@ class Training:
             self.history.add(loss)
             if now - reported >= PROGRESS_SECONDS:
                 reported = now
-                self._report_progress((self.step - started_step) / (now - started))
+                self._tell_progress((self.step - started_step) / (now - started))
             if self.step % self.batches.steps_per_epoch == 0:
                 self._end_epoch()
             if self._agreed(self.settings.stop()):
@@ -218,11 +216,12 @@ class Training:
     def _rate(self, step: int) -> float:
         return learning_rate(self.recipe, step, self.steps)
 
-    def _report_progress(self, steps_per_second: float) -> None:
-        self.report("progress", member=self.spec.id, epoch=round(self.step / self.batches.steps_per_epoch, 2),
-                    epochs=self.recipe.epochs, step=self.step, steps=self.steps, loss=self.counters["loss"],
-                    images_per_second=round(steps_per_second * self.recipe.batch_size, 1),
-                    seconds_left=round((self.steps - self.step) / steps_per_second, 1))
+    def _tell_progress(self, steps_per_second: float) -> None:
+        self.listen(Progressed(
+            self.spec.id, epoch=round(self.step / self.batches.steps_per_epoch, 2), epochs=self.recipe.epochs,
+            step=self.step, steps=self.steps, loss=self.counters["loss"],
+            images_per_second=round(steps_per_second * self.recipe.batch_size, 1),
+            seconds_left=round((self.steps - self.step) / steps_per_second, 1)))
 
     def _checkpoint_due(self, seconds: float) -> bool:
         every = self.settings.checkpoint_steps
@@ -248,7 +247,7 @@ class Training:
             plain = {name: t.detach().contiguous().cpu() for name, t in tensors.items()}
             checkpoint.save(self.store, self.spec.id, Checkpoint(self.step, plain, {
                 **self.counters, "history": self.history.state()}))
-            self.report("checkpoint", member=self.spec.id, step=self.step)
+            self.listen(Saved(self.spec.id, self.step))
 
     def _restore(self, restored: Checkpoint) -> None:
         self.network.load_state_dict(_under(restored.tensors, "model."))
@@ -260,7 +259,7 @@ class Training:
         if self.average is not None:
             self.average.load_state_dict(_under(restored.tensors, "ema."))
         self.step = restored.step
-        self.report("resumed", member=self.spec.id, step=self.step, steps=self.steps)
+        self.listen(Resumed(self.spec.id, self.step, self.steps))
 
     def finish(self) -> MemberRecord:
         """Predict validation and test, and write the member; its record last.
@@ -292,10 +291,10 @@ class Training:
         """The record with what the weights would have reached that the member is the average of."""
         last = self._val_accuracy(self.network)
         if val_accuracy < last:
-            self.report("warning", member=self.spec.id, text=(
+            self.listen(Warned(self.spec.id, (
                 f"the average of the weights is right on {val_accuracy:.1%} of the validation images, the last weights "
                 f"on {last:.1%}: with {self.steps} steps, a lower [recipe] ema than {self.recipe.ema:g} or none may "
-                "serve better"))
+                "serve better")))
         return dataclasses.replace(record, last_val_accuracy=last)
 
     def record(self, files: dict[str, dict], val_accuracy: float) -> MemberRecord:

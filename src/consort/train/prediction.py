@@ -1,7 +1,7 @@
 """Predict from the weights in the store: logits that are missing, or all of them to compare with what is stored."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from consort import members
 from consort.data.prepared import Prepared
 from consort.ensembles.metrics import accuracy
 from consort.errors import InputError
+from consort.events import Listener, Predicted, unheard
 from consort.members.lacking import missing_logits
 from consort.members.logits import read_logits, write_further_logits, write_logits
 from consort.members.records import MemberRecord
@@ -42,7 +43,7 @@ class Comparison:
 
 
 def predict(store: Store, member_id: str, data: Prepared, also: Mapping[str, Prepared], recompute: bool = False,
-            loader_workers: int = 0, report: Callable[..., None] = lambda event, **values: None) -> list[Comparison]:
+            loader_workers: int = 0, listen: Listener = unheard) -> list[Comparison]:
     """Write the logits of a finished member that are missing; with `recompute`, compare those that are stored."""
     record = members.read_record(store, member_id)
     if record is None:
@@ -63,7 +64,7 @@ def predict(store: Store, member_id: str, data: Prepared, also: Mapping[str, Pre
         prepared, split = wanted[name]
         logits = predict_logits(network, _scaled_like(data, prepared), split, input_size(spec, data), place,
                                 loader_workers)
-        report("predicted", member=member_id, test_set=name, accuracy=accuracy(logits, prepared.labels(split)))
+        listen(Predicted(member_id, name, accuracy(logits, prepared.labels(split))))
         if name in missing:
             record = _write(store, record, name, prepared, logits)
         else:

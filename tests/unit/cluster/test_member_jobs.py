@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from consort import members
 from consort.cluster.member_jobs import MemberJobs
-from consort.events import Outcome, event_line
+from consort.events import Done, Event, Outcome, Progressed, StepEnded, Warned, line
 from consort.kube import names
 from consort.kube.pytorch_job import JOB_LABEL, ROLE_LABEL
 from consort.members.records import MemberRecord
@@ -20,6 +20,12 @@ from fake_cluster import FakeCluster
 
 MEMBERS = ["wrn-10-1-s0-aaaaaaaaaa", "wrn-10-1-s1-bbbbbbbbbb", "wrn-10-1-s2-cccccccccc"]
 OWNER = {"apiVersion": "batch/v1", "kind": "Job", "name": "launcher", "uid": "uid-of-launcher"}
+
+Told = TypeVar("Told", bound=Event)
+
+
+def progress_line(member: str) -> str:
+    return line(Progressed(member, 1.0, 2, 5, 10, 0.5, 100.0, 1.0))
 
 
 class Operator:
@@ -56,7 +62,7 @@ class Operator:
                                                                     "message": message}]})
 
     def succeed(self, job: str) -> None:
-        self.cluster.print_line(f"{job}-master-0", "pytorch", event_line("progress", member=job, epoch=1.0, epochs=2))
+        self.cluster.print_line(f"{job}-master-0", "pytorch", progress_line(job))
         members.write_record(self.store, record(job))
         self.end_pod(job, 0)
         self.condition(job, "Succeeded")
@@ -102,16 +108,16 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.cluster, self.store = FakeCluster(), FolderStore(folder)
         self.operator = Operator(self.cluster, self.store)
-        self.told: list[tuple[str, str, Mapping[str, Any]]] = []
+        self.told: list[Event] = []
 
     def run(self, wanted: list[str] = MEMBERS, at_a_time: int = 10, owner: Mapping[str, Any] | None = None,
             settings: str = "one", create: bool = True, deadline_seconds: float = 60.0) -> Outcome:
         jobs = MemberJobs(self.cluster, self.store, build(self.store, settings),  # type: ignore[arg-type]
-                          lambda *event: self.told.append(event), at_a_time, deadline_seconds, owner)
+                          self.told.append, at_a_time, deadline_seconds, owner)
         return jobs.run(wanted, create)
 
-    def events(self, name: str) -> list[tuple[str, Mapping[str, Any]]]:
-        return [(member, values) for member, event, values in self.told if event == name]
+    def events(self, kind: type[Told]) -> list[Told]:
+        return [event for event in self.told if isinstance(event, kind)]
 
     @contextmanager
     def served(self) -> Iterator[None]:
@@ -137,7 +143,7 @@ def test_every_member_gets_one_job_and_done_ones_leave_none(world: World) -> Non
     assert sorted(outcome.trained) == MEMBERS and outcome.failed == {}
     assert sorted(world.operator.created) == MEMBERS
     assert world.cluster.list("PyTorchJob") == []
-    assert {m for m, _ in world.events("done")} == set(MEMBERS)
+    assert {event.member for event in world.events(Done)} == set(MEMBERS)
 
 
 def test_no_more_members_at_a_time_than_stated(world: World) -> None:
@@ -181,15 +187,14 @@ def test_the_log_of_an_adopted_job_is_followed_though_its_pod_does_not_change(wo
     ready, seen = threading.Event(), []
 
     def train(name: str) -> None:
-        line = event_line("progress", member=name, epoch=1.0, epochs=2)
-        world.cluster.print_line(f"{name}-master-0", "pytorch", line)
+        world.cluster.print_line(f"{name}-master-0", "pytorch", progress_line(name))
         ready.set()
 
     def end_when_seen() -> None:
         deadline = time.monotonic() + 5
-        while not world.events("progress") and time.monotonic() < deadline:
+        while not world.events(Progressed) and time.monotonic() < deadline:
             time.sleep(0.02)
-        seen.extend(world.events("progress"))
+        seen.extend(world.events(Progressed))
         world.operator.succeed(MEMBERS[0])
 
     world.operator.act[MEMBERS[0]] = train
@@ -206,7 +211,7 @@ def test_other_settings_are_adopted_with_a_warning(world: World) -> None:
     world.cluster.create(build(world.store, "one")(MEMBERS[0]))
     threading.Timer(0.5, gate.set).start()
     assert world.run([MEMBERS[0]], settings="two").trained == [MEMBERS[0]]
-    assert "other [cluster] settings" in world.events("warning")[0][1]["text"]
+    assert "other [cluster] settings" in world.events(Warned)[0].text
 
 
 def test_a_job_that_writes_into_another_store_is_an_error_that_says_so(world: World, tmp_path: Path) -> None:
@@ -232,7 +237,7 @@ def test_a_job_that_failed_before_is_replaced(world: World) -> None:
 def test_a_failure_says_what_the_step_said_and_others_go_on(world: World) -> None:
     def diverge(name: str) -> None:
         world.cluster.print_line(f"{name}-master-0", "pytorch",
-                                 event_line("error", kind="MemberFailed", text="the loss became nan", exit_code=3))
+                                 line(StepEnded("MemberFailed", "the loss became nan", 3)))
         world.operator.end_pod(name, 3)
         world.operator.condition(name, "Failed")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from consort.cluster.overview import active_jobs, member_states
-from consort.events import event_line
+from consort.events import Progressed, line
 from consort.kube import names
 from consort.kube.pytorch_job import JOB_LABEL, ROLE_LABEL
 from consort.store.folder import FolderStore
@@ -24,7 +24,7 @@ def start_job(cluster: FakeCluster, member: str, phase: str) -> None:
                     "spec": {"containers": [{"name": "pytorch", "image": "i"}]}})
     cluster.set_status("Pod", f"{member}-master-0", {"phase": phase})
     cluster.print_line(f"{member}-master-0", "pytorch",
-                       event_line("progress", member=member, epoch=1.5, epochs=2, loss=0.5))
+                       line(Progressed(member, 1.5, 2, 3, 4, 0.5, 100.0, 1.0)))
 
 
 def test_logs_are_read_of_so_many_running_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,13 @@ import io
 import pytest
 from rich.console import Console
 
+from consort.events import Done, Failed, Progressed, Resumed, Retried, Started, Warned
 from consort.screen import members
 from consort.screen.members import Progress, duration
 
-VALUES = {"epoch": 1.25, "epochs": 10, "step": 50, "steps": 400, "loss": 1.23456, "images_per_second": 4321.9,
-          "seconds_left": 75.2}
+
+def progress(member: str) -> Progressed:
+    return Progressed(member, 1.25, 10, 50, 400, 1.23456, 4321.9, 75.2)
 
 
 @pytest.fixture
@@ -23,29 +25,29 @@ def shown(out: io.StringIO, members: tuple[str, ...] = ("a", "b"), done: int = 0
 
 def test_progress_is_a_plain_line(out):
     with shown(out) as p:
-        p.listen("a", "started", {})
-        p.listen("a", "progress", VALUES)
+        p.listen(Started("a"))
+        p.listen(progress("a"))
     assert out.getvalue() == "a  epoch 1.2 / 10  4,322 images/s  loss 1.235  1 min 15 s left\n"
 
 
 def test_a_member_speaks_only_now_and_then(out, monkeypatch):
     with shown(out) as p:
         for _ in range(3):
-            p.listen("a", "progress", VALUES)
-        p.listen("b", "progress", VALUES)
+            p.listen(progress("a"))
+        p.listen(progress("b"))
         assert [line[0] for line in out.getvalue().splitlines()] == ["a", "b"]
         monkeypatch.setattr(members, "PLAIN_SECONDS", 0.0)
-        p.listen("a", "progress", VALUES)
+        p.listen(progress("a"))
     assert [line[0] for line in out.getvalue().splitlines()] == ["a", "b", "a"]
 
 
 def test_what_happens_to_members_is_told_and_counted(out):
     with shown(out, done=3) as p:
-        p.listen("a", "resumed", {"step": 20, "steps": 400})
-        p.listen("a", "warning", {"text": "a checkpoint is damaged"})
-        p.listen("a", "done", {})
-        p.listen("b", "retry", {"text": "killed by signal 9, in 2 s"})
-        p.listen("b", "failed", {"text": "the loss became nan"})
+        p.listen(Resumed("a", 20, 400))
+        p.listen(Warned("a", "a checkpoint is damaged"))
+        p.listen(Done("a"))
+        p.listen(Retried("b", "killed by signal 9, in 2 s"))
+        p.listen(Failed("b", "the loss became nan"))
         assert p.finished == 4
     assert out.getvalue().splitlines() == [
         "a  resumed at step 20 of 400", "a  warning: a checkpoint is damaged", "a  done (4 of 5)",
@@ -55,14 +57,14 @@ def test_what_happens_to_members_is_told_and_counted(out):
 def test_text_in_brackets_and_long_lines_stay_whole(out):
     text = "[red]/data/[1]/x.png " + "word " * 40
     with shown(out) as p:
-        p.listen("a", "failed", {"text": text})
+        p.listen(Failed("a", text))
     assert out.getvalue() == f"a  failed: {text}\n"
 
 
 def test_a_terminal_gets_a_table(out):
     with shown(out, terminal=True) as p:
-        p.listen("a", "progress", VALUES)
-        p.listen("b", "started", {})
+        p.listen(progress("a"))
+        p.listen(Started("b"))
     assert "1.2 / 10" in out.getvalue()
     assert "starting" in out.getvalue()
     assert "0 of 2 members done, 0 waiting" in out.getvalue()
