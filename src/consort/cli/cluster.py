@@ -28,12 +28,15 @@ def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
     from consort.cli.planning import planned_study
     from consort.errors import IncompleteRun, MissingKey
     from consort.screen.answer import print_answer
+    from consort.screen.live import Screen
 
     console, opened = Console(), open_store_at(store)
     run = planned_study(opened, study, console).run
-    target = cluster_target(connect(namespace, context), console)
+    screen = Screen(console)
+    target = cluster_target(connect(namespace, context), screen.listen)
     try:
-        failed = target.follow(run).failed
+        with screen:
+            failed = target.follow(run).failed
     except KeyboardInterrupt:
         console.print("\nleft; the jobs go on.", soft_wrap=True)
         raise typer.Exit(130) from None

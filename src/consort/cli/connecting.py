@@ -5,10 +5,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from consort.cluster.api import KubernetesApi
     from consort.cluster.target import ClusterTarget
+    from consort.events import Listener
     from consort.kube.images import Images
     from consort.local.target import LocalTarget
     from consort.store import Store
@@ -46,13 +45,13 @@ def images_of(study: "Study") -> "Images":
     return Images.of(study.cluster, *_images_here())
 
 
-def chosen_target(name: str, store: "Store", console: "Console", namespace: str | None, context: str | None,
+def chosen_target(name: str, store: "Store", listen: "Listener", namespace: str | None, context: str | None,
                   workers: int | None, sampler: str | None = None) -> "LocalTarget | ClusterTarget":
     """The target that --target names. sampler: one of Katib's own, which only a cluster has."""
     from consort.errors import InputError, unknown_name
 
     if name == "cluster":
-        return cluster_target(connect_for(store, namespace, context), console, workers, sampler)
+        return cluster_target(connect_for(store, namespace, context), listen, workers, sampler)
     if name != "local":
         raise unknown_name("target", name, ("local", "cluster"))
     if sampler is not None:
@@ -60,15 +59,15 @@ def chosen_target(name: str, store: "Store", console: "Console", namespace: str 
                          "--sampler out or name one of Consort's.")
     from consort.local.target import LocalTarget
 
-    return LocalTarget(console, "consort " + " ".join(sys.argv[1:]), workers)
+    return LocalTarget(listen, "consort " + " ".join(sys.argv[1:]), workers)
 
 
-def cluster_target(api: "KubernetesApi", console: "Console", at_a_time: int | None = None,
+def cluster_target(api: "KubernetesApi", listen: "Listener", at_a_time: int | None = None,
                    sampler: str | None = None) -> "ClusterTarget":
     """A cluster where runs execute; in a pod, what they create belongs to the Job or Workflow of that pod."""
     from consort.cluster.target import ClusterTarget
 
-    return ClusterTarget(api, console, *_images_here(), owner_here(api), at_a_time, sampler)
+    return ClusterTarget(api, listen, *_images_here(), owner_here(api), at_a_time, sampler)
 
 
 def _images_here() -> tuple[str | None, str | None]:

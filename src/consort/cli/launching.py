@@ -37,16 +37,17 @@ def launch(
     from consort.cli.planning import planned_study
     from consort.cluster.reap import release
     from consort.errors import IncompleteRun, MemberFailed, Terminated
-    from consort.screen.members import Progress
+    from consort.screen.live import Screen
 
     console, opened = Console(soft_wrap=True), open_store_at(store)
     api = connect_for(opened, namespace, context)
-    target, of_run = cluster_target(api, console), planned_study(opened, Path(run), console).run
+    screen = Screen(console)
+    target, of_run = cluster_target(api, screen.listen), planned_study(opened, Path(run), console).run
     member_id = members.find(opened, member)
     interrupt_on_sigterm()
     try:
-        with Progress(console, [member_id], 0) as progress:
-            failed = target.member_jobs(of_run, progress.listen, 1).run([member_id]).failed
+        with screen:
+            failed = target.launch(of_run, member_id).failed
     except KeyboardInterrupt:
         release(api, member_id, target.owner)
         raise Terminated(f"the launcher of {member_id} was asked to stop.") from None

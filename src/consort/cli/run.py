@@ -52,18 +52,20 @@ def run(
     from consort.cli.planning import planned_study
     from consort.errors import IncompleteRun, InputError, unknown_name
     from consort.run.stages import STAGES, execute
+    from consort.screen.live import Screen
 
     if only is not None and only not in STAGES:
         raise unknown_name("stage", only, STAGES)
     console, opened = Console(), open_store_at(store)
-    asked = interrupt_on_sigterm()
-    chosen = chosen_target(target, opened, console, namespace, context, workers)
+    asked, screen = interrupt_on_sigterm(), Screen(console)
+    chosen = chosen_target(target, opened, screen.listen, namespace, context, workers)
     try:
         planned = planned_study(opened, study, console, data, grow).run
         if not planned.ids:
             raise InputError(f"the study {planned.study.name} names no architectures, only a [search]: `consort search "
                              f"{study}` looks for them and compares what it finds.")
-        summary, missing = execute(planned, chosen, only)
+        with screen:
+            summary, missing = execute(planned, chosen, only)
     except KeyboardInterrupt:
         console.print(f"\nleft; the jobs go on. `consort attach {study}` follows them, the same command goes on, "
                       f"`consort cancel {study}` ends them." if chosen.remote else

@@ -62,6 +62,7 @@ def search(
     from rich.console import Console
 
     from consort.errors import IncompleteRun, unknown_name
+    from consort.screen.live import Screen
     from consort.search.stages import STAGES, execute_search
 
     if only is not None and only not in STAGES:
@@ -70,10 +71,12 @@ def search(
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are the trials'; gp's small matrices need no more
     interrupt_on_sigterm()
     of_katib = sampler if (sampler or "").startswith(OF_KATIB) else None
-    chosen = chosen_target(target, opened, console, namespace, context, workers, of_katib)
+    screen = Screen(console)
+    chosen = chosen_target(target, opened, screen.listen, namespace, context, workers, of_katib)
     try:
         run = _planned(opened, study, console, data, None if of_katib else sampler)
-        missing = execute_search(run, chosen, only)
+        with screen:
+            missing = execute_search(run, chosen, only)
     except KeyboardInterrupt:
         console.print(f"\nleft; Katib and the jobs go on. The same command follows them, `consort cancel {study}` ends "
                       "them." if chosen.remote else

@@ -1,14 +1,14 @@
 """One batch/v1 Job, run to its end: created, or adopted where it runs already."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from consort.cluster.explain import last_lines
 from consort.cluster.follow import Happening, feed
 from consort.cluster.owner import share
 from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, StepFailed
-from consort.events import StepEnded, read_line
+from consort.events import Listener, Said, StepEnded, read_line
 from consort.kube import names
 from consort.kube.status import JobStatus, job_status, pod_status
 
@@ -19,14 +19,12 @@ CLEAR_SECONDS = 120.0
 GRACE_SECONDS = 300.0
 """Beyond the Job's own deadline, before its silence is an error."""
 
-Say = Callable[[str], None]
 
-
-def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, say: Say) -> None:
+def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, listen: Listener) -> None:
     """Create the Job, or adopt the running one of this name; an ended one is replaced. Raises StepFailed with its end.
 
     owner: reference to what the Job shall not outlive; an adopted one that has owners gets this one too.
-    say: is told what the Job waits for."""
+    listen: is told what the Job waits for."""
     name = job["metadata"]["name"]
     if owner:
         job["metadata"]["ownerReferences"] = [dict(owner)]
@@ -38,7 +36,7 @@ def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, sa
         while time.monotonic() < deadline:
             happening = events.next(1.0)
             if happening is not None and happening.source == "Pod" and (stuck := pod_status(happening.object).stuck):
-                say(stuck)
+                listen(Said(f"waiting: {stuck}", warns=True))
             status = _status(happening, name, current["metadata"]["uid"])
             if status is not None and status.state == "succeeded":
                 api.delete("Job", name)

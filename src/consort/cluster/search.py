@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from consort.cluster.explain import failure_reason
 from consort.cluster.follow import Happening, feed
 from consort.cluster.jobs import run_job
 from consort.cluster.owner import share
 from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, InputError
-from consort.events import Started
+from consort.events import Listener, Said, Started
 from consort.kube import names
 from consort.kube.experiment import experiment
 from consort.kube.images import Images
@@ -26,12 +24,12 @@ from consort.kube.status import pod_status
 from consort.kube.step_jobs import latency_table_job
 from consort.kube.training import MEMBER_JOB
 from consort.run.run import Run
-from consort.screen.search import SearchProgress
 from consort.search import trials
 from consort.search.arms import Arm, Proposal, add_proposal, arms_of, stored
 from consort.search.ended import trial_record
 from consort.search.latencies import NetworkLatencies
 from consort.search.records import TrialRecord
+from consort.search.told import SearchBegun, SearchEnded, TrialRecorded
 from consort.study.search import Search
 
 if TYPE_CHECKING:
@@ -58,7 +56,7 @@ class ClusterSearch:
     api: "KubernetesApi"
     run: Run
     images: Images
-    console: Console
+    listen: Listener
     owner: Mapping[str, Any] | None = None
     sampler: str | None = None
     arms: list[Arm] = field(default_factory=list)
@@ -78,14 +76,14 @@ class ClusterSearch:
         wanted = [experiment(self.run.store.uri, self.run.study, self.run.plan.run, arm.kind, arm.sampler, self.images,
                              self.owner) for arm in self.arms]  # all, before anything is created
         if self.search.objective.source == "table" and self.hardware_id is None:
-            self.console.print("measuring the blocks of the space in the cluster", highlight=False)
+            self.listen(Said("measuring the blocks of the space in the cluster"))
             job = latency_table_job(self.run.store.uri, self.run.study, self.run.plan.run, self.images)
-            run_job(self.api, job, self.owner,
-                    lambda text: self.console.print(f"waiting: {text}", style="yellow", highlight=False))
-        with SearchProgress(self.console, self.arms, self.search, self.ended) as progress:
-            for arm, manifest in zip(self.arms, wanted, strict=True):
-                if not self._known(arm, manifest):
-                    _ArmFollowed(self, arm, progress).run(manifest)
+            run_job(self.api, job, self.owner, self.listen)
+        self.listen(SearchBegun(self.arms, self.search, self.ended))
+        for arm, manifest in zip(self.arms, wanted, strict=True):
+            if not self._known(arm, manifest):
+                _ArmFollowed(self, arm).run(manifest)
+        self.listen(SearchEnded())
 
     def all_arms(self) -> list[Arm]:
         """Every arm, without what it has tried."""
@@ -110,7 +108,6 @@ class _ArmFollowed:
 
     of: ClusterSearch
     arm: Arm
-    progress: SearchProgress
     seen: dict[str, KatibTrial] = field(default_factory=dict)
     noted: set[str] = field(default_factory=set)
     """Names of Katib's trials that are among the arm's proposals."""
@@ -183,7 +180,7 @@ class _ArmFollowed:
 
     def _seen(self, trial: KatibTrial) -> None:
         if trial.end == "running" and trial.name not in self.seen:
-            self.progress.listen(Started(trial.name))
+            self.of.listen(Started(trial.name))
         self.seen[trial.name] = trial
 
     def _note_ended(self) -> None:
@@ -205,11 +202,10 @@ class _ArmFollowed:
         if record is None:
             record = self._lost(trial, networks, of.hardware_id)
         self.noted.add(trial.name)
-        self.progress.running.pop(trial.name, None)
         proposal = Proposal(len(self.arm.proposals), encoding, networks, record.id)
         add_proposal(of.run, self.arm, proposal, of.hardware_id, katib=trial.name)
         of.ended[record.id] = record
-        self.progress.ended(record.id)
+        of.listen(TrialRecorded(record.id, ran_as=trial.name))
 
     def _lost(self, trial: KatibTrial, networks: tuple[str, ...], hardware_id: str) -> TrialRecord:
         """The record of a trial that ended without one."""
@@ -251,8 +247,7 @@ class _ArmFollowed:
                 "controller run?")
         if seconds > WORD_SECONDS and not self.seen and not self.worded:
             self.worded = True
-            self.of.console.print(f"the Experiment {name} has no trial yet. {self._known_of(name)}", style="yellow",
-                                  highlight=False, soft_wrap=True)
+            self.of.listen(Said(f"the Experiment {name} has no trial yet. {self._known_of(name)}", warns=True))
 
     def _known_of(self, name: str) -> str:
         """What its Suggestion, its pods and the events of its objects say."""

@@ -1,22 +1,19 @@
 """The target that is a cluster: a PyTorchJob per member, then a Job that predicts, evaluates and reports."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
 
 from consort.cluster.jobs import run_job
 from consort.cluster.member_jobs import MemberJobs
 from consort.cluster.search import ClusterSearch
 from consort.errors import MissingKey
-from consort.events import Listener, Outcome
+from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.kube.images import Images
 from consort.kube.member_job import member_job
 from consort.kube.step_jobs import answer_job
 from consort.run.answer import nothing_finished
 from consort.run.run import Run
-from consort.screen.members import Progress
 from consort.study.file import Study
 
 if TYPE_CHECKING:
@@ -28,7 +25,7 @@ class ClusterTarget:
     """How runs execute on a cluster."""
 
     api: "KubernetesApi"
-    console: Console
+    listen: Listener
     image: str | None = None
     """Of pods, where the study names none; by default the published ones of this version."""
     torch_image: str | None = None
@@ -48,24 +45,30 @@ class ClusterTarget:
         if not todo:
             return Outcome()
         at_a_time = self.at_a_time or run.study.cluster.members_at_a_time
-        self.say(f"training {len(todo)} of {len(run.ids)} members in namespace {self.api.namespace}, "
-                 f"{min(at_a_time, len(todo))} at a time")
-        with Progress(self.console, todo, len(run.ids) - len(todo)) as progress:
-            return self.member_jobs(run, progress.listen, at_a_time).run(todo)
+        self.listen(Said(f"training {len(todo)} of {len(run.ids)} members in namespace {self.api.namespace}, "
+                         f"{min(at_a_time, len(todo))} at a time"))
+        return self._bring(run, todo, len(run.ids) - len(todo), at_a_time)
 
     def follow(self, run: Run) -> Outcome:
         """Follow the members that have a job, to their ends; creates nothing."""
         running = list(run.unfinished())
         if not running:
             return Outcome()
-        with Progress(self.console, running, len(run.ids) - len(running)) as progress:
-            return self.member_jobs(run, progress.listen, len(running)).run(running, create=False)
+        return self._bring(run, running, len(run.ids) - len(running), len(running), create=False)
 
-    def member_jobs(self, run: Run, listen: Listener, at_a_time: int) -> MemberJobs:
-        """Brings members of a run to their ends."""
-        images = self.images(run.study)
-        return MemberJobs(self.api, run.store, lambda m: member_job(m, run.store.uri, run.study, run.plan.run, images),
-                          listen, at_a_time, run.study.cluster.deadline_seconds, self.owner)
+    def launch(self, run: Run, member: str) -> Outcome:
+        """Train one member of a run, whatever the others do, or adopt its job."""
+        return self._bring(run, [member], 0, 1)
+
+    def _bring(self, run: Run, wanted: Sequence[str], done: int, at_a_time: int, create: bool = True) -> Outcome:
+        """Bring members of a run to their ends; `done` are there already."""
+        images, deadline = self.images(run.study), run.study.cluster.deadline_seconds
+        jobs = MemberJobs(self.api, run.store, lambda m: member_job(m, run.store.uri, run.study, run.plan.run, images),
+                          self.listen, at_a_time, deadline, self.owner)
+        self.listen(MembersBegun(tuple(wanted), done))
+        outcome = jobs.run(wanted, create)
+        self.listen(MembersEnded())
+        return outcome
 
     def answer(self, run: Run, failed: Mapping[str, str], only: str | None) -> dict:
         """Predict, evaluate and report in one Job, unless the store has it all; the summary."""
@@ -74,9 +77,9 @@ class ClusterTarget:
             raise nothing_finished(missing)
         if (summary := _answered(run, missing)) is not None:
             return summary
-        self.say("evaluating in the cluster")
+        self.listen(Said("evaluating in the cluster"))
         run_job(self.api, answer_job(run.store.uri, run.study, run.plan.run, self.images(run.study)), self.owner,
-                self.say)
+                self.listen)
         return run.summary()
 
     def searching(self, run: Run) -> ClusterSearch:
@@ -84,14 +87,11 @@ class ClusterTarget:
         if self.at_a_time is not None and run.study.search is not None:  # how many is no part of a run's name
             search = run.study.search.model_copy(update={"parallel": self.at_a_time})
             run = replace(run, plan=replace(run.plan, study=run.study.model_copy(update={"search": search})))
-        return ClusterSearch(self.api, run, self.images(run.study), self.console, self.owner, self.sampler)
+        return ClusterSearch(self.api, run, self.images(run.study), self.listen, self.owner, self.sampler)
 
     def images(self, study: Study) -> Images:
         """The images of a study's pods."""
         return Images.of(study.cluster, self.image, self.torch_image)
-
-    def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
 
 
 def _answered(run: Run, missing: Mapping[str, str]) -> dict | None:

@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from rich.console import Console
-
 from consort.errors import IncompleteRun
-from consort.events import Done, Event, Failed
+from consort.events import Done, Event, Failed, Listener
 from consort.local.scheduler import Job, Scheduler, places, trial_command
 from consort.run.run import Run
-from consort.screen.search import SearchProgress
 from consort.search import arms, trials
 from consort.search.arms import Arm, Proposal
 from consort.search.latencies import hardware_of, measure_against_target, measure_latencies
 from consort.search.records import TrialRecord
+from consort.search.told import SearchBegun, SearchEnded, TrialRecorded
 from consort.study.search import Search
 
 
@@ -23,7 +21,7 @@ class LocalSearch:
     """The trials of a search, on this machine."""
 
     run: Run
-    console: Console
+    listen: Listener
     workers: int | None = None
     arms: list[Arm] = field(default_factory=list)
     ended: dict[str, TrialRecord] = field(default_factory=dict)
@@ -47,9 +45,9 @@ class LocalSearch:
         for proposal in (p for arm in self.arms for p in arm.proposals):
             self._note(proposal.trial)
         slots = places(self.workers or self.search.parallel, self.run.study.run)
-        with SearchProgress(self.console, self.arms, self.search, self.ended) as progress:
-            self.progress = progress
-            Scheduler(slots, self._listen, self._note).run((), self._more)
+        self.listen(SearchBegun(self.arms, self.search, self.ended))
+        Scheduler(slots, self._take, self._note).run((), self._more)
+        self.listen(SearchEnded())
         self._refuse_failures()
 
     def all_arms(self) -> list[Arm]:
@@ -65,7 +63,7 @@ class LocalSearch:
                 break
             arm, proposal = following
             if self._note(proposal.trial):
-                self.progress.ended(proposal.trial, arm)
+                self.listen(TrialRecorded(proposal.trial, arm))
                 continue
             if proposal.trial in self.started:
                 continue  # another arm's trial, and in training
@@ -85,13 +83,13 @@ class LocalSearch:
         proposed = arms.propose_next(self.run, arm, self.ended, self.hardware_id)
         return None if proposed is None else (arm, proposed)
 
-    def _listen(self, event: Event) -> None:
+    def _take(self, event: Event) -> None:
         if isinstance(event, Failed) and not self._note(event.subject):
             self._write_failure(event.subject, event.text)
         if isinstance(event, Done | Failed) and self._note(event.subject):
-            self.progress.ended(event.subject)
+            self.listen(TrialRecorded(event.subject))
         else:
-            self.progress.listen(event)
+            self.listen(event)
 
     def _note(self, trial: str) -> bool:
         """Whether the trial has a record."""

@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from consort import members
-from consort.events import Outcome
+from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.local.scheduler import Job, Scheduler, places, train_command
 from consort.local.search import LocalSearch
 from consort.members.spec import MemberSpec
@@ -14,14 +12,13 @@ from consort.models.names import wide_resnet
 from consort.report import write_report
 from consort.run.answer import evaluate
 from consort.run.run import Run
-from consort.screen.members import Progress
 
 
 @dataclass(frozen=True)
 class LocalTarget:
     """How runs execute on this machine."""
 
-    console: Console
+    listen: Listener
     command: str
     """What the user typed; it stands in the report."""
     workers: int | None = None
@@ -37,11 +34,12 @@ class LocalTarget:
             return Outcome()
         jobs = [Job(s.id, train_command(s.id, run.store.uri, run.study.run)) for s in _costliest_first(todo)]
         slots = places(self.workers, run.study.run)[:len(jobs)]
-        self.say(f"training {len(jobs)} of {len(run.ids)} members, {len(slots)} at a time")
-        with Progress(self.console, [j.member for j in jobs], len(run.ids) - len(jobs)) as progress:
-            scheduler = Scheduler(slots, progress.listen,
-                                  lambda member: members.read_record(run.store, member) is not None)
-            return scheduler.run(jobs)
+        self.listen(Said(f"training {len(jobs)} of {len(run.ids)} members, {len(slots)} at a time"))
+        self.listen(MembersBegun(tuple(j.member for j in jobs), len(run.ids) - len(jobs)))
+        outcome = Scheduler(slots, self.listen,
+                            lambda member: members.read_record(run.store, member) is not None).run(jobs)
+        self.listen(MembersEnded())
+        return outcome
 
     def answer(self, run: Run, failed: Mapping[str, str], only: str | None) -> dict:
         """Evaluate and report, or one of the two; the summary."""
@@ -52,10 +50,7 @@ class LocalTarget:
 
     def searching(self, run: Run) -> LocalSearch:
         """The trials of a search."""
-        return LocalSearch(run, self.console, self.workers)
-
-    def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+        return LocalSearch(run, self.listen, self.workers)
 
 
 def _costliest_first(specs: Sequence[MemberSpec]) -> list[MemberSpec]:

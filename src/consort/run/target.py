@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from consort.events import Outcome
+from consort.events import Listener, Outcome
 from consort.run.run import Run
 
 
@@ -14,8 +14,9 @@ class Target(Protocol):
     def remote(self) -> bool:
         """Whether its jobs go on when this process leaves, and the report is somewhere else than the user."""
 
-    def say(self, text: str) -> None:
-        """Tell the user."""
+    @property
+    def listen(self) -> Listener:
+        """Is told what happens; a target prints nothing."""
 
     def train(self, run: Run) -> Outcome:
         """Import and train the members that are missing. Raises KeyboardInterrupt when it was asked to stop."""

@@ -46,7 +46,7 @@ class Row:
 
 
 class Progress:
-    """A context that shows every member's state; `listen` takes what a target tells."""
+    """Shows every member's state, from `start` to `stop`; `listen` takes what a target tells."""
 
     def __init__(self, console: Console, members: Sequence[str], done: int) -> None:
         self.console, self.total, self.done_before = console, len(members) + done, done
@@ -54,12 +54,11 @@ class Progress:
         self.live = Live(console=console, get_renderable=self._table, refresh_per_second=4, transient=False
                          ) if console.is_terminal else None
 
-    def __enter__(self) -> "Progress":
+    def start(self) -> None:
         if self.live:
             self.live.start()
-        return self
 
-    def __exit__(self, *error: object) -> None:
+    def stop(self) -> None:
         if self.live:
             self.live.stop()
 

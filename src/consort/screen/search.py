@@ -14,6 +14,7 @@ from consort.events import Elsewhere, Event, MemberEvent, Progressed, Retried, S
 from consort.screen.members import PLAIN_SECONDS, WORDS, Row, progress_cells, progress_line
 from consort.search.arms import Arm
 from consort.search.records import TrialRecord
+from consort.search.told import TrialRecorded
 from consort.search.trials import DONE
 from consort.study.search import Search
 
@@ -26,7 +27,7 @@ STATES: dict[type[Event], str] = {
 
 
 class SearchProgress:
-    """A context that shows a search; `listen` takes the events of trials, `ended` a trial that has a record now."""
+    """Shows a search, from `start` to `stop`; `listen` takes what a target tells of its trials."""
 
     def __init__(self, console: Console, arms: Sequence[Arm], search: Search, records: Mapping[str, TrialRecord],
                  ) -> None:
@@ -35,25 +36,26 @@ class SearchProgress:
         self.live = Live(console=console, get_renderable=self._shown, refresh_per_second=4, transient=False
                          ) if console.is_terminal else None
 
-    def __enter__(self) -> "SearchProgress":
+    def start(self) -> None:
         if self.live:
             self.live.start()
         else:
             self._say("", f"{len(self.arms)} arms of {self.search.trials} trials: "
                           + ", ".join(f"{arm.name} {arm.finished(self.records)}" for arm in self.arms))
-        return self
 
-    def __exit__(self, *error: object) -> None:
+    def stop(self) -> None:
         if self.live:
             self.live.stop()
         else:
             self.console.print(self._shown())
 
     def listen(self, event: Event) -> None:
-        """An event of a running trial."""
-        if not isinstance(event, MemberEvent):
-            return
-        trial = event.subject
+        if isinstance(event, TrialRecorded):
+            self._recorded(event)
+        elif isinstance(event, MemberEvent):
+            self._running(event.subject, event)
+
+    def _running(self, trial: str, event: MemberEvent) -> None:
         row = self.running.setdefault(trial, Row("starting"))
         row.state = STATES.get(type(event), row.state)
         match event:
@@ -65,11 +67,11 @@ class SearchProgress:
             case Retried() | Warned():
                 self._say(trial, f"{WORDS[type(event)]}: {event.text}")
 
-    def ended(self, trial: str, proposed_by: Arm | None = None) -> None:
-        """A trial has a record now: of this arm, or of all that proposed it."""
-        self.running.pop(trial, None)
+    def _recorded(self, event: TrialRecorded) -> None:
+        trial = event.trial
+        self.running.pop(event.ran_as or trial, None)
         record = self.records[trial]
-        for arm in [proposed_by] if proposed_by else [a for a in self.arms if a.has(trial)]:
+        for arm in [event.arm] if event.arm else [a for a in self.arms if a.has(trial)]:
             place = f"{arm.name} {arm.finished(self.records)}/{self.search.trials}"
             if record.state != DONE:
                 self._say(trial, f"{place}  {record.state}: {record.reason}")

@@ -5,6 +5,7 @@ search.json and the report are written after the trials, and again when the winn
 
 from typing import Protocol
 
+from consort.events import Said
 from consort.report import write_search_report
 from consort.run.run import Run
 from consort.run.stages import execute
@@ -70,8 +71,8 @@ def _train_winners(run: Run, searching: Searching, target: SearchTarget) -> dict
     there, tried = open_ended(run, searching.all_arms(), searching.hardware_id)
     won = winners(there, tried)
     final = plan_final(run, won)  # its latencies are measured when it is evaluated
-    target.say("\n".join([f"training the winners again, as the study {final.ref}:",
-                          *(f"  {kind}: {' + '.join(record.networks)}" for kind, record in won.items())]))
+    target.listen(Said("\n".join([f"training the winners again, as the study {final.ref}:",
+                                  *(f"  {kind}: {' + '.join(record.networks)}" for kind, record in won.items())])))
     _, missing = execute(final, target)
     write_results(there, tried, compared(search_of(there.plan), final, won))
     write_search_report(run.store, run.study.name, run.plan.run)

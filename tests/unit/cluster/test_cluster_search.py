@@ -19,11 +19,13 @@ from consort.cluster.reap import cancel, collect
 from consort.cluster.search import ClusterSearch
 from consort.cluster.target import ClusterTarget
 from consort.errors import ClusterUnavailable, IncompleteRun, InputError
+from consort.events import Event, unheard
 from consort.kube.experiment import experiment, experiment_name
 from consort.kube.images import Images
 from consort.kube.yaml import to_yaml
 from consort.run.plan import plan
 from consort.run.run import Run
+from consort.screen.live import Screen
 from consort.search import arms, trials
 from consort.search.ended import on_hardware
 from consort.search.stages import execute_search
@@ -70,8 +72,7 @@ def planned(store: FolderStore, text: str = STUDY) -> Run:
 
 
 def searching(of: Run, cluster: FakeCluster, **more: Any) -> ClusterSearch:
-    console = Console(file=io.StringIO(), width=200)
-    return ClusterSearch(cluster, of, IMAGES, console, **more)  # type: ignore[arg-type]
+    return ClusterSearch(cluster, of, IMAGES, Told(), **more)  # type: ignore[arg-type]
 
 
 def ended(search: ClusterSearch) -> None:
@@ -79,9 +80,22 @@ def ended(search: ClusterSearch) -> None:
         search.try_all()
 
 
+class Told:
+    """Keeps the events, and what a person would have seen of them."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.out = io.StringIO()
+        self.screen = Screen(Console(file=self.out, width=200))
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        self.screen.listen(event)
+
+
 def said(search: ClusterSearch) -> str:
-    assert isinstance(search.console.file, io.StringIO)
-    return search.console.file.getvalue()
+    assert isinstance(search.listen, Told)
+    return search.listen.out.getvalue()
 
 
 def test_every_arm_is_an_experiment_whose_trials_become_its_proposals(store):
@@ -170,7 +184,7 @@ def test_an_experiment_with_other_settings_is_not_adopted(store):
     of, cluster = planned(store), FakeCluster()
     with FakeKatib(cluster, of):
         searching(of, cluster).try_all()
-    other = ClusterSearch(cluster, of, Images("consort:2", "consort-torch:2"), Console(file=io.StringIO()))
+    other = ClusterSearch(cluster, of, Images("consort:2", "consort-torch:2"), unheard)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="made with other images"):
         other.try_all()
 
@@ -178,7 +192,7 @@ def test_an_experiment_with_other_settings_is_not_adopted(store):
 def test_more_trials_at_a_time_change_the_running_experiment(store):
     of, cluster = planned(store), FakeCluster()
     search = searching(of, cluster)
-    follow = cluster_search._ArmFollowed(search, arms.Arm("single", "random", False), None)  # type: ignore[arg-type]
+    follow = cluster_search._ArmFollowed(search, arms.Arm("single", "random", False))
     manifest = experiment(store.uri, of.study, of.plan.run, "single", "random", IMAGES)
     cluster.create(manifest)
     wanted = json.loads(json.dumps(manifest))
@@ -220,7 +234,7 @@ def test_a_cluster_without_katib_says_what_to_install(store):
 def test_after_the_trials_search_json_has_them_all(store):
     of, cluster = planned(store), FakeCluster()
     with FakeKatib(cluster, of):
-        execute_search(of, ClusterTarget(cluster, Console(file=io.StringIO())), "search")  # type: ignore[arg-type]
+        execute_search(of, ClusterTarget(cluster, unheard), "search")  # type: ignore[arg-type]
     results = json.loads(of.read("search.json"))
     assert results["hardware_id"] == HARDWARE
     assert [len(arm["trials"]) for arm in results["arms"]] == [6, 6]

@@ -7,6 +7,7 @@ import pytest
 
 from consort.cluster.jobs import run_job
 from consort.errors import StepFailed
+from consort.events import unheard
 from consort.kube import names
 from fake_cluster import FakeCluster
 
@@ -44,7 +45,7 @@ def test_a_running_job_is_adopted_and_shares_its_owners() -> None:
 
     controller = threading.Thread(target=control, daemon=True)
     controller.start()
-    run_job(cluster, job(), second, lambda text: None)  # type: ignore[arg-type]
+    run_job(cluster, job(), second, unheard)  # type: ignore[arg-type]
     controller.join(10)
     assert owners == [first["uid"], second["uid"]]
     assert cluster.get("Job", NAME) is None
@@ -56,6 +57,6 @@ def test_an_adopted_job_without_owners_stays_free() -> None:
     cluster.create(job())
     threading.Timer(0.3, end, (cluster, "Failed")).start()
     with pytest.raises(StepFailed):
-        run_job(cluster, job(), launcher, lambda text: None)  # type: ignore[arg-type]
+        run_job(cluster, job(), launcher, unheard)  # type: ignore[arg-type]
     found = cluster.get("Job", NAME)
     assert found is not None and not found["metadata"]["ownerReferences"]

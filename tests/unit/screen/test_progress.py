@@ -1,12 +1,27 @@
 """Progress without a terminal: plain lines, not too many."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from rich.console import Console
 
-from consort.events import Done, Failed, Progressed, Resumed, Retried, Started, Warned
+from consort.events import (
+    Done,
+    Failed,
+    MembersBegun,
+    MembersEnded,
+    Progressed,
+    Quiet,
+    Resumed,
+    Retried,
+    Said,
+    Started,
+    Warned,
+)
 from consort.screen import members
+from consort.screen.live import Screen
 from consort.screen.members import Progress, duration
 
 
@@ -19,8 +34,13 @@ def out() -> io.StringIO:
     return io.StringIO()
 
 
-def shown(out: io.StringIO, members: tuple[str, ...] = ("a", "b"), done: int = 0, terminal: bool = False) -> Progress:
-    return Progress(Console(file=out, force_terminal=terminal, width=100, color_system=None), members, done)
+@contextmanager
+def shown(out: io.StringIO, members: tuple[str, ...] = ("a", "b"), done: int = 0,
+          terminal: bool = False) -> Iterator[Progress]:
+    with Screen(Console(file=out, force_terminal=terminal, width=100, color_system=None)) as screen:
+        screen.listen(MembersBegun(members, done))
+        assert isinstance(screen.shown, Progress)
+        yield screen.shown
 
 
 def test_progress_is_a_plain_line(out):
@@ -75,3 +95,25 @@ def test_a_terminal_gets_a_table(out):
     (3599.6, "1 h 00 min"), (7800, "2 h 10 min"), (100 * 3600, "100 h 00 min")])
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+def test_what_a_target_says_is_a_line_before_during_and_after_its_members(out):
+    with Screen(Console(file=out, width=100, color_system=None)) as screen:
+        screen.listen(Said("training 1 of 1 members"))
+        screen.listen(MembersBegun(("a",), 0))
+        screen.listen(Quiet("2 jobs without a pod", 65.0))
+        screen.listen(Done("a"))
+        screen.listen(MembersEnded())
+        screen.listen(Done("a"))  # of whom nothing is shown any more
+        screen.listen(Said("waiting: no room", warns=True))
+    assert out.getvalue().splitlines() == [
+        "training 1 of 1 members", "nothing new for 1 min 05 s: 2 jobs without a pod", "a  done (1 of 1)",
+        "waiting: no room"]
+
+
+def test_a_table_ends_with_the_screen_when_a_run_is_interrupted(out):
+    screen = Screen(Console(file=out, force_terminal=True, width=100, color_system=None))
+    with pytest.raises(KeyboardInterrupt), screen:
+        screen.listen(MembersBegun(("a",), 0))
+        raise KeyboardInterrupt
+    assert screen.shown is None

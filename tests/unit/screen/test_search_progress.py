@@ -1,13 +1,16 @@
 """A search without a terminal: which member of a trial trains, and what happens to trials."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from rich.console import Console
 
 from consort.events import Elsewhere, Progressed, Retried, Started
-from consort.screen.search import SearchProgress
+from consort.screen.live import Screen
 from consort.search.arms import Arm
+from consort.search.told import SearchBegun
 from consort.study.search import Search
 
 
@@ -16,11 +19,14 @@ def out() -> io.StringIO:
     return io.StringIO()
 
 
-def shown(out: io.StringIO, terminal: bool = False) -> SearchProgress:
+@contextmanager
+def shown(out: io.StringIO, terminal: bool = False) -> Iterator[Screen]:
     search = Search.model_validate({"trials": 5, "objective": {"target_latency_ms": 1.0, "source": "measured"},
                                     "space": {"block": ["wide"], "width": [4], "depth": [1]}})
     console = Console(file=out, force_terminal=terminal, width=120, color_system=None)
-    return SearchProgress(console, [Arm("joint", "random", False)], search, {})
+    with Screen(console) as screen:
+        screen.listen(SearchBegun([Arm("joint", "random", False)], search, {}))
+        yield screen
 
 
 def progress(number: int) -> Progressed:
