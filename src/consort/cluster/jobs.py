@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from consort.cluster.adopt import create_or_adopt
 from consort.cluster.explain import last_lines
 from consort.cluster.follow import Happening, feed
-from consort.cluster.owner import share
-from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, StepFailed
+from consort.errors import ClusterUnavailable, IncompleteRun, StepFailed
 from consort.events import Listener, Said, StepEnded, read_line
 from consort.kube import names
 from consort.kube.status import JobStatus, job_status, pod_status
@@ -26,12 +26,10 @@ def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, li
     owner: reference to what the Job shall not outlive; an adopted one that has owners gets this one too.
     listen: is told what the Job waits for."""
     name = job["metadata"]["name"]
-    if owner:
-        job["metadata"]["ownerReferences"] = [dict(owner)]
     labels = job["metadata"]["labels"]
     selector = ",".join(f"{key}={labels[key]}" for key in (names.MANAGED_BY_LABEL, names.RUN_LABEL))
     with feed(api, {"Job": selector, "Pod": f"{names.JOB_LABEL}={name}"}) as events:
-        current = _create_or_adopt(api, job, owner)
+        current = create_or_adopt(api, job, owner, _has_ended, CLEAR_SECONDS)
         deadline = time.monotonic() + job["spec"]["activeDeadlineSeconds"] + GRACE_SECONDS
         while time.monotonic() < deadline:
             happening = events.next(1.0)
@@ -47,23 +45,8 @@ def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, li
                              f"{name} -n {api.namespace}` tells more.")
 
 
-def _create_or_adopt(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None) -> dict:
-    deadline = time.monotonic() + CLEAR_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            return api.create(job)
-        except AlreadyExists:
-            there = api.get("Job", job["metadata"]["name"])
-        if there is None:
-            continue
-        if job_status(there).state in ("succeeded", "failed") or "deletionTimestamp" in there["metadata"]:
-            api.delete("Job", there["metadata"]["name"], uid=there["metadata"]["uid"])
-            time.sleep(1.0)
-        else:
-            share(api, "Job", there, owner)
-            return there
-    raise ClusterUnavailable(f"an earlier Job {job['metadata']['name']} is not gone {CLEAR_SECONDS:.0f} s after it was "
-                             f"deleted: does its pod hang on a node that is away?")
+def _has_ended(job: dict) -> bool:
+    return job_status(job).state in ("succeeded", "failed")
 
 
 def _status(happening: Happening | None, name: str, uid: str) -> JobStatus | None:

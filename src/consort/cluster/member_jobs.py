@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from consort import members
+from consort.cluster.adopt import create_or_find, is_leaving
 from consort.cluster.explain import failure_reason
 from consort.cluster.follow import Feed, Happening, feed, member_selector
 from consort.cluster.owner import share
-from consort.errors import AlreadyExists, ClusterUnavailable
+from consort.errors import ClusterUnavailable
 from consort.events import (
     Done,
     Failed,
@@ -39,7 +40,6 @@ STUCK_SECONDS = 120.0
 SILENCE_SECONDS = 600.0
 """After its deadline, a job that has not ended is given up when this has passed too."""
 SYNC_SECONDS = 60.0
-CREATE_ATTEMPTS = 5
 
 
 @dataclass
@@ -132,7 +132,7 @@ class MemberJobs:
                 self._begin(member, self.existing.get(names.member_job_name(member)), events)
 
     def _begin(self, member: str, job: dict | None, events: Feed) -> None:
-        job = self._create(member) if job is None else job
+        job = create_or_find(self.api, self.build(member), self.owner) if job is None else job
         name = job["metadata"]["name"]
         store = job["metadata"].get("annotations", {}).get(names.STORE_ANNOTATION)
         if store != self.store.uri:
@@ -140,7 +140,7 @@ class MemberJobs:
                               f"into {self.store.uri}. Use another namespace, or `consort cancel {member}` first.")
             return
         status = MEMBER_JOB.status(job)
-        ended = status.state in ("succeeded", "failed") or "deletionTimestamp" in job["metadata"]
+        ended = status.state in ("succeeded", "failed") or is_leaving(job)
         self.active[name] = _Followed(member, time.monotonic(), clearing=ended, job_uid=job["metadata"]["uid"],
                                       suspended=not ended and status.state == "suspended")
         if ended:  # the store does not have the member, so that this job's end is not the member's
@@ -154,19 +154,6 @@ class MemberJobs:
                                        "member, and adopted as it is"))
         if (known := self.leaders.get(name)) is not None:  # its next change may be its end
             self._pod_changed(known, events)
-
-    def _create(self, member: str) -> dict:
-        """The new job, or the one that somebody else created meanwhile."""
-        job = self.build(member)
-        if self.owner:
-            job["metadata"]["ownerReferences"] = [dict(self.owner)]
-        for _ in range(CREATE_ATTEMPTS):
-            try:
-                return self.api.create(job)
-            except AlreadyExists:
-                if (found := self.api.get(MEMBER_JOB.kind, job["metadata"]["name"])) is not None:
-                    return found  # else it is gone again
-        raise ClusterUnavailable(f"the job {job['metadata']['name']} comes and goes: does somebody else delete it?")
 
     def _take(self, events: Feed) -> None:
         """Act on everything that has happened; waits up to a second for the first."""

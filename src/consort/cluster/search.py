@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from consort.cluster.adopt import create_or_adopt
 from consort.cluster.explain import failure_reason
 from consort.cluster.follow import Happening, feed
 from consort.cluster.jobs import run_job
-from consort.cluster.owner import share
-from consort.errors import AlreadyExists, ClusterUnavailable, IncompleteRun, InputError
+from consort.errors import ClusterUnavailable, IncompleteRun, InputError
 from consort.events import Listener, Said, Started
 from consort.kube import names
 from consort.kube.experiment import experiment
@@ -73,8 +73,8 @@ class ClusterSearch:
         """All trials of all arms. Raises IncompleteRun where an Experiment fails."""
         self.hardware_id = self.run.study.latency.hardware
         self.arms = self.all_arms()
-        wanted = [experiment(self.run.store.uri, self.run.study, self.run.plan.run, arm.kind, arm.sampler, self.images,
-                             self.owner) for arm in self.arms]  # all, before anything is created
+        wanted = [experiment(self.run.store.uri, self.run.study, self.run.plan.run, arm.kind, arm.sampler, self.images)
+                  for arm in self.arms]  # all, before anything is created
         if self.search.objective.source == "table" and self.hardware_id is None:
             self.listen(Said("measuring the blocks of the space in the cluster"))
             job = latency_table_job(self.run.store.uri, self.run.study, self.run.plan.run, self.images)
@@ -149,34 +149,22 @@ class _ArmFollowed:
 
     def _create_or_adopt(self, manifest: dict) -> dict:
         """The new Experiment, or the one that is there; one that failed is replaced, as its finished trials stay."""
-        api, name = self.of.api, manifest["metadata"]["name"]
-        deadline = time.monotonic() + CLEAR_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                return api.create(manifest)
-            except AlreadyExists:
-                there = api.get("Experiment", name)
-            if there is None:
-                continue
-            if "deletionTimestamp" not in there["metadata"] and experiment_status(there).end != "failed":
-                return self._adopt(there, manifest)
-            api.delete("Experiment", name, uid=there["metadata"]["uid"])
-            time.sleep(1.0)
-        raise ClusterUnavailable(f"an earlier Experiment {name} is not gone {CLEAR_SECONDS:.0f} s after it was "
-                                 "deleted: does Katib's controller run?")
+        current = create_or_adopt(self.of.api, manifest, self.of.owner,
+                                  lambda known: experiment_status(known).end == "failed", CLEAR_SECONDS,
+                                  lambda known: self._refuse_other_settings(known, manifest))
+        changed = {key: manifest["spec"][key] for key in names.EDITABLE
+                   if current["spec"].get(key) != manifest["spec"][key]}
+        if changed and experiment_status(current).end == "running":
+            self.of.api.patch("Experiment", manifest["metadata"]["name"], {"spec": changed})
+        return current
 
-    def _adopt(self, there: dict, wanted: dict) -> dict:
-        api, name = self.of.api, wanted["metadata"]["name"]
-        if there["metadata"].get("labels", {}).get(names.SPEC_HASH_LABEL) != wanted["metadata"]["labels"][
-                names.SPEC_HASH_LABEL]:
-            raise InputError(f"the Experiment {name} in namespace {api.namespace} was made with other images, store or "
-                             f"[cluster] settings. `consort cancel {self.of.run.ref}` ends it; what its trials found "
-                             "stays, and the same search goes on from there.")
-        changed = {key: wanted["spec"][key] for key in names.EDITABLE if there["spec"].get(key) != wanted["spec"][key]}
-        if changed and experiment_status(there).end == "running":
-            api.patch("Experiment", name, {"spec": changed})
-        share(api, "Experiment", there, self.of.owner)
-        return there
+    def _refuse_other_settings(self, known: dict, wanted: dict) -> None:
+        label = names.SPEC_HASH_LABEL
+        if known["metadata"].get("labels", {}).get(label) != wanted["metadata"]["labels"][label]:
+            raise InputError(f"the Experiment {wanted['metadata']['name']} in namespace {self.of.api.namespace} was "
+                             "made with other images, store or [cluster] settings. `consort cancel "
+                             f"{self.of.run.ref}` ends it; what its trials found stays, and the same search goes on "
+                             "from there.")
 
     def _seen(self, trial: KatibTrial) -> None:
         if trial.end == "running" and trial.name not in self.seen:

@@ -36,11 +36,10 @@ _SCRIPT = (": >> {metrics}; trap 'kill -TERM $trial' TERM; "
            "while kill -0 $trial 2>/dev/null; do wait $trial; code=$?; done; (exit $code)")
 
 
-def experiment(store_uri: str, study: Study, run: str, kind: str, sampler: str, images: Images,
-               owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The Experiment of one arm. Raises InputError for what Katib cannot do.
+def experiment(store_uri: str, study: Study, run: str, kind: str, sampler: str, images: Images) -> dict[str, Any]:
+    """The Experiment of one arm, without owner. Raises InputError for what Katib cannot do.
 
-    sampler: one of Consort's, or katib-<algorithm>. owner: reference to what it shall not outlive.
+    sampler: one of Consort's, or katib-<algorithm>.
     """
     search = _search(study)
     metadata: dict[str, Any] = {
@@ -74,8 +73,6 @@ def experiment(store_uri: str, study: Study, run: str, kind: str, sampler: str, 
                 "trialSpec": trial_job(store_uri, study, run, kind, images)}}})
     check_experiment(manifest)
     manifest["metadata"]["labels"][names.SPEC_HASH_LABEL] = names.spec_hash(_what_it_asks(manifest))
-    if owner:
-        manifest["metadata"]["ownerReferences"] = [dict(owner)]
     return manifest
 
 

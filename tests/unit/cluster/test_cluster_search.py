@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from consort.cli.app import app
 from consort.cli.launching import study_objects
 from consort.cluster import search as cluster_search
+from consort.cluster.adopt import create_or_find
 from consort.cluster.reap import cancel, collect
 from consort.cluster.search import ClusterSearch
 from consort.cluster.target import ClusterTarget
@@ -254,7 +255,8 @@ def test_a_terminated_kfp_run_leaves_no_experiment_behind(store):
     workflow = cluster.create({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "w"}})
     owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "w",
              "uid": workflow["metadata"]["uid"]}
-    cluster.create(experiment(store.uri, of.study, of.plan.run, "single", "random", IMAGES, owner))
+    create_or_find(cluster, experiment(store.uri, of.study, of.plan.run, "single", "random", IMAGES),  # type: ignore
+                   owner)
     assert collect(cluster) == []  # type: ignore[arg-type]
     cluster.set_status("Workflow", "w", {"phase": "Failed"})
     assert len(collect(cluster)) == 1  # type: ignore[arg-type]
