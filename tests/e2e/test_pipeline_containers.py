@@ -65,7 +65,7 @@ def test_the_steps_bring_a_study_to_its_answer_and_a_second_run_trains_nothing(
     first, well = run_pipeline(place, package, study)
     assert well, said(first)
     assert [s.step for s in first.steps] == ["plan-study", "train-member", "train-member", *ANSWER, "confirm-answer"]
-    records = {m: members.read_record(place.store, m) for m in members.planned(place.store)}
+    records = {m: members.read_record(place.store, m) for m in members.begun(place.store)}
     assert sorted(first.of("plan-study")[0].parameters["members"]) == sorted(records) and len(records) == 2
     for trained in first.of("train-member"):
         record = records[trained.parameters["job"]]
@@ -95,7 +95,7 @@ def test_a_member_that_cannot_succeed_fails_its_step_alone_and_the_log_ends_with
         place: Place, package: Package, tmp_path: Path) -> None:
     walk, well = run_pipeline(place, package, write_study(tmp_path, seeds=1, epochs=2, more=ONE_CANNOT))
     assert not well
-    doomed, good = sorted(members.planned(place.store), key=lambda m: m.startswith("wrn-10-1"))
+    doomed, good = sorted(members.begun(place.store), key=lambda m: m.startswith("wrn-10-1"))
     [failed] = [s for s in walk.steps if s.exit_code]
     reason = members.read_failure(place.store, doomed)
     assert failed.step == "train-member" and reason and "the loss became" in reason

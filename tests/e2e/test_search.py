@@ -88,8 +88,8 @@ def test_a_trial_resumes_after_its_pod_is_deleted(place: Place, tmp_path: Path) 
     search = load_study(study).search
     assert search is not None
     networks = started(place, experiment_of(place, study), search.space("single"), "looking-00000003", 30)
-    place.wait_for("its member", lambda: bool(list(members.planned(place.store))))
-    [member] = members.planned(place.store)
+    place.wait_for("its member", lambda: bool(list(members.begun(place.store))))
+    [member] = members.begun(place.store)
     place.wait_for("a checkpoint", lambda: place.has(f"members/{member}/resume/newest.json"))
     place.kubectl("delete", "pod", "looking-00000003-master-0", "--wait=false")
     found = metrics_of(ended(place, "looking-00000003"))

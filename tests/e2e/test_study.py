@@ -34,7 +34,7 @@ def local_hashes(place: Place, study: Path, folder: Path) -> dict[str, str]:
 
 
 def stored_hashes(place: Place) -> dict[str, str]:
-    records = {m: members.read_record(place.store, m) for m in members.planned(place.store)}
+    records = {m: members.read_record(place.store, m) for m in members.begun(place.store)}
     return {m: r.files["weights.safetensors"]["sha256"] for m, r in records.items() if r is not None}
 
 

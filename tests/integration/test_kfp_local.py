@@ -56,7 +56,7 @@ class Ran:
         return self.store.read(key)
 
     def states(self) -> dict[str, bool]:
-        return {m: members.read_record(self.store, m) is not None for m in members.planned(self.store)}
+        return {m: members.read_record(self.store, m) is not None for m in members.begun(self.store)}
 
     def steps(self, name: str) -> list[Path]:
         return sorted(p for p in self.artifacts.rglob(name) if p.is_dir())

@@ -64,7 +64,7 @@ def test_the_winners_are_trained_again_and_compared(ran: tuple[FolderStore, Path
     assert [len(arm["trials"]) for arm in found["arms"]] == [2, 2]
     final = found["final"]
     assert {w["kind"] for w in final["winners"]} == {"single", "joint"} and final["missing"] == {}
-    again = [m for m in members.planned(store) if "-s100" in m]
+    again = [m for m in members.begun(store) if "-s100" in m]
     assert len(again) >= 2 and all(members.read_record(store, m) is not None for m in again)
     assert any(k.startswith("studies/found-final/") and k.endswith("report.html") for k in store.list("studies"))
 

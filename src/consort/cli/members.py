@@ -25,7 +25,7 @@ def members(context: typer.Context, store: StoreOption = DEFAULT_STORE, as_json:
     from consort.run.overview import members_of_runs
 
     opened = open_store_at(store)
-    records = {m: stored.read_record(opened, m) for m in stored.planned(opened)}
+    records = {m: stored.read_record(opened, m) for m in stored.begun(opened)}
     if as_json:
         print(json.dumps([dataclasses.asdict(r) if r else {"id": m, "state": _state(opened, m)}
                           for m, r in records.items()], indent=1))

@@ -130,15 +130,14 @@ def winners(
     from rich.console import Console
 
     from consort.documents import canonical_json
-    from consort.search.arms import arms_of
-    from consort.search.ended import open_ended
+    from consort.search.arms import arms_of, open_tried
     from consort.search.results import read_results
     from consort.search.trials import search_of
     from consort.search.winners import plan_final
     from consort.search.winners import winners as best_trials
 
     run = _planned(open_store_at(store), study, Console(stderr=True), None, None)
-    there, tried = open_ended(run, arms_of(search_of(run.plan), sampler))
+    there, tried = open_tried(run, arms_of(search_of(run.plan), sampler))
     won = best_trials(there, tried)
     final = plan_final(run, won)
     states = final.states()

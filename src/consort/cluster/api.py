@@ -22,7 +22,7 @@ from consort import __version__
 from consort.cluster import pod_logs, watching
 from consort.cluster.api_errors import Refused, Request
 from consort.cluster.kinds import kind_named
-from consort.cluster.transport import DEADLINE_SECONDS, Connection, Stopped, Transport, never
+from consort.cluster.transport import DEADLINE_SECONDS, Connection, HasStopped, Transport, never
 from consort.cluster.watching import Event
 from consort.errors import AlreadyExists, InputError
 
@@ -81,7 +81,7 @@ class KubernetesApi:
         """All objects of the kind whose labels match the selector, such as `app=a,tier in (b,c)`."""
         return watching.list_all(self._transport, self._list_request(kind, selector))[0]
 
-    def follow(self, kind: str, selector: str, stopped: Stopped) -> Iterator[Event]:
+    def follow(self, kind: str, selector: str, stopped: HasStopped) -> Iterator[Event]:
         """ADDED for what exists, SYNCED, then ADDED, MODIFIED and DELETED as they happen, until `stopped()` is true.
 
         It goes on after cuts without losing a change; where the server remembers too little, intermediate states are
@@ -112,7 +112,7 @@ class KubernetesApi:
                 raise
 
     def log(self, pod: str, container: str, follow: bool = False, tail: int | None = None,
-            since_time: str | None = None, stopped: Stopped = never) -> Iterator[str]:
+            since_time: str | None = None, stopped: HasStopped = never) -> Iterator[str]:
         """The container's lines; with follow, also those to come until it ends or `stopped()` (see pod_logs.read).
 
         tail: only so many of the last lines. since_time: RFC 3339, only lines from then on. `stopped` is looked at once

@@ -247,7 +247,7 @@ class MemberJobs:
         self._conclude(name, reason)
 
     def _conclude(self, name: str, reason: str | None) -> None:
-        """The job ended: well, for no reason. The store decides whether the member is there."""
+        """The job ended, with success where `reason` is None. Whether the member is done is for the store to say."""
         followed = self.active.pop(name)
         if members.read_record(self.store, followed.member) is not None:
             self.api.delete(MEMBER_JOB.kind, name)

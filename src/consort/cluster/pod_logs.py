@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from consort.cluster.api_errors import Refused, Request
-from consort.cluster.transport import Cut, Ended, Stopped, Transport
+from consort.cluster.transport import Cut, Ended, HasStopped, Transport
 
 SILENT_SECONDS = 330.0
 PAUSE_SECONDS = 1.0
@@ -20,7 +20,7 @@ Moment = tuple[int, int]
 """Seconds since 1970 and nanoseconds, which one float cannot hold."""
 
 
-def read(transport: Transport, request: Request, stopped: Stopped) -> Iterator[str]:
+def read(transport: Transport, request: Request, stopped: HasStopped) -> Iterator[str]:
     """Lines until the log's end; of a followed log, until the container ends, or the pod is deleted.
 
     A container that has not started has no lines. Bytes that are not UTF-8 become U+FFFD.

@@ -26,7 +26,6 @@ from consort.kube.training import MEMBER_JOB
 from consort.run.run import Run
 from consort.search import trials
 from consort.search.arms import Arm, Proposal, add_proposal, arms_of, stored
-from consort.search.ended import trial_record
 from consort.search.latencies import NetworkLatencies
 from consort.search.records import TrialRecord
 from consort.search.told import SearchBegun, SearchEnded, TrialRecorded
@@ -38,11 +37,11 @@ if TYPE_CHECKING:
 START_SECONDS = 600.0
 """From an Experiment's creation to its first trial: the suggestion's image is pulled and its pod becomes ready."""
 WORD_SECONDS = 60.0
-"""After so long without a trial it is said what is known."""
+"""When no trial has begun for so long, the user is told what may hold the Experiment up."""
 GRACE_SECONDS = 600.0
 """Beyond a trial's own deadline, before silence is an error."""
 QUEUED_SECONDS = 30 * 86_400.0
-"""The same where a queue decides when trials start."""
+"""Where a queue decides when trials start, silence is an error only after this: they may wait for days."""
 CLEAR_SECONDS = 300.0
 
 
@@ -182,7 +181,7 @@ class _ArmFollowed:
         of, space = self.of, self.of.search.space(self.arm.kind)
         encoding = space.canonical(space.encoding_of(trial.assignments))
         networks = of.search.networks_of(self.arm.kind, encoding)
-        record = trial_record(of.run, networks, of.hardware_id)
+        record = trials.find(of.run, networks, of.hardware_id)
         if record is None and of.hardware_id is None:
             return
         of.hardware_id = of.hardware_id or (record.hardware_id if record else None)

@@ -27,7 +27,7 @@ LONGEST_PAUSE_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 """How often it is looked whether the reader of an open stream wants to stop."""
 
-Stopped = Callable[[], bool]
+HasStopped = Callable[[], bool]
 
 
 class Cut(Exception):
@@ -82,7 +82,7 @@ class Transport:
     def server(self) -> str:
         return self._connection.server
 
-    def ask(self, request: Request, stopped: Stopped = never) -> dict[str, Any]:
+    def ask(self, request: Request, stopped: HasStopped = never) -> dict[str, Any]:
         """The answer as a dict."""
         response = self.send(request, stopped)
         try:
@@ -93,7 +93,7 @@ class Transport:
         return dict(answer)
 
     @contextmanager
-    def lines(self, request: Request, stopped: Stopped, silent_seconds: float) -> Iterator[Iterator[bytes]]:
+    def lines(self, request: Request, stopped: HasStopped, silent_seconds: float) -> Iterator[Iterator[bytes]]:
         """The lines of an answer that comes bit by bit; it ends soon after `stopped()` becomes true.
 
         silent_seconds: after which silence counts as a cut. The iterator raises Cut where the connection breaks.
@@ -105,7 +105,7 @@ class Transport:
         finally:
             response.close()
 
-    def send(self, request: Request, stopped: Stopped = never,
+    def send(self, request: Request, stopped: HasStopped = never,
              silent_seconds: float | None = None) -> urllib3.BaseHTTPResponse:
         """The first answer of the 2xx kind, its body unread where silent_seconds is given.
 
@@ -184,11 +184,11 @@ class OpenStreams:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[int, tuple[Stopped, urllib3.BaseHTTPResponse]] = {}
+        self._open: dict[int, tuple[HasStopped, urllib3.BaseHTTPResponse]] = {}
         self._looking = False
 
     @contextmanager
-    def ended_when(self, stopped: Stopped, response: urllib3.BaseHTTPResponse) -> Iterator[None]:
+    def ended_when(self, stopped: HasStopped, response: urllib3.BaseHTTPResponse) -> Iterator[None]:
         """While in this context, the response's connection is shut down soon after `stopped()` becomes true."""
         if stopped is never:
             yield
@@ -241,11 +241,11 @@ def _retry_after_seconds(response: urllib3.BaseHTTPResponse) -> float:
     return float(value) if value.isdecimal() else 0.0
 
 
-def _sleep(seconds: float, stopped: Stopped) -> None:
+def _sleep(seconds: float, stopped: HasStopped) -> None:
     """Sleep, but not much longer than until `stopped()`."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and not stopped():
         time.sleep(min(left, LOOK_SECONDS) if stopped is not never else left)
 
 
-__all__ = ["Connection", "Cut", "Ended", "Refused", "Request", "Stopped", "Transport", "never"]
+__all__ = ["Connection", "Cut", "Ended", "HasStopped", "Refused", "Request", "Transport", "never"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from consort.cluster.api_errors import Refused, Request
-from consort.cluster.transport import Cut, Ended, Stopped, Transport, never
+from consort.cluster.transport import Cut, Ended, HasStopped, Transport, never
 
 WATCH_SECONDS = 300
 """After which the server ends a watch; it is opened again at once."""
@@ -32,7 +32,7 @@ class Expired(Exception):
     """The server does not remember what happened since the resource version: list again."""
 
 
-def list_all(transport: Transport, request: Request, stopped: Stopped = never) -> tuple[list[dict[str, Any]], str]:
+def list_all(transport: Transport, request: Request, stopped: HasStopped = never) -> tuple[list[dict[str, Any]], str]:
     """Every object that the list request finds, in pages, and the resource version of that moment."""
     objects: list[dict[str, Any]] = []
     page = request
@@ -52,7 +52,7 @@ def list_all(transport: Transport, request: Request, stopped: Stopped = never) -
         page = replace(page, query={**request.query, "continue": answer["metadata"]["continue"]})
 
 
-def follow(transport: Transport, request: Request, stopped: Stopped) -> Iterator[Event]:
+def follow(transport: Transport, request: Request, stopped: HasStopped) -> Iterator[Event]:
     """ADDED for what the list request finds, SYNCED, then every change, across cuts, until `stopped()`."""
     known: dict[str, dict[str, Any]] = {}
     version, synced, pause_seconds = "", False, 0.0
@@ -83,7 +83,7 @@ def follow(transport: Transport, request: Request, stopped: Stopped) -> Iterator
         time.sleep(pause_seconds * random.uniform(0.5, 1.0))
 
 
-def _watch(transport: Transport, request: Request, version: str, stopped: Stopped) -> Iterator[Event]:
+def _watch(transport: Transport, request: Request, version: str, stopped: HasStopped) -> Iterator[Event]:
     query = {**request.query, "watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version,
              "timeoutSeconds": str(WATCH_SECONDS)}
     try:

@@ -137,8 +137,9 @@ def stored_table(store: Store, space: Space, conditions: Conditions,
                  hardware_id: str | None = None) -> LatencyTable | None:
     """The table of this space from the store; None where there is none for any hardware, or of another torch.
 
-    It is that of this machine, unless the study names other hardware to search for: `hardware_id`. Raises InputError
-    where there are only tables of other hardware than the one asked for: their milliseconds are not its.
+    It is the table of this machine, or of the hardware that `hardware_id` names, where a study searches for the latency
+    of another machine. Raises InputError where the store has tables of other hardware only: latencies of one machine
+    say nothing about another.
     """
     here = hardware.hardware_id(hardware.describe())
     wanted = hardware_id or here

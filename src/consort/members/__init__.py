@@ -1,10 +1,10 @@
 """Members in the store: their specification, their record, and files that are checked against the record."""
 
 from consort.members.stored import (
+    begun,
     files,
     find,
     is_id,
-    planned,
     read_failure,
     read_file,
     read_record,
@@ -17,5 +17,5 @@ from consort.members.stored import (
     write_specs,
 )
 
-__all__ = ["files", "find", "is_id", "planned", "read_failure", "read_file", "read_record", "read_spec", "why_missing",
+__all__ = ["begun", "files", "find", "is_id", "read_failure", "read_file", "read_record", "read_spec", "why_missing",
            "write_failure", "write_files", "write_record", "write_setback", "write_specs"]

@@ -146,7 +146,7 @@ def _reason(store: Store, key: str) -> str | None:
         return None
 
 
-def planned(store: Store) -> Iterator[str]:
+def begun(store: Store) -> Iterator[str]:
     """The ids of all members that have files in the store, finished or not; those to come are in plans only."""
     yield from sorted({key.split("/")[1] for key in store.list(keys.MEMBERS)})
 
@@ -163,7 +163,7 @@ def find(store: Store, name: str) -> str:
     """
     if is_id(name) and _known(store, name):
         return name  # few requests, where listing thousands of members takes many
-    ids = list(planned(store))
+    ids = list(begun(store))
     matches = [name] if name in ids else [i for i in ids if i.startswith(name)]
     if not matches:
         to_come = _of_plans(store)

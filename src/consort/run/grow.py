@@ -23,7 +23,7 @@ class Growth:
     level: int
     run: Run
     words: str
-    """One sentence for people: the level, and what it adds or why nothing is to be trained."""
+    """A sentence to print: the level, and either what it adds or why nothing has to be trained."""
 
 
 def plan_growth(base: Run) -> Growth:

@@ -52,9 +52,10 @@ class Task:
 
 
 Proposer = Callable[[random.Random, Collection[Encoding]], Encoding | None]
-"""(rng, canonical encodings that must not come again) -> the next candidate; None or one of those: a random one.
+"""A sampler as a function: (rng, taken) -> the encoding to try next.
 
-What was proposed and is not finished is among those encodings, and was added to them since the last call."""
+`taken` has the canonical encodings that are not to be proposed again: of finished trials, of trials that still run, and
+of what the function itself returned before. Where it returns None or one of `taken`, a candidate is drawn at random."""
 
 
 def new_neighbour(space: Space, of: Encoding, rng: random.Random, seen: Collection[Encoding]) -> Encoding | None:

@@ -72,12 +72,12 @@ class SearchProgress:
         self.running.pop(event.ran_as or trial, None)
         record = self.records[trial]
         for arm in [event.arm] if event.arm else [a for a in self.arms if a.has(trial)]:
-            place = f"{arm.name} {arm.finished(self.records)}/{self.search.trials}"
+            how_far = f"{arm.name} {arm.finished(self.records)}/{self.search.trials}"
             if record.state != DONE:
-                self._say(trial, f"{place}  {record.state}: {record.reason}")
+                self._say(trial, f"{how_far}  {record.state}: {record.reason}")
             elif not self.live:
                 best = best_of(arm, self.records)
-                self._say(trial, f"{place}  {_judged(record)}" + ("  (best so far)" if best == record else ""))
+                self._say(trial, f"{how_far}  {_judged(record)}" + ("  (best so far)" if best == record else ""))
 
     def _say(self, trial: str, text: str) -> None:
         self.console.print(Text.assemble((f"{trial}  " if trial else "", "bold"), text), soft_wrap=True)
@@ -127,7 +127,7 @@ def front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     on_front = pareto_front(np.array([record.latency_ms for record in done], dtype=np.float64),
                             np.array([record.accuracy for record in done], dtype=np.float64))
     points = {(r.latency_ms, r.accuracy): r for r, stands in reversed(list(zip(done, on_front, strict=True))) if stands}
-    return [points[place] for place in sorted(points, key=lambda place: place[0] or 0.0)]
+    return [points[point] for point in sorted(points, key=lambda point: point[0] or 0.0)]
 
 
 def _judged(record: TrialRecord) -> str:

@@ -6,15 +6,16 @@ lost in between goes on with the same trials.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from consort import samplers
 from consort.documents import canonical_json
-from consort.errors import InputError, IntegrityError
+from consort.errors import IncompleteRun, InputError, IntegrityError
 from consort.run.run import Run
 from consort.samplers import FinishedTrial
 from consort.search import trials
+from consort.search.latencies import on_hardware
 from consort.search.records import TrialRecord
 from consort.space.choices import Encoding
 from consort.store import Store, keys
@@ -77,6 +78,21 @@ def open_arms(run: Run, arms: Iterable[Arm], hardware_id: str) -> list[Arm]:
                                  "the study another name; what was trained is taken over.")
             arm.proposals.append(proposal)
     return opened
+
+
+def open_tried(run: Run, arms: Sequence[Arm], hardware_id: str | None = None) -> tuple[Run, list[Arm]]:
+    """The run with latencies of the hardware that its trials ran on, and these arms with what they tried.
+
+    hardware_id: the only hardware that is meant; by default the one that the study or the first trial names. Raises
+    IncompleteRun where they tried nothing yet, and InputError where they began on other hardware.
+    """
+    hardware = hardware_id or run.study.latency.hardware or next(
+        (began_on for arm in arms for _, began_on in stored(run, arm.name)), None)
+    opened = open_arms(run, arms, hardware) if hardware else []
+    if hardware is None or not any(arm.proposals for arm in opened):
+        raise IncompleteRun(f"the search {run.ref} has no trials yet, so it has no winners: `consort search "
+                            f"{run.ref} --only search` comes first.")
+    return on_hardware(run, hardware), opened
 
 
 def propose_next(run: Run, arm: Arm, ended: Mapping[str, TrialRecord], hardware_id: str) -> Proposal | None:

@@ -5,7 +5,7 @@ hardware, `[latency] hardware` or this machine: milliseconds of different machin
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consort import hardware
 from consort.costs import blocks
@@ -35,6 +35,12 @@ class NetworkLatencies:
 def hardware_of(study: Study) -> str:
     """The hardware that the study's latencies are of."""
     return study.latency.hardware or hardware.hardware_id(hardware.describe())
+
+
+def on_hardware(run: Run, hardware_id: str) -> Run:
+    """The same run, with latencies of this hardware instead of this machine's."""
+    latency = run.study.latency.model_copy(update={"hardware": hardware_id})
+    return replace(run, plan=replace(run.plan, study=run.study.model_copy(update={"latency": latency})))
 
 
 def network_size(plan: Plan) -> tuple[int, int]:

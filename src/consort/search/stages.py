@@ -10,12 +10,11 @@ from consort.report import write_search_report
 from consort.run.run import Run
 from consort.run.stages import execute
 from consort.run.target import Target
-from consort.search.arms import Arm
-from consort.search.ended import on_hardware, open_ended
+from consort.search.arms import Arm, open_tried
+from consort.search.latencies import on_hardware
 from consort.search.results import read_results, write_results
 from consort.search.trials import search_of
-from consort.search.winners import plan_final, winners
-from consort.search.winners_compared import compared
+from consort.search.winners import compared, plan_final, winners
 
 STAGES = ("search", "final", "report")
 
@@ -68,7 +67,7 @@ def _search(run: Run, searching: Searching) -> None:
 
 
 def _train_winners(run: Run, searching: Searching, target: SearchTarget) -> dict[str, str]:
-    there, tried = open_ended(run, searching.all_arms(), searching.hardware_id)
+    there, tried = open_tried(run, searching.all_arms(), searching.hardware_id)
     won = winners(there, tried)
     final = plan_final(run, won)  # its latencies are measured when it is evaluated
     target.listen(Said("\n".join([f"training the winners again, as the study {final.ref}:",

@@ -95,6 +95,16 @@ def read(store: Store, trial: str) -> TrialRecord | None:
         return None
 
 
+def find(run: Run, networks: Sequence[str], hardware_id: str | None) -> TrialRecord | None:
+    """The record of a candidate on this hardware; where none is named, the newest of those on any that is known."""
+    if hardware_id is not None:
+        return read(run.store, trial_id(run.plan, networks, hardware_id))
+    known = sorted({key.split("/")[1] for key in run.store.list(keys.LATENCIES)})
+    found = [record for hardware in known
+             if (record := read(run.store, trial_id(run.plan, networks, hardware))) is not None]
+    return max(found, key=lambda record: record.finished_at, default=None)
+
+
 def write(store: Store, record: TrialRecord) -> None:
     """Write the record: from now on the trial has ended."""
     store.write(keys.trial(record.id), to_json(record))

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 from consort.errors import InputError
 from consort.settings import Table
 
-REWARDS = ("hard", "soft", "absolute", "constrained")
 EXPONENTS = {"hard": -1.0, "soft": -0.07, "absolute": -0.07}
 """How much latency counts where a study does not say: MnasNet, section 3.1, and TuNAS."""
 

@@ -9,10 +9,11 @@ from consort.settings import AsList, PositiveInt, Table
 
 MAX_SEEDS = 10_000
 MAX_NODES = 100
-"""Bounded so that `<member id>-worker-<number>` stays a name of at most 63 characters."""
+"""Of one member. A pod is called `<member id>-worker-<number>`, and the name of a pod has at most 63 characters: 48
+of the id, 8 of `-worker-` and 2 of the number stay below that."""
 MEBIBYTE = 2**20
 MAX_SECONDS = 2**31 - 1
-"""What Kubernetes has room for."""
+"""The longest deadline: Kubernetes keeps seconds as signed numbers of 32 bits."""
 
 _UNITS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _QUANTITY = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([kMGT]i?|Ki)")

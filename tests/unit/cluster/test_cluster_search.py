@@ -28,7 +28,7 @@ from consort.run.plan import plan
 from consort.run.run import Run
 from consort.screen.live import Screen
 from consort.search import arms, trials
-from consort.search.ended import on_hardware
+from consort.search.latencies import on_hardware
 from consort.search.stages import execute_search
 from consort.store.folder import FolderStore
 from consort.study.file import parse_study

@@ -61,7 +61,7 @@ def test_a_plan_is_opened_again_as_it_was(store: FolderStore) -> None:
     assert (len(written.specs), written.study_text) == (3, STUDY)
     assert planned_runs(store) == [written.ref] == [f"tiny/{written.run}"]
     assert [members.read_spec(store, spec.id) for spec in written.specs] == written.specs
-    assert list(members.planned(store)) == [], "a plan leaves nothing of each single member"
+    assert list(members.begun(store)) == [], "a plan leaves nothing of each single member"
 
 
 def test_a_plan_needs_neither_its_source_nor_its_weights(store: FolderStore, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_member_that_was_finished_elsewhere_is_its_own_specification(store: Fo
     store.delete(keys.SPECS)
     store.write(keys.member_record(two.id), finished(two))
     assert members.read_spec(store, two.id) == two
-    assert list(members.planned(store)) == [two.id]
+    assert list(members.begun(store)) == [two.id]
     store.write(keys.member_record(two.id), finished(one))
     with pytest.raises(IntegrityError, match=rf"member\.json describes {one.id}, not {two.id}.*consort rm"):
         members.read_spec(store, two.id)
