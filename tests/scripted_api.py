@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ class Asked:
     query: dict[str, str]
     headers: dict[str, str]
     body: Any
-    at: float
 
 
 @dataclass
@@ -81,7 +79,7 @@ def _handler(api: ScriptedApi) -> type[BaseHTTPRequestHandler]:
             query = {key: values[0] for key, values in parse_qs(address.query).items()}
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             answer = api.next_answer(Asked(self.command, address.path, query, dict(self.headers.items()),
-                                           json.loads(body) if body else None, time.monotonic()))
+                                           json.loads(body) if body else None))
             if answer.vanish:
                 self.close_connection = True
                 return

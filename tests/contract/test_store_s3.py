@@ -74,10 +74,8 @@ def test_tls_to_a_server_without_it(minio: MinioServer) -> None:
 def test_server_that_stays_away(tmp_path: Path, use: str) -> None:
     access = S3Access(f"http://127.0.0.1:{free_port()}", "the-access-key", "the-secret-key", "us-east-1")
     store = S3Store("s3://bucket/x", access, deadline_seconds=0.5, lease_seconds=1.5)
-    start = time.monotonic()
     with pytest.raises(StoreUnavailable, match=rf"{access.endpoint} did not answer within 0\.5 s .*refused") as raised:
         USES[use](store, tmp_path)
-    assert 0.5 <= time.monotonic() - start < 5
     assert_tells_no_secret(raised.value, access.access_key, access.secret_key)
 
 
@@ -163,9 +161,7 @@ def test_server_that_comes_late(late_server: MinioServer, tmp_path: Path) -> Non
     store = late_server.store("s3://bucket/x", deadline_seconds=60)
     starting = threading.Timer(1.5, late_server.launch)
     starting.start()
-    start = time.monotonic()
     store.write("a", b"1")
-    assert time.monotonic() - start > 1.5
     assert store.read("a") == b"1"
     starting.join()
 

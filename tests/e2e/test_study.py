@@ -53,9 +53,7 @@ def test_cluster_gives_what_one_machine_gives_and_a_second_run_starts_nothing(pl
     created = place.created_pods()
     assert len(created) >= 5, "four members and the answer ran in pods"
 
-    started = time.monotonic()
     again = place.consort("run", str(study), "--target", "cluster")
-    assert time.monotonic() - started < 10
     assert summary["answer"] in again
     assert place.created_pods() == created
     assert place.names("pytorchjobs") == [], "done members leave no job"

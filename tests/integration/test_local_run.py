@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -233,15 +232,13 @@ def test_an_altered_member_is_an_error(copy: Path, tmp_path: Path, name: str) ->
     assert "consort rm" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_stopped_run_leaves_within_seconds(run_only_members: list[str], world: World) -> None:
+def test_a_stopped_run_leaves_no_process_behind(run_only_members: list[str], world: World) -> None:
     """SIGTERM, as a service manager sends it, while the members' processes still start."""
     process = start(*run_only_members)
     lines_until(process, lambda line: line.startswith("training"))
-    started = time.monotonic()
     process.terminate()
     process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
-    assert time.monotonic() - started < 60
     assert list(processes_with(world.store.uri)) == []
 
 

@@ -5,13 +5,13 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consort.cluster import transport
 from consort.cluster.api import Event, KubernetesApi
 from consort.errors import AlreadyExists, ClusterUnavailable, InputError
 from scripted_api import Answer, ScriptedApi, scripted_api
@@ -30,6 +30,14 @@ def server() -> Iterator[ScriptedApi]:
 @pytest.fixture
 def api(server: ScriptedApi, tmp_path: Path) -> KubernetesApi:
     return KubernetesApi(kubeconfig=server.kubeconfig(tmp_path / "config"), deadline_seconds=5)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What would be slept between two attempts, in seconds."""
+    slept: list[float] = []
+    monkeypatch.setattr(transport, "_sleep", lambda seconds, stopped: slept.append(seconds))
+    return slept
 
 
 def refused(code: int, reason: str = "", message: str = "no", **details: str) -> Answer:
@@ -56,30 +64,26 @@ def said(events: list[Event]) -> list[tuple[str, str, str]]:
     return [(type_, about.get("name", ""), about.get("resourceVersion", "")) for type_, about in found]
 
 
-def test_busy_and_broken_servers_are_asked_again(api: KubernetesApi, server: ScriptedApi) -> None:
+def test_busy_and_broken_servers_are_asked_again(api: KubernetesApi, server: ScriptedApi, pauses: list[float]) -> None:
     server.answers = [refused(429), refused(500), Answer(503, b"upstream gone"), Answer(vanish=True),
                       Answer(body=OBJECT)]
     assert api.get("ConfigMap", "a") == OBJECT
-    times = [asked.at for asked in server.asked]
-    pauses = [after - before for before, after in itertools.pairwise(times)]
-    assert pauses[0] >= 0.1 and pauses[3] >= 0.8, pauses
+    assert len(pauses) == 4 and 0.1 <= pauses[0] <= 0.2 and 0.8 <= pauses[3] <= 1.6, pauses
     assert api.requests == {("get", "ConfigMap"): 5}
 
 
-def test_retry_after_is_kept(api: KubernetesApi, server: ScriptedApi) -> None:
+def test_retry_after_is_kept(api: KubernetesApi, server: ScriptedApi, pauses: list[float]) -> None:
     server.answers = [Answer(429, headers={"Retry-After": "1"}), Answer(body=OBJECT)]
     api.get("ConfigMap", "a")
-    assert 1 <= server.asked[1].at - server.asked[0].at < 3
+    assert pauses == [1.0]
 
 
 def test_the_deadline_ends_it(server: ScriptedApi, tmp_path: Path) -> None:
     api = KubernetesApi(kubeconfig=server.kubeconfig(tmp_path / "config"), deadline_seconds=0.5)
     server.answers = [refused(503, message="etcd is away")]
-    start = time.monotonic()
     with pytest.raises(ClusterUnavailable, match=rf"{server.url} did not answer within 0.5 s \(list Job in namespace "
                                                  r"space; last: HTTP status 503: etcd is away\)"):
         api.list("Job")
-    assert 0.5 <= time.monotonic() - start < 5
     assert ClusterUnavailable.exit_code == 175
 
 
@@ -183,9 +187,7 @@ def test_follow_ends_while_the_server_is_away(api: KubernetesApi, server: Script
     stop = threading.Event()
     server.answers = [listed("5"), refused(503)]
     threading.Timer(0.5, stop.set).start()
-    start = time.monotonic()
-    assert said(list(api.follow("ConfigMap", "", stop.is_set))) == [("SYNCED", "", "")]
-    assert time.monotonic() - start < 4
+    assert said(list(api.follow("ConfigMap", "", stop.is_set))) == [("SYNCED", "", "")]  # else the deadline raises
 
 
 def test_a_broken_log_goes_on_with_the_next_line(api: KubernetesApi, server: ScriptedApi) -> None:
@@ -206,13 +208,13 @@ def test_a_container_that_has_not_started_has_no_lines(api: KubernetesApi, serve
 
 def test_a_followed_log_can_be_left_while_nothing_is_printed(api: KubernetesApi, server: ScriptedApi) -> None:
     stop, leave = threading.Event(), threading.Event()
-    server.answers = [Answer(body=[b"2026-01-01T00:00:01Z only\n", lambda: leave.wait(20)])]
+    waited: list[bool] = []
+    server.answers = [Answer(body=[b"2026-01-01T00:00:01Z only\n", lambda: waited.append(leave.wait(20))])]
     lines = api.log("a", "main", follow=True, stopped=stop.is_set)
     assert next(lines) == "only"
     threading.Timer(0.2, stop.set).start()
-    start = time.monotonic()
     assert list(lines) == []
-    assert time.monotonic() - start < 5
+    assert waited == [], "the server has more to say"
     leave.set()
 
 

@@ -119,6 +119,12 @@ class World:
     def events(self, kind: type[Told]) -> list[Told]:
         return [event for event in self.told if isinstance(event, kind)]
 
+    def wait_for_pod(self, job: str) -> None:
+        deadline = time.monotonic() + 20
+        while not (self.cluster.get("PyTorchJob", job) or {}).get("status"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
     @contextmanager
     def served(self) -> Iterator[None]:
         stop = threading.Event()
@@ -302,14 +308,25 @@ def test_a_job_whose_pod_never_started_is_ended_after_its_deadline(
 
 def test_the_deadline_does_not_run_while_a_queue_holds_the_job_back(
         world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wait_for_quota(name: str) -> None:
-        world.operator.condition(name, "Suspended")
-        time.sleep(1.5)
-        world.operator.succeed(name)
+    """With a deadline of nothing, any look at the time of a job that is not held back ends it."""
+    looked = threading.Semaphore(0)
+    check_times = MemberJobs._check_times
+    monkeypatch.setattr(MemberJobs, "_check_times", lambda jobs: (check_times(jobs), looked.release())[0])
+    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 0.0)
+    held = build(world.store)(MEMBERS[0])
+    world.operator.act[MEMBERS[0]] = lambda name: None
+    world.cluster.create(held)
+    world.wait_for_pod(MEMBERS[0])
+    world.operator.condition(MEMBERS[0], "Suspended")
 
-    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 0.2)
-    world.operator.act[MEMBERS[0]] = wait_for_quota
-    assert world.run([MEMBERS[0]], deadline_seconds=0.2).trained == [MEMBERS[0]]
+    def get_quota() -> None:
+        for _ in range(3):
+            assert looked.acquire(timeout=20)
+        world.operator.succeed(MEMBERS[0])
+
+    threading.Thread(target=get_quota, daemon=True).start()
+    assert world.run([MEMBERS[0]], deadline_seconds=0.0).trained == [MEMBERS[0]]
+    monkeypatch.undo()
 
 
 def test_a_member_that_runs_out_of_memory_again_and_again_is_given_up(world: World) -> None:
