@@ -39,6 +39,7 @@ class FakeCluster:
         self.namespace, self.kinds_missing, self.inside = namespace, kinds_missing, inside
         self.requests: Counter[tuple[str, str]] = Counter()
         self.unreachable = False
+        self.trouble = ""
         self._objects: dict[Key, dict[str, Any]] = {}
         self._logs: dict[tuple[str, str], list[tuple[datetime, str]]] = {}
         self._history: list[tuple[str, str, dict[str, Any]]] = []

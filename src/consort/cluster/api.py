@@ -61,6 +61,11 @@ class KubernetesApi:
         """(verb, kind) -> attempts sent so far."""
         return self._transport.requests
 
+    @property
+    def trouble(self) -> str:
+        """Why the API server is being asked again; empty while it answers."""
+        return self._transport.trouble
+
     def create(self, obj: dict[str, Any]) -> dict[str, Any]:
         """The object as the server keeps it. Raises AlreadyExists, also where an answer was lost and asked again."""
         name = obj["metadata"]["name"]

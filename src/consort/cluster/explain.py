@@ -1,6 +1,7 @@
 """Why a member's job failed, from what the cluster knows: its condition, its pod's end and last lines, its events."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from consort.errors import ConsortError
 from consort.events import StepEnded, read_line
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
 
 LAST_LINES = 12
+ENDING_REASONS = ("Evicted", "Preempted", "TaintManagerEviction", "NodeNotReady", "OOMKilling", "ExceededGracePeriod",
+                  "FailedKillPod", "NodeShutdown", "DeadlineExceeded")
+"""Of events that say why a pod ended; others are about how it started."""
 
 
 def failure_reason(api: "KubernetesApi", job: str, error: str, status: JobStatus) -> str:
@@ -27,13 +31,29 @@ def failure_reason(api: "KubernetesApi", job: str, error: str, status: JobStatus
         said = next((e.text for line in reversed(lines) if isinstance(e := read_line(line), StepEnded)), "")
         if said:
             return said
-        how = ended.reason or (f"exit code {ended.exit_code}" if ended.exit_code is not None else "")
+        how = how_it_ended(api, pod)
         shown = [line for line in lines if read_line(line) is None]
         if how or shown or ended.message:
             return "\n".join([f"its pod {ended.name} ended with {how or 'an unknown state'}",
-                              *(shown or ended.message.splitlines()[-LAST_LINES:])])
-    events = [f"{e.get('reason')}: {e.get('message')}" for e in api.events(job)][-3:]
-    return "\n".join([f"{status.reason}: {status.message}", *events])
+                              *(shown or ([] if ended.message in how else ended.message.splitlines()[-LAST_LINES:]))])
+    told = [f"{e.get('reason')}: {e.get('message')}" for e in api.events(job)][-3:]
+    return "\n".join([f"{status.reason}: {status.message}", *told])
+
+
+def how_it_ended(api: "KubernetesApi", pod: Mapping[str, Any]) -> str:
+    """Why a pod ended, as far as its last known state or its events tell; empty where neither does.
+
+    An event has the reason also of a pod that was gone before its end was seen: which volume was full, which node left.
+    """
+    ended = pod_status(pod)
+    if ended.reason and ended.message and "\n" not in ended.message:
+        return f"{ended.reason}: {ended.message}"
+    told = [f"{e['reason']}: {e['message']}" for e in api.events(ended.name) if e.get("type") == "Warning"
+            and e["involvedObject"].get("uid") in (None, pod["metadata"]["uid"])
+            and e.get("reason") in ENDING_REASONS]
+    if told:
+        return told[-1]
+    return ended.reason or (f"exit code {ended.exit_code}" if ended.exit_code is not None else "")
 
 
 def last_lines(api: "KubernetesApi", pod: str, container: str, number: int = LAST_LINES) -> list[str]:

@@ -54,7 +54,7 @@ def _status(happening: Happening | None, name: str, uid: str) -> JobStatus | Non
     if happening is None or happening.source != "Job" or happening.object["metadata"]["uid"] != uid:
         return None
     if happening.type == "DELETED":
-        raise StepFailed(name, IncompleteRun.exit_code, "the Job was deleted")
+        raise StepFailed(name, IncompleteRun.exit_code, "the Job was deleted. The same command creates it again.")
     return job_status(happening.object)
 
 

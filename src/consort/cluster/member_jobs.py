@@ -1,13 +1,14 @@
 """One job per member: created or adopted, a stated number at a time, and followed to its end."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from consort import members
 from consort.cluster.adopt import create_or_find, is_leaving
-from consort.cluster.explain import failure_reason
+from consort.cluster.explain import failure_reason, how_it_ended
 from consort.cluster.follow import Feed, Happening, feed, member_selector
 from consort.cluster.owner import share
 from consort.errors import ClusterUnavailable
@@ -52,6 +53,9 @@ class _Followed:
     """An ended job is being deleted; its successor is created when it has gone."""
     job_uid: str = ""
     error: str = ""
+    pod: dict | None = None
+    """Its newest pod, as it was last seen."""
+    has_pod: bool = False
     pods: list[str] = field(default_factory=list)
     """Uids of the pods that lead it, in order: each after the first is a restart."""
     hopeless: set[str] = field(default_factory=set)
@@ -63,6 +67,21 @@ class _Followed:
     warned: set[str] = field(default_factory=set)
     suspended: bool = False
     """Whether a queue holds the job back: nothing of it runs, and the operator does not count its deadline."""
+
+
+def _awaited(followed: _Followed) -> str:
+    """What one job waits for."""
+    if followed.clearing:
+        return "of an earlier attempt being removed"
+    if followed.suspended:
+        return "held back by a queue"
+    if followed.pod is None or not followed.has_pod:
+        return "without a pod (does the Training Operator run, or is it busy?)"
+    if followed.stuck:
+        return f"whose pod cannot start ({followed.stuck.partition(':')[0]})"
+    phase = pod_status(followed.pod).phase
+    return {"Pending": "whose pod is about to start", "Running": "whose pod says nothing (is its node away?)"}.get(
+        phase, "whose pod has ended, and which the Training Operator has not ended yet")
 
 
 class MemberJobs:
@@ -82,6 +101,16 @@ class MemberJobs:
         """Name of a leading pod -> its job."""
         self.active: dict[str, _Followed] = {}
         self.outcome = Outcome()
+        self.to_begin = 0
+        """Members that have no job yet and are not at their end."""
+
+    def awaited(self) -> str:
+        """What is waited for now, in words."""
+        kinds = Counter(_awaited(followed) for followed in list(self.active.values()))
+        parts = [f"{number} {'job' if number == 1 else 'jobs'} {what}" for what, number in kinds.items()]
+        if self.to_begin:
+            parts.append(f"{self.to_begin} to begin")
+        return ", ".join(parts) or "the list of jobs and pods"
 
     def run(self, wanted: Sequence[str], create: bool = True) -> Outcome:
         """Follow these members to their ends; with create=False only those that have a job."""
@@ -91,6 +120,7 @@ class MemberJobs:
             waiting = sorted(wanted, key=lambda m: names.member_job_name(m) not in self.existing)
             if not create:
                 waiting = [m for m in waiting if names.member_job_name(m) in self.existing]
+            self.to_begin = len(waiting)
             while waiting or self.active:
                 self._start(waiting, events)
                 self._take(events)
@@ -124,6 +154,7 @@ class MemberJobs:
             if len(self.active) >= self.at_a_time and names.member_job_name(member) not in self.existing:
                 return
             waiting.remove(member)
+            self.to_begin = len(waiting)
             if members.read_record(self.store, member) is not None:
                 self._end(member, None)
             elif (reason := members.read_failure(self.store, member)) is not None:
@@ -182,7 +213,7 @@ class MemberJobs:
             del self.active[name]
             self._begin(followed.member, None, events)
         elif deleted and followed.job_uid == job["metadata"]["uid"]:
-            self._conclude(name, "its job was deleted")
+            self._conclude(name, "its job was deleted. The same command starts it again, from its newest checkpoint")
         elif not followed.clearing and not deleted:
             status = MEMBER_JOB.status(job)
             followed.suspended = status.state == "suspended"
@@ -198,13 +229,15 @@ class MemberJobs:
             return
         status, uid = pod_status(happening.object), happening.object["metadata"]["uid"]
         if happening.type == "DELETED":
-            followed.stuck, followed.stuck_since = "", None
+            followed.stuck, followed.stuck_since, followed.has_pod = "", None, False
             return
+        before, followed.pod, followed.has_pod = followed.pod, happening.object, True
         if uid not in followed.pods:
             followed.pods.append(uid)
             followed.error = ""
-            if len(followed.pods) > 1:
-                self.listen(Retried(followed.member, "its pod ended and is started again"))
+            if before is not None:
+                how = how_it_ended(self.api, before)
+                self.listen(Retried(followed.member, f"its pod ended{f' ({how})' if how else ''} and is started again"))
         self.listen(PodSeen(followed.member, status.name, status.node or "", status.phase,
                             len(followed.pods) - 1 + status.restarts))
         followed.stuck = status.stuck or ""

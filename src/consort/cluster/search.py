@@ -14,8 +14,9 @@ from consort.cluster.adopt import create_or_adopt
 from consort.cluster.explain import failure_reason
 from consort.cluster.follow import Happening, feed
 from consort.cluster.jobs import run_job
+from consort.cluster.silence import Silence
 from consort.errors import ClusterUnavailable, IncompleteRun, InputError
-from consort.events import Listener, Said, Started
+from consort.events import Listener, Said, Started, unheard
 from consort.kube import names
 from consort.kube.experiment import experiment
 from consort.kube.images import Images
@@ -77,11 +78,15 @@ class ClusterSearch:
         if self.search.objective.source == "table" and self.hardware_id is None:
             self.listen(Said("measuring the blocks of the space in the cluster"))
             job = latency_table_job(self.run.store.uri, self.run.study, self.run.plan.run, self.images)
-            run_job(self.api, job, self.owner, self.listen)
+            with Silence(self.api, self.listen, lambda: f"the Job {job['metadata']['name']} has not ended") as silence:
+                run_job(self.api, job, self.owner, silence.listen)
         self.listen(SearchBegun(self.arms, self.search, self.ended))
         for arm, manifest in zip(self.arms, wanted, strict=True):
             if not self._known(arm, manifest):
-                _ArmFollowed(self, arm).run(manifest)
+                followed = _ArmFollowed(self, arm)
+                with Silence(self.api, self.listen, followed.awaited) as silence:
+                    followed.listen = silence.listen
+                    followed.run(manifest)
         self.listen(SearchEnded())
 
     def all_arms(self) -> list[Arm]:
@@ -111,6 +116,7 @@ class _ArmFollowed:
     noted: set[str] = field(default_factory=set)
     """Names of Katib's trials that are among the arm's proposals."""
     worded: bool = False
+    listen: Listener = unheard
 
     def run(self, manifest: dict) -> None:
         api, name = self.of.api, manifest["metadata"]["name"]
@@ -141,6 +147,12 @@ class _ArmFollowed:
         self._note_ended()
         self._conclude(current)
 
+    def awaited(self) -> str:
+        """What is waited for now."""
+        running = [trial.name for trial in list(self.seen.values()) if trial.end == "running"]
+        return (f"of {self.arm.name}, {len(running)} trials run and {len(self.noted)} of {self.of.search.trials} have "
+                "ended" if self.seen else f"Katib has not begun a trial of {self.arm.name}")
+
     @property
     def _quiet_seconds(self) -> float:
         cluster = self.of.run.study.cluster
@@ -167,7 +179,7 @@ class _ArmFollowed:
 
     def _seen(self, trial: KatibTrial) -> None:
         if trial.end == "running" and trial.name not in self.seen:
-            self.of.listen(Started(trial.name))
+            self.listen(Started(trial.name))
         self.seen[trial.name] = trial
 
     def _note_ended(self) -> None:
@@ -192,7 +204,7 @@ class _ArmFollowed:
         proposal = Proposal(len(self.arm.proposals), encoding, networks, record.id)
         add_proposal(of.run, self.arm, proposal, of.hardware_id, katib=trial.name)
         of.ended[record.id] = record
-        of.listen(TrialRecorded(record.id, ran_as=trial.name))
+        self.listen(TrialRecorded(record.id, ran_as=trial.name))
 
     def _lost(self, trial: KatibTrial, networks: tuple[str, ...], hardware_id: str) -> TrialRecord:
         """The record of a trial that ended without one."""
@@ -234,7 +246,7 @@ class _ArmFollowed:
                 "controller run?")
         if seconds > WORD_SECONDS and not self.seen and not self.worded:
             self.worded = True
-            self.of.listen(Said(f"the Experiment {name} has no trial yet. {self._known_of(name)}", warns=True))
+            self.listen(Said(f"the Experiment {name} has no trial yet. {self._known_of(name)}", warns=True))
 
     def _known_of(self, name: str) -> str:
         """What its Suggestion, its pods and the events of its objects say."""

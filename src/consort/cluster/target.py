@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from consort.cluster.jobs import run_job
 from consort.cluster.member_jobs import MemberJobs
 from consort.cluster.search import ClusterSearch
+from consort.cluster.silence import Silence
 from consort.errors import MissingKey
 from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.kube.images import Images
@@ -63,10 +64,13 @@ class ClusterTarget:
     def _bring(self, run: Run, wanted: Sequence[str], done: int, at_a_time: int, create: bool = True) -> Outcome:
         """Bring members of a run to their ends; `done` are there already."""
         images, deadline = self.images(run.study), run.study.cluster.deadline_seconds
-        jobs = MemberJobs(self.api, run.store, lambda m: member_job(m, run.store.uri, run.study, run.plan.run, images),
-                          self.listen, at_a_time, deadline, self.owner)
         self.listen(MembersBegun(tuple(wanted), done))
-        outcome = jobs.run(wanted, create)
+        with Silence(self.api, self.listen, lambda: "the list of jobs and pods") as silence:
+            jobs = MemberJobs(
+                self.api, run.store, lambda m: member_job(m, run.store.uri, run.study, run.plan.run, images),
+                silence.listen, at_a_time, deadline, self.owner)
+            silence.awaits = jobs.awaited
+            outcome = jobs.run(wanted, create)
         self.listen(MembersEnded())
         return outcome
 
@@ -78,8 +82,9 @@ class ClusterTarget:
         if (summary := _answered(run, missing)) is not None:
             return summary
         self.listen(Said("evaluating in the cluster"))
-        run_job(self.api, answer_job(run.store.uri, run.study, run.plan.run, self.images(run.study)), self.owner,
-                self.listen)
+        job = answer_job(run.store.uri, run.study, run.plan.run, self.images(run.study))
+        with Silence(self.api, self.listen, lambda: f"the Job {job['metadata']['name']} has not ended") as silence:
+            run_job(self.api, job, self.owner, silence.listen)
         return run.summary()
 
     def searching(self, run: Run) -> ClusterSearch:

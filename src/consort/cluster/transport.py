@@ -77,6 +77,8 @@ class Transport:
         self._streams = OpenStreams()
         self.deadline_seconds = deadline_seconds
         self.requests: Counter[tuple[str, str]] = Counter()
+        self.trouble = ""
+        """What the newest attempt failed with, where another may help; empty after one that went well."""
 
     @property
     def server(self) -> str:
@@ -115,7 +117,9 @@ class Transport:
         while not stopped():
             connection = self._connection
             try:
-                return self._attempt(connection, request, silent_seconds)
+                answer = self._attempt(connection, request, silent_seconds)
+                self.trouble = ""
+                return answer
             except _Silent:
                 continue
             except Refused as e:
@@ -125,7 +129,7 @@ class Transport:
                 self._renew(connection)
                 continue
             except _Failed as e:
-                failure = e
+                failure, self.trouble = e, str(e)
             now = time.monotonic()
             give_up_at = now + self.deadline_seconds if give_up_at is None else give_up_at
             if now >= give_up_at:

@@ -30,7 +30,7 @@ class Screen:
             case Said():
                 self.console.print(event.text, style="yellow" if event.warns else None, highlight=False, soft_wrap=True)
             case Quiet():
-                self.console.print(f"nothing new for {duration(event.seconds)}: {event.what}", style="yellow",
+                self.console.print(f"no news for {duration(event.seconds)}: {event.what}", style="yellow",
                                    highlight=False, soft_wrap=True)
             case MembersBegun():
                 self._show(Progress(self.console, event.members, event.done))

@@ -70,6 +70,16 @@ def test_busy_and_broken_servers_are_asked_again(api: KubernetesApi, server: Scr
     assert api.get("ConfigMap", "a") == OBJECT
     assert len(pauses) == 4 and 0.1 <= pauses[0] <= 0.2 and 0.8 <= pauses[3] <= 1.6, pauses
     assert api.requests == {("get", "ConfigMap"): 5}
+    assert api.trouble == ""
+
+
+def test_while_it_asks_again_it_says_why(api: KubernetesApi, server: ScriptedApi, monkeypatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(transport, "_sleep", lambda seconds, stopped: seen.append(api.trouble))
+    server.answers = [refused(503, message="etcd is away"), Answer(vanish=True), Answer(body=OBJECT)]
+    api.get("ConfigMap", "a")
+    assert len(seen) == 2 and "etcd is away" in seen[0] and seen[1] != seen[0]
+    assert api.trouble == ""
 
 
 def test_retry_after_is_kept(api: KubernetesApi, server: ScriptedApi, pauses: list[float]) -> None:

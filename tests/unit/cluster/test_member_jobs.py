@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import pytest
 
 from consort import members
-from consort.cluster.member_jobs import MemberJobs
-from consort.events import Done, Event, Outcome, Progressed, StepEnded, Warned, line
+from consort.cluster.member_jobs import MemberJobs, _Followed
+from consort.events import Done, Event, Outcome, Progressed, Retried, StepEnded, Warned, line, unheard
 from consort.kube import names
 from consort.kube.pytorch_job import JOB_LABEL, ROLE_LABEL
 from consort.members.records import MemberRecord
@@ -19,6 +19,7 @@ from consort.store.folder import FolderStore
 from fake_cluster import FakeCluster
 
 MEMBERS = ["wrn-10-1-s0-aaaaaaaaaa", "wrn-10-1-s1-bbbbbbbbbb", "wrn-10-1-s2-cccccccccc"]
+FULL = 'Usage of EmptyDir volume "scratch" exceeds the limit "1Gi".'
 OWNER = {"apiVersion": "batch/v1", "kind": "Job", "name": "launcher", "uid": "uid-of-launcher"}
 
 Told = TypeVar("Told", bound=Event)
@@ -268,7 +269,9 @@ def test_a_failure_without_a_word_gives_exit_reason_and_last_lines(world: World)
 
 def test_a_deleted_job_is_a_failure_and_not_created_again(world: World) -> None:
     world.operator.act[MEMBERS[0]] = lambda name: world.cluster.vanish("PyTorchJob", name)
-    assert "deleted" in world.run([MEMBERS[0]]).failed[MEMBERS[0]]
+    reason = world.run([MEMBERS[0]]).failed[MEMBERS[0]]
+    assert "deleted" in reason and "The same command starts it again" in reason
+    assert members.read_failure(world.store, MEMBERS[0]) is None, "so that the same command does"
     assert world.operator.created == [MEMBERS[0]]
 
 
@@ -339,6 +342,52 @@ def test_a_member_that_runs_out_of_memory_again_and_again_is_given_up(world: Wor
     world.operator.act[MEMBERS[0]] = hungry
     assert "Raise [cluster] memory" in world.run([MEMBERS[0]]).failed[MEMBERS[0]]
     assert world.cluster.get("PyTorchJob", MEMBERS[0]) is None
+
+
+def evicted(world: World, name: str, says_so: bool) -> None:
+    """A pod whose volume is full is ended; its own state says so, or only an event, as it was gone too soon."""
+    if says_so:
+        world.cluster.set_status("Pod", f"{name}-master-0", {"phase": "Failed", "reason": "Evicted", "message": FULL})
+    else:
+        world.cluster.add_event("Pod", f"{name}-master-0", "FailedMount", "of before it started", "Warning")
+        world.cluster.add_event("Pod", f"{name}-master-0", "Evicted", FULL, "Warning")
+        world.cluster.add_event("Pod", f"{name}-master-0", "Killing", "Stopping container pytorch")
+    world.cluster.delete("Pod", f"{name}-master-0")
+    world.cluster.create(pod_of(name))
+    world.operator.succeed(name)
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_restart_says_why_the_pod_before_it_ended(world: World, says_so: bool) -> None:
+    world.operator.act[MEMBERS[0]] = lambda name: evicted(world, name, says_so)
+    assert world.run([MEMBERS[0]]).trained == [MEMBERS[0]]
+    assert [event.text for event in world.events(Retried)] == [f"its pod ended (Evicted: {FULL}) and is started again"]
+
+
+def test_a_job_that_failed_by_evictions_says_which_volume_was_full(world: World) -> None:
+    def fill(name: str) -> None:
+        world.cluster.set_status("Pod", f"{name}-master-0", {"phase": "Failed", "reason": "Evicted", "message": FULL})
+        world.operator.condition(name, "Failed")
+
+    world.operator.act[MEMBERS[0]] = fill
+    assert world.run([MEMBERS[0]]).failed[MEMBERS[0]] == f"its pod {MEMBERS[0]}-master-0 ended with Evicted: {FULL}"
+
+
+def test_what_is_waited_for_is_said_of_every_job(world: World) -> None:
+    jobs = MemberJobs(world.cluster, world.store, build(world.store), unheard, 10, 60.0)  # type: ignore[arg-type]
+    assert jobs.awaited() == "the list of jobs and pods"
+    running = pod_of(MEMBERS[0])
+    running["status"] = {"phase": "Running"}
+    jobs.to_begin = 40
+    jobs.active = {
+        "a": _Followed("a", 0.0), "b": _Followed("b", 0.0), "c": _Followed("c", 0.0, clearing=True),
+        "d": _Followed("d", 0.0, suspended=True), "e": _Followed("e", 0.0, pod=running, has_pod=True),
+        "f": _Followed("f", 0.0, pod=running, has_pod=True, stuck="Unschedulable: no room"),
+        "g": _Followed("g", 0.0, pod=running)}
+    assert jobs.awaited() == (
+        "3 jobs without a pod (does the Training Operator run, or is it busy?), 1 job of an earlier attempt being "
+        "removed, 1 job held back by a queue, 1 job whose pod says nothing (is its node away?), 1 job whose "
+        "pod cannot start (Unschedulable), 40 to begin")
 
 
 def test_following_creates_nothing(world: World) -> None:

@@ -35,3 +35,10 @@ def test_manifests_name_the_images_of_this_version() -> None:
         for line in file.read_text().splitlines():
             if "docker.io/consort/" in line:
                 assert line.endswith(f":{__version__}"), f"{file.name}: {line.strip()}"
+
+
+def test_pods_reach_dns_in_whatever_namespace_it_is() -> None:
+    policies = yaml.safe_load_all((ROOT / "manifests/base/network-policies.yaml").read_text())
+    (rule,) = next(policy for policy in policies if policy["metadata"]["name"] == "consort-dns")["spec"]["egress"]
+    assert {"namespaceSelector": {}} in rule["to"]
+    assert {(port["protocol"], port["port"]) for port in rule["ports"]} >= {("UDP", 53), ("TCP", 53)}

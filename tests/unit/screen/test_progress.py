@@ -107,7 +107,7 @@ def test_what_a_target_says_is_a_line_before_during_and_after_its_members(out):
         screen.listen(Done("a"))  # of whom nothing is shown any more
         screen.listen(Said("waiting: no room", warns=True))
     assert out.getvalue().splitlines() == [
-        "training 1 of 1 members", "nothing new for 1 min 05 s: 2 jobs without a pod", "a  done (1 of 1)",
+        "training 1 of 1 members", "no news for 1 min 05 s: 2 jobs without a pod", "a  done (1 of 1)",
         "waiting: no room"]
 
 
