@@ -1,0 +1,106 @@
+"""A run on a cluster in memory: what the target does, and what a person is told of it."""
+
+import io
+import threading
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from consort.cluster import silence
+from consort.cluster.target import ClusterTarget
+from consort.errors import StepFailed
+from consort.events import Event, MembersBegun, MembersEnded, Quiet
+from consort.run.plan import plan
+from consort.run.run import Run
+from consort.run.stages import execute
+from consort.screen.live import Screen
+from consort.store.folder import FolderStore
+from consort.study.file import parse_study
+from fake_cluster import FakeCluster
+from fake_operator import FakeOperator
+
+STUDY = """
+name = "two"
+[data]
+source = "digits"
+train_images = 300
+val_images = 300
+[recipe]
+name = "fast"
+[architectures]
+wrn-10-1 = { seeds = 2 }
+"""
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        store, cache = FolderStore(folder / "store"), folder / "cache"
+        self.run = Run(plan(store, parse_study(STUDY, "study.toml"), folder, cache, study_text=STUDY), store, cache)
+        self.cluster = FakeCluster()
+        self.operator = FakeOperator(self.cluster, store)
+        self.told: list[Event] = []
+        self.out = io.StringIO()
+        self.screen = Screen(Console(file=self.out, width=200))
+        self.target = ClusterTarget(self.cluster, self.listen)  # type: ignore[arg-type]
+
+    def listen(self, event: Event) -> None:
+        self.told.append(event)
+        self.screen.listen(event)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_members_are_trained_and_told_of_on_the_console(world: World) -> None:
+    with world.operator.served():
+        assert sorted(world.target.train(world.run).trained) == sorted(world.run.ids)
+    assert [type(event) for event in (world.told[1], world.told[-1])] == [MembersBegun, MembersEnded]
+    lines = world.out.getvalue().splitlines()
+    assert lines[0] == "training 2 of 2 members in namespace default, 2 at a time"
+    assert lines[-1].endswith("done (2 of 2)") and world.screen.shown is None
+    assert world.target.train(world.run).trained == [], "nothing is lacking any more"
+
+
+def test_one_member_can_be_launched_and_followed_by_another_process(world: World) -> None:
+    first, _ = world.run.ids
+    with world.operator.served():
+        assert world.target.launch(world.run, first).trained == [first]
+        assert world.target.follow(world.run).trained == [], "the other one has no job"
+    assert world.operator.created == [first]
+
+
+def test_silence_is_told_with_what_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(silence, "FIRST_SECONDS", 0.02)
+    quiet = threading.Event()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Quiet) and "whose pod says nothing" in event.what:
+            quiet.set()
+
+    world.operator.act[world.run.ids[0]] = lambda name: (quiet.wait(20), world.operator.succeed(name))[1]
+    with world.operator.served():
+        ClusterTarget(world.cluster, listen).train(world.run)  # type: ignore[arg-type]
+    assert quiet.is_set()
+
+
+def test_a_deleted_answer_job_says_that_the_same_command_goes_on(world: World) -> None:
+    def delete(stopped: threading.Event) -> None:
+        for event in world.cluster.follow("Job", "", stopped.is_set):
+            if event.type == "ADDED":
+                world.cluster.vanish("Job", event.object["metadata"]["name"])
+
+    stopped = threading.Event()
+    with world.operator.served():
+        thread = threading.Thread(target=delete, args=(stopped,))
+        thread.start()
+        try:
+            with pytest.raises(StepFailed, match="The same command creates it again") as raised:
+                execute(world.run, world.target)
+        finally:
+            stopped.set()
+            thread.join()
+    assert raised.value.exit_code == 4
