@@ -1,5 +1,7 @@
 """A script of a user's own, without `if __name__ == "__main__"`, as a notebook is."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,3 +27,24 @@ def test_an_image_folder_is_prepared_without_a_main_guard(tmp_path: Path):
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == ("prepared 86\n", "")
+
+
+STUDY_SCRIPT = """
+import consort
+
+study = consort.Study.of({
+    "name": "scripted", "data": {"source": "digits", "train_images": 160, "val_images": 100},
+    "recipe": {"epochs": 1, "batch_size": 32}, "architectures": {"wrn-10-1": 1}, "latency": {"repeats": 3}})
+results = consort.execute(consort.plan(study))
+print(results.answer)
+"""
+
+
+def test_a_study_is_answered_without_a_main_guard(tmp_path: Path):
+    (tmp_path / "script.py").write_text(STUDY_SCRIPT)
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=240, cwd=tmp_path,
+                          env=os.environ | {"CONSORT_STORE": "here", "CONSORT_CACHE": str(tmp_path / "cache")})
+    assert (done.returncode, done.stderr) == (0, "") and "wrn-10-1" in done.stdout
+    (answer,) = done.stdout.splitlines()
+    (summary,) = (tmp_path / "here/studies/scripted").glob("*/summary.json")
+    assert json.loads(summary.read_text())["answer"] == answer

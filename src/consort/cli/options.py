@@ -1,13 +1,13 @@
-"""Options and arguments that several commands share, and what the environment says of store and cache."""
+"""Options and arguments that several commands share."""
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from consort.store import Store
+from consort.store.environment import DEFAULT_STORE as DEFAULT_STORE  # commands take these with the options
+from consort.store.environment import cache_folder as cache_folder
+from consort.store.environment import open_store_at as open_store_at
 
 StoreOption = Annotated[str, typer.Option(
     "--store", envvar="CONSORT_STORE", metavar="URI",
@@ -22,7 +22,6 @@ OutputOption = Annotated[Path | None, typer.Option(
     "--output", help="Copy the report into this folder; from a cluster by default into consort-report/.",
     show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-DEFAULT_STORE = "consort-store"
 NamespaceOption = Annotated[str | None, typer.Option(
     "--namespace", "-n", envvar="CONSORT_NAMESPACE", show_default=False,
     help="Namespace of the jobs; by default the kubeconfig's, or the pod's own.")]
@@ -31,29 +30,3 @@ ContextOption = Annotated[str | None, typer.Option(
 LogOption = Annotated[str, typer.Option("--log", metavar="text|json", help="Plain lines, or one JSON event a line.")]
 ImagesOption = Annotated[Path | None, typer.Option(
     "--images", help="Where streamed images are, when not where they were prepared.", show_default=False)]
-
-
-def open_store_at(uri: str) -> "Store":
-    """The store at a URI, with the environment's credentials."""
-    from consort.store import S3Access, open_store
-
-    environment = os.environ
-    return open_store(uri, S3Access(
-        environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL"),
-        environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY"),
-        environment.get("AWS_REGION")))
-
-
-def cache_folder() -> Path:
-    """Where downloads and copies of a remote store's files are kept: $CONSORT_CACHE, or below ~/.cache; for a user
-    without a home, as containers are often run, below the folder for temporary files."""
-    import tempfile
-
-    from consort.store.files import expanded
-
-    if chosen := os.environ.get("CONSORT_CACHE"):
-        return expanded(chosen)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "consort"
-    except RuntimeError:
-        return Path(tempfile.gettempdir()) / f"consort-{os.getuid()}"

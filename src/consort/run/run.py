@@ -28,6 +28,7 @@ class Run:
 
     @property
     def study(self) -> Study:
+        """What is asked."""
         return self.plan.study
 
     @property
@@ -80,6 +81,7 @@ class Run:
         return self.store.read(self.key(name))
 
     def write(self, name: str, data: bytes) -> None:
+        """Create or replace one of the run's own files."""
         self.store.write(self.key(name), data)
 
     def has(self, name: str) -> bool:

@@ -5,7 +5,6 @@ with the study's own recipe and seeds that no trial has, as an ordinary study `<
 What it shows of them is `compared`.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from consort.documents import to_toml
 from consort.ensembles.composition import Composition, subsets_of
 from consort.ensembles.metrics import bootstrap_means, interval
 from consort.ensembles.subset_scores import score_subsets
@@ -84,11 +84,8 @@ def final_text(plan: Plan, won: Mapping[str, TrialRecord]) -> str:
         "evaluate": {**_given(study.evaluate), "mixed_members": max(study.evaluate.mixed_members, largest)},
         "latency": _given(study.latency), "run": _given(study.run), "cluster": _given(study.cluster),
     }
-    lines = [f"# The winners of the search {plan.ref}, trained again with new seeds:\n{found}",
-             f"name = {_toml(study.name + FINAL)}", f"question = {_toml(study.question)}"]
-    lines += [f"\n[{name}]\n" + "\n".join(f"{_key(key)} = {_toml(value)}" for key, value in table.items())
-              for name, table in tables.items() if table]
-    return "\n".join(lines) + "\n"
+    return f"# The winners of the search {plan.ref}, trained again with new seeds:\n{found}\n" + to_toml(
+        {"name": study.name + FINAL, "question": study.question, **tables})
 
 
 def _references(study: Study) -> dict[str, dict]:
@@ -99,21 +96,6 @@ def _references(study: Study) -> dict[str, dict]:
 
 def _given(table: Any) -> dict:
     return table.model_dump(mode="json", exclude_defaults=True)
-
-
-def _key(key: str) -> str:
-    return json.dumps(key)
-
-
-def _toml(value: Any) -> str:
-    """A value of a study file; TOML's strings take the escapes of JSON's, except the one of DEL, which names lack."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items()) + " }" if value else "{}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return json.dumps(value)
 
 
 def compared(search: Search, final: Run, won: Mapping[str, TrialRecord]) -> dict:

@@ -2,11 +2,13 @@
 
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from consort.documents import to_toml
 from consort.errors import InputError
 from consort.settings import AsList, Table
 from consort.study.answer import Answer
@@ -58,6 +60,8 @@ class Architecture(Table):
 
 
 class Study(Table):
+    """One question: which images, which networks, how they are trained and compared. `of` makes one."""
+
     name: Name
     question: str = ""
     """What this study asks, in words; it heads the report."""
@@ -124,6 +128,19 @@ class Study(Table):
                                  f"be a multiple of nodes x processes, got {batch} for {name} and {processes}")
         return self
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Study":
+        """A study from what its file would hold, such as {"name": "mine", "data": {"source": "digits"},
+        "architectures": {"wrn-10-1": 4}}; docs/study.md has every key. Raises InputError naming the key, the rule and
+        the value."""
+        return _checked(values, "the study")
+
+    def to_toml(self) -> str:
+        """The study as a file that reads as the same study."""
+        warmup = {"ema_warmup": self.recipe.ema_warmup} if self.recipe.ema else {}
+        return to_toml({**self.model_dump(mode="json", exclude_defaults=True),
+                        "recipe": {"name": "wrn-reference", **warmup, **self.recipe.identity()}})
+
     def with_sampler(self, sampler: str) -> "Study":
         """The same study, searching with another sampler at its default settings; InputError for an unknown one."""
         assert self.search is not None
@@ -161,6 +178,11 @@ def parse_study(text: str, where: str) -> Study:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as e:  # beside syntax: numbers of thousands of digits, endless nesting
         raise InputError(f"{where} is not valid TOML: {e}.") from e
+    return _checked(values, where)
+
+
+def _checked(values: Mapping[str, Any], where: str) -> Study:
+    """The study that these values of a study file say."""
     if _has_huge_number(values):
         raise InputError(f"{where}: a whole number must fit into 64 bits, as TOML has it.")
     try:
@@ -172,13 +194,13 @@ def parse_study(text: str, where: str) -> Study:
         raise InputError("\n".join(f"{where}: {line}" for line in str(e).splitlines())) from e
 
 
-def _meant(values: dict) -> dict:
+def _meant(values: Mapping[str, Any]) -> dict:
     """The values of a study file, every recipe in it as it is meant there."""
     return {key: value if not isinstance(value, dict) else as_written(value) if key == "recipe" else _meant(value)
             for key, value in values.items()}
 
 
 def _has_huge_number(value: Any) -> bool:
-    if isinstance(value, dict | list):
-        return any(map(_has_huge_number, value.values() if isinstance(value, dict) else value))
+    if isinstance(value, Mapping | list):
+        return any(map(_has_huge_number, value.values() if isinstance(value, Mapping) else value))
     return isinstance(value, int) and not -2**63 <= value < 2**63
