@@ -4,9 +4,10 @@ import os
 import tempfile
 from pathlib import Path
 
+from consort.store.access import S3Access
 from consort.store.base import Store
 from consort.store.files import expanded
-from consort.store.open import S3Access, open_store
+from consort.store.open import open_store
 
 DEFAULT_STORE = "consort-store"
 """Where neither an option nor the environment names one."""

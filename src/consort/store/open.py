@@ -1,23 +1,12 @@
 """From a URI to a store."""
 
 import re
-from dataclasses import dataclass, field
 
 from consort.errors import InputError
+from consort.store.access import S3Access
 from consort.store.base import Store
 from consort.store.files import expanded
 from consort.store.folder import FolderStore
-
-
-@dataclass(frozen=True)
-class S3Access:
-    """How to reach the S3 server; the command line reads it from the environment, never from arguments."""
-
-    endpoint: str | None = field(default=None, repr=False)  # people write credentials into addresses
-    """URL of the server, such as http://minio:9000."""
-    access_key: str | None = field(default=None, repr=False)
-    secret_key: str | None = field(default=None, repr=False)
-    region: str | None = None
 
 
 def open_store(uri: str, access: S3Access | None = None) -> Store:

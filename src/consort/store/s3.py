@@ -16,10 +16,10 @@ from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
 
 from consort.errors import InputError, MissingKey
+from consort.store.access import S3Access
 from consort.store.base import check_key, check_prefix
 from consort.store.files import explain, replacing
 from consort.store.lease import Lease
-from consort.store.open import S3Access
 from consort.store.s3_errors import Result, retried
 from minio import Minio
 
