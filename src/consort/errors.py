@@ -29,6 +29,8 @@ class ConsortError(Exception):
 
 
 class InputError(ConsortError):
+    """The command, the study, the data or the store is not right: a retry cannot help."""
+
     exit_code = 2
 
 
@@ -37,6 +39,8 @@ class MemberFailed(ConsortError):
 
 
 class IncompleteRun(ConsortError):
+    """The run ended and something is missing; what finished is kept."""
+
     exit_code = 4
 
 

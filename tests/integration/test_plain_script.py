@@ -35,14 +35,17 @@ import consort
 study = consort.Study.of({
     "name": "scripted", "data": {"source": "digits", "train_images": 160, "val_images": 100},
     "recipe": {"epochs": 1, "batch_size": 32}, "architectures": {"wrn-10-1": 1}, "latency": {"repeats": 3}})
-results = consort.execute(consort.plan(study))
+told = []
+results = consort.execute(consort.plan(study), listen=told.append)
+assert type(told[0]).__name__ == "Said" and type(told[-1]).__name__ == "MembersEnded", told
 print(results.answer)
 """
 
 
 def test_a_study_is_answered_without_a_main_guard(tmp_path: Path):
     (tmp_path / "script.py").write_text(STUDY_SCRIPT)
-    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=240, cwd=tmp_path,
+    done = subprocess.run([sys.executable, "-W", "error::ResourceWarning", "script.py"], capture_output=True, text=True,
+                          timeout=240, cwd=tmp_path,
                           env=os.environ | {"CONSORT_STORE": "here", "CONSORT_CACHE": str(tmp_path / "cache")})
     assert (done.returncode, done.stderr) == (0, "") and "wrn-10-1" in done.stdout
     (answer,) = done.stdout.splitlines()

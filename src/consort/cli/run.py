@@ -50,7 +50,7 @@ def run(
     from rich.console import Console
 
     from consort.cli.planning import planned_study
-    from consort.errors import IncompleteRun, InputError, unknown_name
+    from consort.errors import IncompleteRun, unknown_name
     from consort.run.stages import STAGES, execute
     from consort.screen.live import Screen
 
@@ -61,9 +61,6 @@ def run(
     chosen = chosen_target(target, opened, screen.listen, namespace, context, workers)
     try:
         planned = planned_study(opened, study, console, data, grow).run
-        if not planned.ids:
-            raise InputError(f"the study {planned.study.name} names no architectures, only a [search]: `consort search "
-                             f"{study}` looks for them and compares what it finds.")
         with screen:
             summary, missing = execute(planned, chosen, only)
     except KeyboardInterrupt:

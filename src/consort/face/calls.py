@@ -1,12 +1,14 @@
 """From a study to its results: `consort.plan`, `consort.open_run` and `consort.execute`."""
 
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 
 from consort.errors import IncompleteRun
+from consort.events import Event, unheard
 from consort.local.target import LocalTarget
 from consort.run import plan as plans
 from consort.run import run as runs
@@ -14,6 +16,7 @@ from consort.run import stages
 from consort.run.results import Results
 from consort.run.run import Run
 from consort.screen.answer import Bar
+from consort.screen.live import Screen
 from consort.store import Store
 from consort.store.environment import cache_folder, open_store_at, store_uri
 from consort.study.file import Study, load_study
@@ -50,18 +53,25 @@ def open_run(ref: str, store: Store | PathLike | None = None) -> Run:
     return runs.open_run(_opened(store), ref, cache_folder())
 
 
-def execute(run: Run, *, workers: int | None = None, progress: bool = False) -> Results:
+def execute(run: Run, *, workers: int | None = None, progress: bool = False,
+            listen: Callable[[Event], None] = unheard) -> Results:
     """Train the members that are missing side by side on this machine, compare every ensemble of them, and report.
 
     What the store has is not done again: after an interruption, the same call goes on. workers: how many members train
-    at a time; by default what the study says, else one per core or GPU. progress: show in the terminal what is going
-    on.
+    at a time; by default what the study says, else one per core or GPU. progress: show what is going on, as
+    `consort run` does. listen: is called with every event of `consort.events`, in this thread.
 
     Raises IncompleteRun where members are missing in the end; `Results(run)` has what the others say. Raises
     KeyboardInterrupt where it was interrupted, after the members in training saved their state.
     """
     command = f'consort.execute(consort.open_run("{run.ref}", "{run.store.uri}"))'
-    _, missing = stages.execute(run, LocalTarget(Console(quiet=not progress), command, workers))
+    with Screen(Console()) as screen:
+        def told(event: Event) -> None:
+            if progress:
+                screen.listen(event)
+            listen(event)
+
+        _, missing = stages.execute(run, LocalTarget(told, command, workers))
     if missing:
         raise IncompleteRun(f"{len(missing)} of {len(run.ids)} members are missing; consort.Results(run) has what the "
                             "others say:\n" + "\n".join(f"  {member}: {why}" for member, why in missing.items()))

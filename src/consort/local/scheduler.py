@@ -5,6 +5,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,11 @@ class _Running:
             else:
                 listen(event)
 
+    def close(self) -> None:
+        """Let go of its output."""
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
 
 class Scheduler:
     """Runs jobs in `slots` places; a place has an environment of its own, such as the GPU that it may use."""
@@ -93,6 +99,7 @@ class Scheduler:
                     for ended in [r for r in self.running if r.process.poll() is not None]:
                         self.running.remove(ended)
                         ended.read(self.listen)
+                        ended.close()
                         self._conclude(ended, waiting)
             finally:
                 self._stop(asked)
@@ -145,7 +152,8 @@ class Scheduler:
 
     def _stop(self, asked: Sequence[int]) -> None:
         """End the members that still run, giving them time to save; asked twice, or too slow, they are killed."""
-        for running in self.running:
+        stopped = list(self.running)
+        for running in stopped:
             running.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         while self.running and time.monotonic() < deadline and len(asked) < 2:
@@ -154,6 +162,8 @@ class Scheduler:
         for running in self.running:
             running.process.kill()
             running.process.wait()
+        for running in stopped:
+            running.close()
         self.running.clear()
 
 
@@ -171,8 +181,11 @@ def places(workers: int | None, settings: Run) -> list[Mapping[str, str]]:
 @contextmanager
 def _noted_signals() -> Iterator[list[int]]:
     """SIGINT and SIGTERM are noted instead of raised: raised between starting a process and remembering it, they would
-    leave it behind."""
+    leave it behind. In a thread other than the main one, which Python tells of no signal, there are none to note."""
     asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
     before = {number: signal.signal(number, lambda number, frame: asked.append(number))
               for number in (signal.SIGINT, signal.SIGTERM)}
     try:
