@@ -316,7 +316,7 @@ def test_a_study_that_only_searches_is_planned_and_not_run(run: Callable[..., Do
     assert "by evolution and as many by random" in listed
     assert re.findall(r"7 of (\d+) candidates", listed) == ["8", "8", "36"]
     done = run("run", file, *store)
-    assert done.code == 2 and f"`consort search {file}`" in done.err
+    assert done.code == 2 and "`consort search tiny/" in done.err
 
 
 def test_latency_table_measures_once_and_then_reads(run: Callable[..., Done], tmp_path: Path) -> None:
