@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from consort import hardware
+from consort.models.small_maps import small_maps_in_float32
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Compute:
 
     def place(self, network: nn.Module) -> nn.Module:
         """Move to the device in channels-last layout, which convolutions on CPUs and tensor cores read fastest."""
+        if self.device.type == "cpu" and self.precision == "bfloat16":
+            small_maps_in_float32(network)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
