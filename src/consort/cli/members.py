@@ -63,6 +63,9 @@ def import_member(
     data: Annotated[str | None, typer.Option(
         "--data", metavar="SOURCE", help="Without a study: the images; with one: use these instead of its own.",
         show_default=False)] = None,
+    transforms: Annotated[str | None, typer.Option(
+        "--transforms", help='How the weights want images: "published", a name of torchvision\'s weights, a tag of '
+        'timm\'s, or "data", as for members that are trained.', show_default=False)] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Make existing weights a member, without training, and predict with it.
@@ -75,7 +78,7 @@ def import_member(
     from consort.data.prepare import prepare
     from consort.errors import InputError
     from consort.members.spec import MemberSpec
-    from consort.run.plan import imported_recipe, weights_source
+    from consort.run.plan import imported_recipe, transforms_of, weights_source
     from consort.study.data import Data
     from consort.study.recipe import Recipe
     from consort.train.imported_weights import import_member as import_one
@@ -90,9 +93,12 @@ def import_member(
     if study is not None:
         loaded, _ = read_study(study, data)
         settings, recipe, base = loaded.data, loaded.recipe, study.parent
+        if transforms is None and architecture in loaded.architectures:
+            transforms = loaded.architectures[architecture].transforms
     with preparation(Console(stderr=True)) as shown:
         prepared = prepare(opened, settings, base, cache_folder(), shown)
-    spec = MemberSpec(architecture, prepared.fingerprint, imported_recipe(source, recipe), 0)
+    wanted = transforms_of(architecture, source, transforms, prepared)
+    spec = MemberSpec(architecture, prepared.fingerprint, imported_recipe(source, recipe, wanted), 0)
     record = import_one(opened, spec, prepared, source)
     predict(opened, record.id, prepared, {})
     print(record.id)

@@ -34,6 +34,9 @@ class MemberRecord:
     train_loss: float | None = None
     images_per_second: list[float] = field(default_factory=list)
     """Of every epoch, in the order of history.parquet; one that was interrupted counts the time that it trained."""
+    preprocessing: dict | None = None
+    """How imported weights want images (`consort.data.preprocessing.Preprocessing`); None: as the data are prepared for
+    members that are trained."""
     last_val_accuracy: float | None = None
     """Of the last step's weights, where the member is their average."""
     attempts: int = 1

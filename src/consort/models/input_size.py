@@ -3,6 +3,7 @@
 from consort.data.prepared import Prepared
 from consort.members.spec import MemberSpec
 from consort.models.families import published
+from consort.models.published import preprocessing_of
 
 
 def input_size(spec: MemberSpec, data: Prepared) -> int | None:
@@ -14,6 +15,8 @@ def input_size(spec: MemberSpec, data: Prepared) -> int | None:
 
 def network_input(spec: MemberSpec, data: Prepared) -> tuple[int, int]:
     """Height and width of what the network sees."""
+    if (own := preprocessing_of(spec)) is not None:
+        return own.crop
     side = input_size(spec, data)
     if side is not None:
         return side, side

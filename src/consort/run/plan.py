@@ -20,6 +20,7 @@ from consort.documents import canonical_json, sha256
 from consort.errors import InputError, IntegrityError, MissingKey, unknown_name
 from consort.members.spec import MemberSpec
 from consort.models.names import wide_resnet
+from consort.space import networks
 from consort.store import Store, keys
 from consort.store.files import expanded
 from consort.study.answer import Answer
@@ -55,13 +56,12 @@ def plan(store: Store, study: Study, base: Path, cache: Path, progress: Progress
     """Prepare and check everything that members need; `base` is where the study's relative paths start."""
     for name in study.architectures:
         _check_architecture(name)
+    sources = {name: weights_source(architecture.weights, base)
+               for name, architecture in study.architectures.items() if architecture.weights}
     data = prepare(store, study.data, base, cache, progress)
     also = {extra.name: prepare_test_set(store, extra.name, extra.source, data, study.data, base, cache, progress)
             for extra in study.data.also}
-    sources = {name: weights_source(architecture.weights, base)
-               for name, architecture in study.architectures.items() if architecture.weights}
-    imported = {name: MemberSpec(name, data.fingerprint, imported_recipe(source, study.recipe_of(name)),
-                                 study.architectures[name].seeds[0]) for name, source in sources.items()}
+    imported = {name: _imported(study, name, source, data) for name, source in sources.items()}
     weights = {spec.id: sources[name] for name, spec in imported.items()}
     return _written(store, Plan(study, run_name(study, [data, *also.values()]), data, also,
                                 _specs(study, data, imported), weights, study_text))
@@ -130,13 +130,37 @@ def run_name(study: Study, data: Sequence[Prepared]) -> str:
         del question["recipe"]["ema_warmup"]  # in the same way
     if study.answer == Answer():
         del question["answer"]  # as before there was such a table
+    for values in (question["recipe"], *question["architectures"].values()):
+        if values["transforms"] is None:
+            del values["transforms"]
     names = [extra.name for extra in study.data.also]
     return sha256(canonical_json([question, names, [d.fingerprint for d in data]]).encode())[:10]
 
 
-def imported_recipe(source: str, recipe: Recipe) -> Recipe:
+def _imported(study: Study, name: str, source: str, data: Prepared) -> MemberSpec:
+    architecture = study.architectures[name]
+    transforms = transforms_of(name, source, architecture.transforms, data)
+    recipe = imported_recipe(source, study.recipe_of(name), transforms)
+    return MemberSpec(name, data.fingerprint, recipe, architecture.seeds[0])
+
+
+def imported_recipe(source: str, recipe: Recipe, transforms: str | None) -> Recipe:
     """What of a recipe matters for weights that exist: nothing about training."""
-    return Recipe(weights=weights_identity(source), input_size=recipe.input_size, precision=recipe.precision)
+    return Recipe(weights=weights_identity(source), input_size=recipe.input_size, precision=recipe.precision,
+                  transforms=transforms)
+
+
+def transforms_of(name: str, source: str, wish: str | None, data: Prepared) -> str | None:
+    """Whose preparation of images imported weights get: Recipe.transforms.
+
+    A file says nothing of where it comes from. Where images are streamed, it is taken for published weights or ones
+    that were tuned from them; small images that are arrays are seen as they are.
+    """
+    if wish is not None:
+        return None if wish == "data" else wish
+    ours = wide_resnet(name) is not None or networks.is_name(name)
+    file = source.endswith(".safetensors")
+    return "published" if not file or (data.manifest.layout == "files" and not ours) else None
 
 
 def weights_identity(source: str) -> str:
@@ -147,8 +171,13 @@ def weights_identity(source: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl")
+
+
 def weights_source(weights: str, base: Path) -> str:
     """The path of a weights file, checked to exist, or torchvision's name as it is."""
+    if weights.endswith(PICKLED):
+        raise InputError(_how_to_convert(weights))
     if not weights.endswith(".safetensors"):
         return weights
     path = base / expanded(weights)
@@ -156,6 +185,15 @@ def weights_source(weights: str, base: Path) -> str:
         raise InputError(f"the weights {path} do not exist. weights is a .safetensors file (relative to the study "
                          "file) or the name of torchvision weights such as IMAGENET1K_V1.")
     return str(path)
+
+
+def _how_to_convert(weights: str) -> str:
+    to = Path(weights).with_suffix(".safetensors").as_posix()
+    return (f"weights {weights}: pickled files can run code when they are read, so weights are read from .safetensors "
+            "files. Convert it once (this reads tensors only):\n"
+            f"""  python -c "import torch, safetensors.torch as s; w = torch.load({weights!r}, map_location='cpu', """
+            "weights_only=True); w = w.get('state_dict', w.get('model', w)); s.save_file({k: v.clone().contiguous() "
+            f"""for k, v in w.items()}}, {to!r})"\nand name {to} in its place.""")
 
 
 def _check_architecture(name: str) -> None:

@@ -31,6 +31,9 @@ class Architecture(Table):
     """Values that differ from the study's recipe for this architecture."""
     weights: str | None = None
     """Import instead of training: a safetensors file, or the name of torchvision weights such as IMAGENET1K_V1."""
+    transforms: str | None = None
+    """How imported weights want images: "published", a name of torchvision's weights, a tag of timm's, or "data" as for
+    members that are trained. By default published for named weights, and for a file where images are streamed."""
 
     @model_validator(mode="before")
     @classmethod
@@ -52,8 +55,10 @@ class Architecture(Table):
                              "member")
         if not self.seeds:
             raise ValueError("an architecture needs at least 1 seed, got an empty list")
-        if "weights" in self.recipe:
-            raise ValueError("weights are imported with the key beside recipe, not inside it")
+        if {"weights", "transforms"} & self.recipe.keys():
+            raise ValueError("weights are imported with the keys beside recipe, not inside it")
+        if self.transforms and not self.weights:
+            raise ValueError("transforms are those of imported weights: they stand beside weights")
         if self.weights and len(self.seeds) > 1:
             raise ValueError(f"imported weights are one member, got {len(self.seeds)} seeds")
         return self
@@ -84,7 +89,7 @@ class Study(Table):
             name = overrides.pop("name", "fast")
             if not isinstance(name, str):
                 raise InputError(f"[recipe] name: it should be the name of a recipe in quotes, got {name!r}.")
-            if "weights" in overrides:
+            if {"weights", "transforms"} & overrides.keys():
                 raise InputError('[recipe] weights: imported weights stand in [architectures], such as "resnet18" = { '
                                  'weights = "file.safetensors" }.')
             base = named_recipe(name)
@@ -168,7 +173,7 @@ def load_study(path: Path) -> Study:
 def stored_study(values: dict) -> Study:
     """A study from its stored form, whose recipe has every value."""
     recipe = {"ema_warmup": False, **values["recipe"]}
-    recipe.pop("weights", None)
+    recipe = {key: value for key, value in recipe.items() if key not in ("weights", "transforms")}
     return Study.model_validate({**values, "recipe": {"name": "wrn-reference", **recipe}})
 
 

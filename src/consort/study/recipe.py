@@ -50,6 +50,9 @@ class Recipe(BaseModel):
     """Streamed images: the smallest share of an image that a random resized crop takes."""
     weights: str | None = None
     """Imported members only: the sha256 of the imported weights, or "torchvision:<name>"."""
+    transforms: str | None = None
+    """Imported members only: whose preparation of images it is, "published" (that of the named weights, or of the
+    network's first ones) or a name of weights; None is the data's, as for members that are trained."""
 
     @model_validator(mode="after")
     def _milestones_rise(self) -> "Recipe":

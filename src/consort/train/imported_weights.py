@@ -17,6 +17,7 @@ from consort.members.spec import MemberSpec
 from consort.models import compute
 from consort.models.families import build
 from consort.models.input_size import network_input
+from consort.models.published import preprocessing_of
 from consort.store import Store
 
 
@@ -28,16 +29,19 @@ def import_member(store: Store, spec: MemberSpec, data: Prepared, source: str) -
     done = members.read_record(store, spec.id)
     if done is not None:
         return done
+    own = preprocessing_of(spec)
     state = _load(spec.architecture, source)
     with torch.device("meta"):
-        network = build(spec.architecture, len(data.classes))
-    _check_fit(spec.architecture, source, network.state_dict(), state, len(data.classes))
+        wanted = build(spec.architecture, len(data.classes)).state_dict()
+    state = _as_built(spec.architecture, wanted, state)
+    _check_fit(spec.architecture, source, wanted, state, len(data.classes))
     files = members.write_files(store, spec.id, {"weights.safetensors": safetensors.torch.save(state)})
     cost = count(spec.architecture, network_input(spec, data), len(data.classes))
     record = MemberRecord(
         id=spec.id, architecture=spec.architecture, data=spec.data, recipe=spec.recipe.model_dump(mode="json"),
         seed=spec.seed, files=files, macs=cost.macs, params=cost.params, input=cost.input, val_accuracy=None,
-        precision=compute.choose(spec.recipe.precision).precision, imported=True, hardware=hardware.describe(),
+        precision=compute.choose(spec.recipe.precision).precision, imported=True,
+        preprocessing=own.to_dict() if own else None, hardware=hardware.describe(),
         versions=hardware.versions(), finished_at=datetime.now(UTC).isoformat(timespec="seconds"))
     members.write_record(store, record)
     return record
@@ -56,6 +60,18 @@ def _load(architecture: str, source: str) -> dict[str, Tensor]:
         return safetensors.torch.load_file(Path(source))
     except (SafetensorError, OSError) as e:
         raise InputError(f"{source} is not a readable safetensors file: {e}.") from e
+
+
+def _as_built(architecture: str, wanted: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights under the names of the network as it is built here, without what no prediction reads."""
+    if not architecture.startswith("timm:"):
+        from consort.models.torchvision_models import answers_to, as_built
+
+        state = as_built(architecture, state) if answers_to(architecture) else state
+    # Batches that were seen in training: files from before torch 0.4.1 and ports from elsewhere do not count them.
+    counters = {name: torch.zeros_like(tensor, device="cpu") for name, tensor in wanted.items()
+                if name.endswith("num_batches_tracked") and name not in state}
+    return {**state, **counters}
 
 
 def _check_fit(architecture: str, source: str, wanted: dict[str, Tensor], got: dict[str, Tensor], classes: int) -> None:

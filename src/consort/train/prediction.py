@@ -9,6 +9,7 @@ import safetensors.torch
 
 from consort import members
 from consort.data.prepared import Prepared
+from consort.data.preprocessing import Preprocessing
 from consort.ensembles.metrics import accuracy
 from consort.errors import InputError
 from consort.events import Listener, Predicted, unheard
@@ -59,17 +60,28 @@ def predict(store: Store, member_id: str, data: Prepared, also: Mapping[str, Pre
     network = build(spec.architecture, len(data.classes))
     network.load_state_dict(safetensors.torch.load(members.read_file(store, record, "weights.safetensors")))
     network = place.place(network)
+    own = Preprocessing.from_dict(record.preprocessing) if record.preprocessing else None
     comparisons = []
     for name in todo:
         prepared, split = wanted[name]
         logits = predict_logits(network, _scaled_like(data, prepared), split, input_size(spec, data), place,
-                                loader_workers)
+                                loader_workers, own)
+        _check_finite(record, name, logits)
         listen(Predicted(member_id, name, accuracy(logits, prepared.labels(split))))
         if name in missing:
             record = _write(store, record, name, prepared, logits)
         else:
             comparisons.append(_compare(store, record, name, prepared, split, logits))
     return comparisons
+
+
+def _check_finite(record: MemberRecord, test_set: str, logits: np.ndarray) -> None:
+    """Members that were trained here are finite: training says so."""
+    images = int((~np.isfinite(logits)).any(axis=1).sum())
+    if images:
+        raise InputError(f"member {record.id} gives infinite or NaN scores for {images:,} of the {len(logits):,} "
+                         f"images of {test_set}: its weights cannot be used as they are. Import others: some published "
+                         "sets lack a classifier (torchvision's IMAGENET1K_FEATURES).")
 
 
 def _scaled_like(data: Prepared, test_set: Prepared) -> Prepared:

@@ -30,7 +30,7 @@ def test_defaults_stay_what_they_are():
         "epochs": 200, "batch_size": 128, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4,
         "schedule": "step", "warmup": 0.25, "milestones": (0.3, 0.6, 0.8), "decay": 0.2, "label_smoothing": 0.0,
         "ema": 0.0, "ema_warmup": False, "crop_padding": 4, "flip": True, "cutout": 0, "precision": "auto",
-        "input_size": None, "crop_scale": 0.08, "weights": None}
+        "input_size": None, "crop_scale": 0.08, "weights": None, "transforms": None}
 
 
 # Averages are warmed up since a short training with a slow one ended as it began.

@@ -179,6 +179,7 @@ WRONG = [
     ("architectures.a = {recipe = {epochs = 0}}", "a.recipe.epochs"),
     ("architectures.a = {recipe = {milestones = [0.5, 0.5]}}", "milestones must rise"),
     ("architectures.a = {recipe = 3}", "recipe"),
+    ("architectures.a = {transforms = 'published'}", "stand beside weights"), ("recipe.transforms = 'w'", "weights"),
     ("recipe.weights = 'w'", "weights"), ("architectures.a = {recipe = {weights = 'w'}}", "weights"),
     ("evaluate.combine = []", "combine"), ("evaluate.combine = ['geometric', 'geometric']", "combine"),
     ("evaluate.combine = ['median']", "combine"), ("evaluate.confidence = 1.0", "confidence"),
@@ -328,6 +329,7 @@ def test_ids_are_equal_exactly_when_the_recipes_are(a, b):
 @pytest.mark.parametrize("field", sorted(set(Recipe.model_fields)))
 def test_id_ignores_a_default_that_is_spelled_out_and_notices_every_other_value(field):
     other = {"schedule": "one-cycle", "milestones": [0.5], "flip": False, "precision": "float32", "weights": "sha",
+             "transforms": "published",
              "input_size": 64, "crop_scale": 0.5}
     default = Recipe.model_fields[field].default
     assert spec(recipe=Recipe.model_validate({field: default})).id == spec(recipe=Recipe()).id

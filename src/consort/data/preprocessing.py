@@ -1,0 +1,80 @@
+"""How published weights want their images: the steps that torchvision and timm take, described as plain values.
+
+Both resize with Pillow, which smooths what it makes smaller (antialias), then cut out the centre. Where they round,
+this rounds the same way, so that pixels are equal.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From an RGB image to what a network takes. Sizes are (height, width) in pixels."""
+
+    resize: Size
+    crop: Size
+    fit: str = "shorter"
+    """shorter: the shorter side becomes the first of `resize`, the ratio stays (torchvision). cover: as small as
+    covers `resize`. exact: to `resize`, whatever the ratio. inside: as large as fits into `resize`."""
+    interpolation: str = "bilinear"
+    """bilinear, bicubic, nearest, box, hamming or lanczos."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """The network takes (value / 255 - mean) / std per channel."""
+    fill: tuple[int, int, int] = (0, 0, 0)
+    """The colour around an image that is smaller than `crop`."""
+    source: str = ""
+    """Whose it is, such as "torchvision resnet50 IMAGENET1K_V2"."""
+    antialias: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
+        """From `to_dict`, also after it was JSON."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
+    def at(self, side: int) -> "Preprocessing":
+        """The same for a network that takes another side: what is cut off keeps its share."""
+        height, width = (round(r * side / c) for r, c in zip(self.resize, self.crop, strict=True))
+        return replace(self, resize=(height, width), crop=(side, side))
+
+    def pixels(self, image: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3] -> uint8 [crop height, crop width, 3]."""
+        height, width = self._resized(image.shape[0], image.shape[1])
+        resized = image
+        if (height, width) != image.shape[:2]:
+            how = Image.Resampling[self.interpolation.upper()]
+            resized = np.asarray(Image.fromarray(image).resize((width, height), how))
+        return self._centre(resized)
+
+    def _resized(self, height: int, width: int) -> Size:
+        if self.fit == "exact":
+            return self.resize
+        if self.fit == "shorter":
+            short, long = sorted((height, width))
+            longer = int(self.resize[0] * long / short)
+            return (self.resize[0], longer) if height <= width else (longer, self.resize[0])
+        ratios = height / self.resize[0], width / self.resize[1]
+        ratio = max(ratios) if self.fit == "inside" else min(ratios)
+        return max(1, round(height / ratio)), max(1, round(width / ratio))
+
+    def _centre(self, image: np.ndarray) -> np.ndarray:
+        lacking = [max(0, c - s) for c, s in zip(self.crop, image.shape, strict=False)]
+        if any(lacking):
+            (above, left), (height, width) = [n // 2 for n in lacking], image.shape[:2]
+            framed = np.empty((height + lacking[0], width + lacking[1], 3), np.uint8)
+            framed[:] = self.fill
+            framed[above:above + height, left:left + width] = image
+            image = framed
+        top, left = (round((s - c) / 2) for c, s in zip(self.crop, image.shape, strict=False))
+        return image[top:top + self.crop[0], left:left + self.crop[1]]
+
