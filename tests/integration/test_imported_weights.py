@@ -18,6 +18,7 @@ from small_members import World, consort
 from torch import nn
 
 from consort import members
+from consort.data.decode import decode
 from consort.data.prepare import prepare
 from consort.data.prepared import Prepared
 from consort.errors import InputError
@@ -99,7 +100,7 @@ def assert_as_published(ours: np.ndarray, network: nn.Module, transforms: Any, f
 
 @pytest.mark.parametrize(("architecture", "weights", "transforms"), [
     ("mobilenet_v3_small", "IMAGENET1K_V1", None), ("efficientnet_b1", "IMAGENET1K_V2", "IMAGENET1K_V2"),
-    ("inception_v3", "IMAGENET1K_V1", None), ("googlenet", "IMAGENET1K_V1", "published")])
+    ("inception_v3", "IMAGENET1K_V1", "published"), ("googlenet", "IMAGENET1K_V1", "published")])
 def test_logits_are_those_of_torchvision(architecture, weights, transforms, large, tmp_path):
     options = {"transform_input": True, "aux_logits": True, "init_weights": False} \
         if architecture in ("inception_v3", "googlenet") else {}
@@ -109,6 +110,25 @@ def test_logits_are_those_of_torchvision(architecture, weights, transforms, larg
     safetensors.torch.save_file(network.state_dict(), tmp_path / "w.safetensors")
     ours = logits_of(prepared(large, tmp_path), architecture, tmp_path / "w.safetensors", transforms)
     assert_as_published(ours, network, own, large)
+
+
+def test_a_file_of_inception_gets_its_scaling(large, tmp_path):
+    """Resized and cropped as trained members' images, which puts an odd margin's pixel on the other side."""
+    torch.manual_seed(0)
+    network = torchvision.models.get_model("inception_v3", num_classes=2, transform_input=True, init_weights=False)
+    own = torchvision.models.get_model_weights("inception_v3").IMAGENET1K_V1.transforms()
+    made_lively(network, own, large)
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "w.safetensors")
+    data = prepared(large, tmp_path)
+
+    def as_trained(image: Image.Image) -> torch.Tensor:
+        image.load()  # and close
+        square = torch.from_numpy(decode(Path(image.filename).read_bytes(), 342)[21:320, 21:320].copy())
+        scaled = square.permute(2, 0, 1) / 255 - torch.tensor(data.manifest.mean).view(3, 1, 1)
+        return scaled / torch.tensor(data.manifest.std).view(3, 1, 1)
+
+    ours = logits_of(data, "inception_v3", tmp_path / "w.safetensors", None)
+    assert_as_published(ours, network, as_trained, large)
 
 
 def test_logits_are_those_of_timm(large, tmp_path):

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.module_tracker import ModuleTracker
@@ -83,16 +84,37 @@ def count(name: str, input_size: int | tuple[int, int] | None = None, classes: i
     size = input_size or default.input_size
     height, width = (size, size) if isinstance(size, int) else size
     classes = classes or default.classes
-    with torch.device("meta"):
-        network = build(name, classes)
+    network = build_without_weights(name, classes)
     return count_module(network, name, (height, width), classes)
 
 
+class _EmptyOnMeta(TorchFunctionMode):
+    """Memory that layers ask for is not taken; what a constructor computes with is."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.empty and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+def build_without_weights(name: str, classes: int) -> nn.Module:
+    """The network on the meta device: shapes without numbers."""
+    try:
+        with torch.device("meta"):
+            return build(name, classes)
+    except (RuntimeError, NotImplementedError):
+        # A constructor that reads numbers back, such as those of RegNets for their widths.
+        with _EmptyOnMeta():
+            return build(name, classes).to("meta")
+
+
 def count_module(network: nn.Module, name: str, size: tuple[int, int], classes: int) -> Cost:
-    """The cost of a network that was built on the meta device."""
+    """The cost of a network that was built on the meta device; it cannot be trained afterwards."""
     height, width = size
     tracker = ModuleTracker()
-    network.eval()
+    # The tracker asks for the gradient function of a parameter that is handed to a submodule, and finds none.
+    network.eval().requires_grad_(False)
     try:
         with torch.no_grad(), tracker, _Counter(tracker) as counter:
             network(torch.empty(1, 3, height, width, device="meta"))

@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 
 Size = tuple[int, int]
+AS_PREPARED = "data"
+"""Preprocessing.fit: not by this description, but as the data are prepared; its mean and deviation count."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Preprocessing:
     crop: Size
     fit: str = "shorter"
     """shorter: the shorter side becomes the first of `resize`, the ratio stays (torchvision). cover: as small as
-    covers `resize`. exact: to `resize`, whatever the ratio. inside: as large as fits into `resize`."""
+    covers `resize`. exact: to `resize`, whatever the ratio. inside: as large as fits into `resize`. data: see
+    AS_PREPARED."""
     interpolation: str = "bilinear"
     """bilinear, bicubic, nearest, box, hamming or lanczos."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)

@@ -4,6 +4,10 @@ import re
 
 from consort.errors import InputError
 
+SCALES_ITS_INPUT = ("inception_v3", "googlenet")
+"""torchvision's networks whose pretrained weights want an input that the network scales once more
+(`transform_input`)."""
+
 _WIDE_RESNET = re.compile(r"wrn-(\d+)-(\d+)")
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from consort.data.preprocessing import Preprocessing
 from consort.errors import InputError, unknown_name
+from consort.models.names import SCALES_ITS_INPUT
 
 # Input side in pixels where it is not 224: Tan and Le 2019 (arXiv 1905.11946) for EfficientNet, Tan and Le 2021 for V2,
 # Szegedy et al. 2015 for Inception v3. (torchvision's own transform crops B2 at 288.)
@@ -16,10 +17,10 @@ _INPUT_SIZE = {"efficientnet_b1": 240, "efficientnet_b2": 260, "efficientnet_b3"
                "efficientnet_b5": 456, "efficientnet_b6": 528, "efficientnet_b7": 600, "efficientnet_v2_s": 384,
                "efficientnet_v2_m": 480, "efficientnet_v2_l": 480, "inception_v3": 299}
 _MANY_OUTPUTS = ("googlenet", "inception_v3")
-"""With auxiliary classifiers, which a single forward pass does not use. Their published weights scale the channels of
-their input anew, from ImageNet's mean and deviation to 0.5 and 0.5 (torchvision's `transform_input`)."""
+"""With auxiliary classifiers, which a single forward pass does not use."""
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 _HALF = (0.5, 0.5, 0.5)
+"""The mean and deviation that `transform_input` makes of ImageNet's."""
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """Names in DenseNets' published files: norm.1 where the module is norm1 by now."""
 
@@ -49,7 +50,7 @@ def preprocessing(name: str, weights_name: str | None) -> Preprocessing:
     weights = _weights(name, weights_name) if weights_name else next(iter(torchvision.models.get_model_weights(name)))
     wanted: Any = weights.transforms()
     resize, crop = int(wanted.resize_size[0]), int(wanted.crop_size[0])
-    mean, std = (_HALF, _HALF) if name in _MANY_OUTPUTS else (tuple(wanted.mean), tuple(wanted.std))
+    mean, std = (_HALF, _HALF) if name in SCALES_ITS_INPUT else (tuple(wanted.mean), tuple(wanted.std))
     return Preprocessing((resize, resize), (crop, crop), "shorter", wanted.interpolation.value, mean, std,
                          source=f"torchvision {name} {weights.name}")
 

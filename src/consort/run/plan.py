@@ -19,7 +19,7 @@ from consort.data.prepared import Prepared, open_prepared
 from consort.documents import canonical_json, sha256
 from consort.errors import InputError, IntegrityError, MissingKey, unknown_name
 from consort.members.spec import MemberSpec
-from consort.models.names import wide_resnet
+from consort.models.names import SCALES_ITS_INPUT, wide_resnet
 from consort.space import networks
 from consort.store import Store, keys
 from consort.store.files import expanded
@@ -158,9 +158,11 @@ def transforms_of(name: str, source: str, wish: str | None, data: Prepared) -> s
     """
     if wish is not None:
         return None if wish == "data" else wish
-    ours = wide_resnet(name) is not None or networks.is_name(name)
-    file = source.endswith(".safetensors")
-    return "published" if not file or (data.manifest.layout == "files" and not ours) else None
+    if not source.endswith(".safetensors"):
+        return "published"
+    if data.manifest.layout == "arrays" or wide_resnet(name) is not None or networks.is_name(name):
+        return None
+    return "scaled" if name in SCALES_ITS_INPUT else "published"
 
 
 def weights_identity(source: str) -> str:

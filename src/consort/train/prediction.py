@@ -1,7 +1,7 @@
 """Predict from the weights in the store: logits that are missing, or all of them to compare with what is stored."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import safetensors.torch
 
 from consort import members
 from consort.data.prepared import Prepared
-from consort.data.preprocessing import Preprocessing
+from consort.data.preprocessing import AS_PREPARED, Preprocessing
 from consort.ensembles.metrics import accuracy
 from consort.errors import InputError
 from consort.events import Listener, Predicted, unheard
@@ -61,11 +61,13 @@ def predict(store: Store, member_id: str, data: Prepared, also: Mapping[str, Pre
     network.load_state_dict(safetensors.torch.load(members.read_file(store, record, "weights.safetensors")))
     network = place.place(network)
     own = Preprocessing.from_dict(record.preprocessing) if record.preprocessing else None
+    if own is not None and own.fit == AS_PREPARED:
+        data, own = _scaled(data, own.mean, own.std), None
     comparisons = []
     for name in todo:
         prepared, split = wanted[name]
-        logits = predict_logits(network, _scaled_like(data, prepared), split, input_size(spec, data), place,
-                                loader_workers, own)
+        like = _scaled(prepared, data.manifest.mean, data.manifest.std)
+        logits = predict_logits(network, like, split, input_size(spec, data), place, loader_workers, own)
         _check_finite(record, name, logits)
         listen(Predicted(member_id, name, accuracy(logits, prepared.labels(split))))
         if name in missing:
@@ -84,10 +86,10 @@ def _check_finite(record: MemberRecord, test_set: str, logits: np.ndarray) -> No
                          "sets lack a classifier (torchvision's IMAGENET1K_FEATURES).")
 
 
-def _scaled_like(data: Prepared, test_set: Prepared) -> Prepared:
-    """The test set, normalised as the images that the network was trained on."""
-    manifest = dataclasses.replace(test_set.manifest, mean=data.manifest.mean, std=data.manifest.std)
-    return dataclasses.replace(test_set, manifest=manifest)
+def _scaled(data: Prepared, mean: Sequence[float], std: Sequence[float]) -> Prepared:
+    """The same images, normalised with another mean and deviation: for a test set those of the images that the network
+    was trained on."""
+    return dataclasses.replace(data, manifest=dataclasses.replace(data.manifest, mean=list(mean), std=list(std)))
 
 
 def _write(store: Store, record: MemberRecord, name: str, data: Prepared, logits: np.ndarray) -> MemberRecord:
