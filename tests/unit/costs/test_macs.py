@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from consort.costs.macs import Cost, count, count_module
+from consort.costs.macs import Cost, build_without_weights, count, count_module
 from consort.errors import InputError
 from consort.models.wide_resnet import Block
 
@@ -141,3 +141,38 @@ def test_unknown_name_lists_near_ones():
 def test_input_that_the_network_cannot_take(name, size):
     with pytest.raises(InputError, match=rf"{name} cannot take an image of .* pixels: ."):
         count(name, size)
+
+
+FAMILIES = ["alexnet", "convnext_tiny", "densenet121", "efficientnet_v2_s", "googlenet", "inception_v3", "maxvit_t",
+            "mnasnet0_5", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnext50_32x4d",
+            "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vit_b_32",
+            "timm:cait_xxs24_224", "timm:coat_tiny", "timm:convit_tiny", "timm:crossvit_tiny_240", "timm:levit_128s",
+            "timm:mixer_s32_224", "timm:pit_ti_224", "timm:pvt_v2_b0", "timm:swinv2_cr_tiny_224",
+            "timm:tnt_s_patch16_224", "timm:vit_base_patch16_siglip_224", "timm:xcit_nano_12_p16_224"]
+"""One of each family of torchvision, and those of timm that are built in ways of their own."""
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_network_of_each_family_is_counted(name):
+    cost = count(name)
+    assert cost.macs > 1e7 and cost.params > 1e6
+    assert not [operator for operator in cost.uncounted if any(part in operator for part in ("conv", "mm", "matmul"))]
+
+
+def test_a_parameter_that_is_handed_on_is_counted_where_it_is_used():
+    class Querying(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.layer = nn.Parameter(torch.zeros(5, 3, 4, 4)), nn.Conv2d(3, 7, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(self.query).mean((0, 2, 3)) + x.mean()
+
+    cost = of(Querying())
+    assert cost.layers == {"layer": 5 * 2 * 2 * 7 * 3 * 9}
+
+
+def test_a_constructor_that_reads_numbers_back_takes_no_memory_for_weights():
+    network = build_without_weights("regnet_y_400mf", 10)
+    assert all(p.device.type == "meta" for p in [*network.parameters(), *network.buffers()])
+    assert sum(p.numel() for p in network.parameters()) == count("regnet_y_400mf", 224, 10).params
