@@ -37,8 +37,10 @@ def build(name: str, classes: int) -> nn.Module:
 
 
 def check_name(name: str) -> None:
-    """Raises InputError for a name that no family answers to."""
-    _family(name)
+    """Raises InputError for a name that no family answers to, or that asks for more than a network."""
+    family = _family(name)
+    if hasattr(family, "check"):
+        family.check(name)
 
 
 def listed(pattern: str) -> list[str]:

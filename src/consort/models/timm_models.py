@@ -25,6 +25,15 @@ def answers_to(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
+def check(name: str) -> None:
+    """Raises InputError for a name with a tag of weights, such as timm:resnet18.a1_in1k: nothing would load them."""
+    bare, _, tag = name.removeprefix(PREFIX).partition(".")
+    if tag:
+        raise InputError(f"{name} names weights ({tag}), and networks are trained here from new ones: the name of the "
+                         f"network is {PREFIX}{bare}. To import those weights, save them as a file: "
+                         f'"{PREFIX}{bare}" = {{ weights = "{bare}.safetensors", transforms = "{tag}" }}.')
+
+
 def published(name: str) -> tuple[int, int]:
     timm = _timm()
     config = timm.get_pretrained_cfg(_known(timm, name))

@@ -20,6 +20,7 @@ from consort.documents import canonical_json, sha256
 from consort.errors import InputError, IntegrityError, MissingKey, unknown_name
 from consort.members.spec import MemberSpec
 from consort.models.names import SCALES_ITS_INPUT, wide_resnet
+from consort.run.checks import check_members
 from consort.space import networks
 from consort.store import Store, keys
 from consort.store.files import expanded
@@ -63,8 +64,10 @@ def plan(store: Store, study: Study, base: Path, cache: Path, progress: Progress
             for extra in study.data.also}
     imported = {name: _imported(study, name, source, data) for name, source in sources.items()}
     weights = {spec.id: sources[name] for name, spec in imported.items()}
-    return _written(store, Plan(study, run_name(study, [data, *also.values()]), data, also,
-                                _specs(study, data, imported), weights, study_text))
+    specs = _specs(study, data, imported)
+    check_members(store, specs, weights, data, cache)
+    return _written(store, Plan(study, run_name(study, [data, *also.values()]), data, also, specs, weights,
+                                study_text))
 
 
 def replan(store: Store, planned: Plan, study: Study, study_text: str) -> Plan:

@@ -5,17 +5,16 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from consort import hardware, members
-from consort.costs.macs import count
+from consort.costs.macs import build_without_weights, count
 from consort.data.prepared import Prepared
 from consort.errors import InputError
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.models import compute
-from consort.models.families import build
 from consort.models.input_size import network_input
 from consort.models.published import preprocessing_of
 from consort.store import Store
@@ -31,8 +30,7 @@ def import_member(store: Store, spec: MemberSpec, data: Prepared, source: str) -
         return done
     own = preprocessing_of(spec)
     state = _load(spec.architecture, source)
-    with torch.device("meta"):
-        wanted = build(spec.architecture, len(data.classes)).state_dict()
+    wanted = build_without_weights(spec.architecture, len(data.classes)).state_dict()
     state = _as_built(spec.architecture, wanted, state)
     _check_fit(spec.architecture, source, wanted, state, len(data.classes))
     files = members.write_files(store, spec.id, {"weights.safetensors": safetensors.torch.save(state)})
@@ -45,6 +43,17 @@ def import_member(store: Store, spec: MemberSpec, data: Prepared, source: str) -
         versions=hardware.versions(), finished_at=datetime.now(UTC).isoformat(timespec="seconds"))
     members.write_record(store, record)
     return record
+
+
+def check_file(architecture: str, source: str, classes: int) -> None:
+    """Raises InputError where a safetensors file does not fit the network; reads names and shapes only."""
+    wanted = build_without_weights(architecture, classes).state_dict()
+    try:
+        with safe_open(source, "pt") as file:
+            shapes = {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in list(file.keys())}
+    except (SafetensorError, OSError) as e:
+        raise InputError(f"{source} is not a readable safetensors file: {e}.") from e
+    _check_fit(architecture, source, wanted, _as_built(architecture, wanted, shapes), classes)
 
 
 def _load(architecture: str, source: str) -> dict[str, Tensor]:

@@ -53,6 +53,13 @@ def test_impossible_wide_resnet_states_the_rule(name):
         check_name(name)
 
 
+def test_a_tag_of_timm_s_weights_is_refused_with_the_reason():
+    with pytest.raises(InputError, match=r"names weights \(a1_in1k\).*trained here.*\"timm:resnet18\" = .*a1_in1k"):
+        check_name("timm:resnet18.a1_in1k")
+    check_name("timm:resnet18")
+    assert build("timm:resnet18.a1_in1k", 3).fc.out_features == 3  # members of before can still predict
+
+
 @pytest.mark.parametrize(("name", "near"), [("wrn-16", "wrn-16-1"), ("resnet5", "resnet50"), ("WRN-16-1", "wrn-"),
                                             ("efficientnet-b0", "efficientnet_b0"), ("", "wrn-<depth>-<width>")])
 def test_unknown_name_lists_near_ones(name, near):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from consort import members
 from consort.data.prepare import prepare, prepare_test_set
@@ -16,6 +17,7 @@ from consort.documents import canonical_json, sha256
 from consort.errors import InputError, IntegrityError, MissingKey
 from consort.members.spec import MemberSpec
 from consort.members.stored import LISTED_ONE_BY_ONE
+from consort.models.families import build
 from consort.run.grow import Growth, at_level, headline_width, plan_growth
 from consort.run.plan import Plan, open_plan, plan, planned_runs, run_name
 from consort.run.run import Run, open_run
@@ -27,7 +29,7 @@ from consort.study.recipe import Recipe
 
 STUDY = """
 name = "tiny"
-data = { source = "digits", train_images = 50, val_images = 20 }
+data = { source = "digits", train_images = 150, val_images = 20 }
 recipe = { epochs = 2, milestones = [0.5] }
 [architectures]
 "wrn-10-1" = [0, 2]
@@ -66,7 +68,7 @@ def test_a_plan_is_opened_again_as_it_was(store: FolderStore) -> None:
 
 def test_a_plan_needs_neither_its_source_nor_its_weights(store: FolderStore, tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
-    weights.write_bytes(b"weights")
+    save_file(build("wrn-10-3", 10).state_dict(), weights)
     written = planned(store, STUDY + '[architectures."wrn-10-3"]\nweights = "w.safetensors"', tmp_path)
     assert list(written.weights.values()) == [str(weights)]
     weights.unlink()
@@ -204,7 +206,7 @@ def test_a_broken_plan_is_an_integrity_error(store: FolderStore, content: bytes)
 
 def test_prepared_data_is_a_source(store: FolderStore) -> None:
     written = planned(store)
-    from_store = planned(store, STUDY.replace('source = "digits", train_images = 50, val_images = 20',
+    from_store = planned(store, STUDY.replace('source = "digits", train_images = 150, val_images = 20',
                                               f'source = "store:{written.data.fingerprint}"'))
     assert from_store.data == written.data and from_store.ref == written.ref
 

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
 from consort import members
 from consort.errors import MissingKey
 from consort.members.records import MemberRecord
+from consort.models.families import build
 from consort.run.plan import plan
 from consort.run.run import NOT_IMPORTED, Run, open_run
 from consort.store.folder import FolderStore
@@ -15,6 +17,7 @@ from consort.study.file import parse_study
 STUDY = """
 name = "tiny"
 data = { source = "digits", train_images = 50, val_images = 20 }
+recipe = { batch_size = 50 }
 [architectures]
 "wrn-10-1" = 4
 "wrn-10-3" = { weights = "w.safetensors" }
@@ -23,7 +26,7 @@ data = { source = "digits", train_images = 50, val_images = 20 }
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    (tmp_path / "w.safetensors").write_bytes(b"weights")
+    save_file(build("wrn-10-3", 10).state_dict(), tmp_path / "w.safetensors")
     store, cache = FolderStore(tmp_path / "store"), tmp_path / "cache"
     return Run(plan(store, parse_study(STUDY, "study.toml"), tmp_path, cache, study_text=STUDY), store, cache)
 
