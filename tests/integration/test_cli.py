@@ -204,7 +204,9 @@ def test_init_writes_a_study_that_can_be_planned(run: Callable[..., Done], tmp_p
     done = run("plan", file, *store)
     assert done.code == 0, done.err
     seeds = tomllib.loads(file.read_text())["architectures"]
-    assert [line.split()[1:] for line in done.out.splitlines()] == [["to", "train"]] * sum(seeds.values())
+    listed, facts = done.out.split("\n\n", 1)
+    assert [line.split()[1:] for line in listed.splitlines()] == [["to", "train"]] * sum(seeds.values())
+    assert "images of digits" in facts and "training takes about" in facts
     planned = json.loads(run("plan", file, *store, "--json").out)
     assert {m["state"] for m in planned["members"]} == {"to train"}
     refused(run("init", tmp_path / "no" / "folder.toml"), "folder.toml")

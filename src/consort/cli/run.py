@@ -51,6 +51,7 @@ def run(
 
     from consort.cli.planning import planned_study
     from consort.errors import IncompleteRun, unknown_name
+    from consort.run.outlook import warnings
     from consort.run.stages import STAGES, execute
     from consort.screen.live import Screen
 
@@ -61,6 +62,9 @@ def run(
     chosen = chosen_target(target, opened, screen.listen, namespace, context, workers)
     try:
         planned = planned_study(opened, study, console, data, grow).run
+        if only in (None, "members"):
+            for text in warnings(planned):
+                console.print(f"warning: {text}", highlight=False, markup=False, soft_wrap=True)
         with screen:
             summary, missing = execute(planned, chosen, only)
     except KeyboardInterrupt:
@@ -83,23 +87,32 @@ def run(
 
 def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOption = False, data: DataOption = None,
          as_json: JsonOption = False) -> None:
-    """Prepare a STUDY's data and list its members."""
+    """Prepare a STUDY's data, check what it needs, list its members and what training them takes."""
+    from dataclasses import asdict
+
     from rich.console import Console
 
     from consort.cli.planning import planned_study
     from consort.documents import canonical_json
+    from consort.run.outlook import outlook
+    from consort.screen.outlook import outlook_lines
 
     planned = planned_study(open_store_at(store), study, Console(stderr=True), data, grow)
-    run, states = planned.run, planned.run.states()
+    run, states, found = planned.run, planned.run.states(), outlook(planned.run)
     if as_json:
         print(canonical_json({"study": run.study.name, "run": run.plan.run, "ref": run.ref,
                               "level": planned.level, "data": run.plan.data.fingerprint,
-                              "members": [{"id": m, "state": state} for m, state in states.items()]}))
+                              "members": [{"id": m, "state": state} for m, state in states.items()],
+                              "images": found.images, "networks": [asdict(network) for network in found.networks],
+                              "train_macs": found.train_macs, "disk_bytes": found.disk_bytes,
+                              "warnings": found.warnings}))
         return
     for member, state in states.items():
         print(f"{member:50} {state}")
     if run.study.search is not None:
         _print_search(run.study.search)
+    for line in outlook_lines(run, found):
+        print(line)
 
 
 def _print_search(search: "Search") -> None:

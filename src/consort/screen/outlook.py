@@ -1,0 +1,70 @@
+"""What `consort plan` says beside the list of members: images, networks, time, and what to look out for."""
+
+import importlib.util
+from collections.abc import Iterator
+
+from consort import hardware
+from consort.report.units import duration, scaled
+from consort.run.outlook import Network, Outlook
+from consort.run.run import Run
+
+MOST_CLASSES = 12
+"""That are listed one by one."""
+
+
+def outlook_lines(run: Run, found: Outlook) -> Iterator[str]:
+    """The lines of text, warnings last."""
+    yield ""
+    yield from _images(run, found)
+    yield ""
+    yield from _networks(found)
+    if found.disk_bytes:
+        yield f"the members to come take {scaled(found.disk_bytes)}B in the store"
+    yield from _time(run, found)
+    yield from (f"warning: {text}" for text in found.warnings)
+
+
+def _images(run: Run, found: Outlook) -> Iterator[str]:
+    splits = list(found.images)
+    yield f"{'images of ' + run.plan.data.name:44} " + " ".join(f"{split:>9}" for split in splits)
+    classes = run.plan.data.classes
+    if len(classes) <= MOST_CLASSES:
+        rows = {name: [found.images[split][name] for split in splits] for name in classes}
+    else:
+        sizes = [sorted(found.images[split].values()) for split in splits]
+        rows = {f"smallest of {len(classes):,} classes": [s[0] for s in sizes], "largest": [s[-1] for s in sizes]}
+    rows["all"] = [sum(found.images[split].values()) for split in splits]
+    for name, counts in rows.items():
+        yield f"  {name:42} " + " ".join(f"{count:>9,}" for count in counts)
+
+
+def _networks(found: Outlook) -> Iterator[str]:
+    if found.networks:
+        yield f"{'networks':38} {'members':>22} {'steps':>9} {'MACs':>9} {'params':>9}"
+    for network in found.networks:
+        states = ", ".join(f"{count} {state}" for state, count in network.states.items())
+        yield (f"  {network.architecture:36} {states:>22} {network.steps or '-':>9} {scaled(network.macs):>9} "
+               f"{scaled(network.params):>9}")
+
+
+def _time(run: Run, found: Outlook) -> Iterator[str]:
+    """An estimate, where there is something to train and torch to measure with."""
+    todo = [network for network in found.networks if network.to_train]
+    if not todo or not found.train_macs or not importlib.util.find_spec("torch"):
+        return
+    smallest = min(todo, key=lambda network: network.macs or 0)
+    at_a_time = min(sum(network.to_train for network in todo), len(hardware.gpus()) or hardware.cores())
+    seconds = found.train_macs / _speed(run, smallest) / at_a_time
+    yield (f"training takes about {duration(float(f'{seconds:.2g}'))} here, {at_a_time} at a time: "
+           f"{scaled(found.train_macs)} MACs at the speed of one measured step of {smallest.architecture} (an estimate"
+           ": other networks and a busy machine differ, and decoding large images is not counted)")
+
+
+def _speed(run: Run, network: Network) -> float:
+    from consort.models.input_size import network_input
+    from consort.train.pace_estimate import macs_per_second
+
+    spec = next(s for s in run.to_train() if s.architecture == network.architecture)
+    assert network.macs is not None
+    return macs_per_second(network.architecture, network_input(spec, run.plan.data), len(run.plan.data.classes),
+                           network.batch_size, spec.recipe.precision, network.macs)

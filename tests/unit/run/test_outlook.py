@@ -1,0 +1,94 @@
+"""What `consort plan` says of a run before anything is trained."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from consort import members
+from consort.costs.macs import count
+from consort.run.outlook import outlook, warnings
+from consort.run.plan import plan
+from consort.run.run import Run
+from consort.screen.outlook import outlook_lines
+from consort.store.folder import FolderStore
+from consort.study.file import parse_study
+
+WELL = "epochs = 20, batch_size = 20"
+"""600 steps on 600 images."""
+
+
+def planned(folder: Path, recipe: str = WELL, data: str = 'source = "digits", train_images = 340, val_images = 200',
+            architectures: str = '"wrn-10-1" = 2\n"wrn-10-2" = 1') -> Run:
+    study = parse_study(f"name = 'tiny'\ndata = {{ {data} }}\nrecipe = {{ {recipe} }}\n[architectures]\n"
+                        f"{architectures}\n", "study.toml")
+    store, cache = FolderStore(folder / "store"), folder / "cache"
+    return Run(plan(store, study, folder, cache), store, cache)
+
+
+def test_images_steps_macs_and_disk(tmp_path):
+    run = planned(tmp_path)
+    members.write_failure(run.store, run.ids[0], "it was tried")
+    found = outlook(run)
+    assert {split: sum(counts.values()) for split, counts in found.images.items()} == run.plan.data.counts
+    assert found.images["test"]["3"] == int((run.plan.data.labels("test") == 3).sum())
+    one, two = found.networks
+    assert (one.states, one.steps, two.states) == ({"failed": 1, "to train": 1}, 340 // 20 * 20, {"to train": 1})
+    costs = [count(name, 8, 10) for name in ("wrn-10-1", "wrn-10-2")]
+    assert [(n.macs, n.params) for n in found.networks] == [(c.macs, c.params) for c in costs]
+    assert found.train_macs == 3 * 340 * 20 * sum(c.macs for c in costs)
+    assert found.disk_bytes == sum(4 * c.params + 4 * 10 * (200 + 1197) for c in costs)
+    assert found.warnings == []
+    text = "\n".join(outlook_lines(run, found))
+    assert re.search(r"training takes about .* here, \d+ at a time: .* measured step of wrn-10-1 \(an estimate", text)
+    assert re.search(r"wrn-10-1 +1 failed, 1 to train +340 ", text) and "warning" not in text
+
+
+def test_nothing_to_train_is_nothing_to_warn_of(tmp_path):
+    run = planned(tmp_path, "epochs = 1, batch_size = 40", 'source = "digits", train_images = 40, val_images = 20')
+    assert len(warnings(run)) == 3
+    for member in run.ids:
+        members.write_failure(run.store, member, "it was tried")
+    assert warnings(run) == []
+    assert "training takes" not in "\n".join(outlook_lines(run, outlook(run)))
+
+
+@pytest.mark.parametrize(("recipe", "data", "words"), [
+    (WELL, 'source = "digits", train_images = 400, val_images = 199', r"^199 validation images.* about 7 points"),
+    ("epochs = 1, batch_size = 20", 'source = "digits", train_images = 340, val_images = 200',
+     r"^wrn-10-1, wrn-10-2 train for 17 steps only"),
+    ("epochs = 300, batch_size = 256", 'source = "digits", train_images = 340, val_images = 200',
+     r"^wrn-10-1, wrn-10-2: a batch of 256 is near the 340 training images.* leaves out 84 of them")])
+def test_what_is_likely_to_disappoint(tmp_path, recipe, data, words):
+    (text,) = warnings(planned(tmp_path, recipe, data))
+    assert re.search(words, text)
+
+
+def test_unequal_classes_are_held_against_the_largest(tmp_path):
+    for label, counts in {"cat": (300, 30), "dog": (30, 10), "Dog ": (30, 0)}.items():
+        for split, number in zip(("train", "test"), counts, strict=True):
+            folder = tmp_path / "photos" / split / label
+            folder.mkdir(parents=True)
+            for index in range(number):
+                pixels = np.random.default_rng([len(label), index, number]).integers(0, 255, (8, 8, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    run = planned(tmp_path, "epochs = 100, batch_size = 20", 'source = "photos", val_images = 60')
+    found = warnings(run)
+    assert [text.split()[0] for text in found] == ["60", "classes", "1", "classes"]
+    assert "Always answering cat is right on 75.0% of the test images" in found[1]
+    assert "no test images: Dog ." in found[2]
+    assert "'Dog ', 'dog'" in found[3]
+
+
+def test_many_classes_are_not_listed_one_by_one(tmp_path):
+    run = planned(tmp_path)
+    found = outlook(run)
+    many = [f"c{number}" for number in range(40)]
+    images = {split: dict.fromkeys(many, 7) | {"c3": 5, "c4": 90} for split in found.images}
+    manifest = run.plan.data.manifest
+    manifest.classes[:] = many
+    found = found.__class__(images, [], None, [])
+    lines = list(outlook_lines(run, found))
+    assert len(lines) == 6 and re.search(r"smallest of 40 classes +5 +5 +5", lines[2]) and "90" in lines[3]
