@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 import exported_members
 from consort import members
+from consort.data.preprocessing import Preprocessing
 from consort.errors import InputError, IntegrityError
 from consort.export.bundle import examples_of, parts_of, write_bundle
 from consort.export.bundle_copy import fetch, put
@@ -229,6 +231,17 @@ def test_members_without_weights_are_refused_before_anything_is_written(tmp_path
     assert f"{small.ids[0]} is predictions alone" in str(refused.value)
     assert f"{small.ids[1]} has lost its weights" in str(refused.value)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_weights_that_prepare_images_in_their_own_way_are_refused(tmp_path):
+    """One bundle takes one kind of image; another would be answered silently otherwise than in the study."""
+    small = exported_members.digits(tmp_path / "store", ["wrn-10-1"])
+    own = Preprocessing((256, 256), (224, 224), source="torchvision resnet50 IMAGENET1K_V2")
+    members.write_record(small.store, replace(members.read_record(small.store, small.ids[0]), imported=True,
+                                              preprocessing=own.to_dict()))
+    small.write_choices(small.candidate("c1", "single", [0]))
+    with pytest.raises(InputError, match=r"wants images as its weights were published with .*IMAGENET1K_V2"):
+        exported(small, tmp_path / "bundle")
 
 
 def test_other_folders_are_left_alone_and_bundles_replaced(world, bundle, own_bundle, tmp_path):
