@@ -1,5 +1,6 @@
 # make quickstart   install into .venv and run the first study
 # make test         install what the tests need and run them
+# make test-gpu     test training on this machine's GPU, in a few minutes
 # make lint         style, types and import layers
 # make e2e          test on the cluster that KUBECONFIG names (images in it: images/load-into-lab.sh for the lab)
 # make compile      write the KFP package anew
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 
-.PHONY: quickstart install test e2e cluster-named lint bench compile clean
+.PHONY: quickstart install test test-gpu e2e cluster-named lint bench compile clean
 
 quickstart: install
 	$(BIN)/consort run studies/quickstart.toml
@@ -29,6 +30,13 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	env -u KUBECONFIG $(BIN)/pytest --ignore=tests/e2e $(PYTEST_ARGS)
+
+GPU_TESTS := tests/integration/test_pack_on_gpu.py tests/integration/test_pack.py tests/integration/test_train.py \
+	tests/integration/test_train_process.py tests/integration/test_predict.py
+
+test-gpu: $(VENV)/.installed-test
+	$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "no GPU that CUDA sees")'
+	$(BIN)/pytest $(GPU_TESTS) $(PYTEST_ARGS)
 
 e2e: cluster-named $(VENV)/.installed-test
 	$(BIN)/pytest tests/e2e tests/contract/test_cluster_api.py $(PYTEST_ARGS)

@@ -26,13 +26,15 @@ from consort.costs.latency import find_or_measure
 from consort.data.prepare import prepare
 from consort.data.prepared import open_prepared
 from consort.ensembles.metrics import accuracy
+from consort.events import unheard
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.space.choices import Space, StageChoices
 from consort.store import open_store
 from consort.study.data import Data
 from consort.study.recipe import Recipe
-from consort.train.loop import Settings, train
+from consort.train.settings import Settings
+from consort.train.step import train
 
 SEEDS = (0, 1, 2)
 SPACE = Space("small", (
@@ -69,7 +71,7 @@ def train_one(uri: str, spec: dict) -> MemberRecord:
     if (done := members.read_record(store, member.id)) is not None:
         return done
     data = open_prepared(store, member.data, Path(uri) / "cache")
-    record = train(store, member, data, Settings(patience_seconds=60), lambda event, **values: None)
+    record = train(store, member, data, Settings(patience_seconds=60), unheard)
     print(f"{member.architecture} s{member.seed}: {record.val_accuracy:.4f}, {record.train_seconds:.1f} s",
           file=sys.stderr, flush=True)
     return record

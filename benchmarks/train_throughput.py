@@ -25,13 +25,15 @@ from torchvision import transforms
 
 from consort import hardware
 from consort.data.prepare import prepare
+from consort.events import unheard
 from consort.members.spec import MemberSpec
 from consort.models import compute
 from consort.models.families import build
 from consort.store import open_store
 from consort.study.data import Data
 from consort.study.recipe import Recipe, named_recipe
-from consort.train.loop import Settings, Training
+from consort.train.member import Member
+from consort.train.settings import Settings
 
 BATCH = 128
 IMAGES = 1280
@@ -58,14 +60,15 @@ def consort_step(architecture: str, folder: Path) -> Step:
     store = open_store(str(folder / "store"))
     data = prepare(store, Data(source=str(folder), val_images=10), folder, folder / "cache")
     recipe = Recipe.model_validate(named_recipe("fast") | {"batch_size": BATCH, "epochs": 1000})
-    training = Training(store, MemberSpec(architecture, data.fingerprint, recipe, 0), data, Settings(),
-                        lambda event, **values: None)
-    training.network.train()
-    batches = training.batches.from_step(0, training.steps)
+    member = Member(store, MemberSpec(architecture, data.fingerprint, recipe, 0), data, Settings(),
+                    unheard)
+    member.state.network.train()
+    batches = member.batches.from_step(0, member.steps)
 
     def step() -> None:
-        training.update(*next(batches))
-        training.step += 1
+        member.seed_step(member.step)
+        member.state.set_pace(*member.pace_of(member.step))
+        member.note([member.state.update(*next(batches)).item()])
     return step
 
 

@@ -12,6 +12,19 @@ sys.path.insert(0, str(Path(__file__).parent))  # for modules beside this one, s
 
 from minio_server import MinioServer, find_program
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need CUDA are skipped where there is none, with the reason; no runner of CI has one."""
+    marked = [item for item in items if item.get_closest_marker("cuda")]
+    if not marked:
+        return
+    import torch  # takes seconds, so only where it is needed
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no GPU that CUDA sees: `make test-gpu` runs these where there is"))
+
+
 HOW_TO_GET_MINIO = ("no MinIO server program: run tests/minio/install.sh, which builds it with Go, or name one in "
                     "$CONSORT_MINIO")
 

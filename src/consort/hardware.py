@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -53,10 +54,10 @@ def gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name and name != "-1"]
-    try:
-        return [str(i) for i in range(len(list(Path("/proc/driver/nvidia/gpus").iterdir())))]
-    except OSError:
-        return []
+    for folder, pattern in (("/proc/driver/nvidia/gpus", "*"), ("/dev", "nvidia[0-9]*")):
+        if found := list(Path(folder).glob(pattern)):
+            return [str(i) for i in range(len(found))]
+    return []
 
 
 def _gpu_model() -> str | None:
@@ -66,6 +67,18 @@ def _gpu_model() -> str | None:
             name, _, value = line.partition(":")
             if name.strip() == "Model":
                 return value.strip()
+    return None
+
+
+def driver() -> str | None:
+    """The version of NVIDIA's driver."""
+    for place in ("/sys/module/nvidia/version", "/proc/driver/nvidia/version"):
+        try:
+            found = re.search(r"\d{3,}\.[\d.]+", Path(place).read_text())
+        except OSError:
+            continue
+        if found:
+            return found[0]
     return None
 
 

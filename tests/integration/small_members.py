@@ -14,14 +14,15 @@ import numpy as np
 
 from consort import members
 from consort.data.prepared import Prepared, open_prepared
-from consort.events import line, read_line
+from consort.events import Listener, line, read_line
 from consort.members.logits import read_logits
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.store.folder import FolderStore
 from consort.study.data import Data
 from consort.study.recipe import Recipe
-from consort.train.loop import Settings, train
+from consort.train.settings import Settings
+from consort.train.step import train
 
 TRAIN_IMAGES, VAL_IMAGES, BATCH = 160, 100, 32
 STEPS_PER_EPOCH = TRAIN_IMAGES // BATCH
@@ -80,11 +81,16 @@ def after_steps(count: int) -> Callable[[], bool]:
     return lambda: next(asked) == count
 
 
+def into(events: Events) -> Listener:
+    """Notes what is told, as the lines of a step would say it."""
+    return lambda event: events.append(json.loads(line(event)))
+
+
 def train_quietly(world: World, spec: MemberSpec, **settings: Any) -> tuple[MemberRecord, Events]:
-    """Train in this process; the record and the reported events."""
+    """Train in this process, with equal bits on a GPU too; the record and the reported events."""
     events: Events = []
-    record = train(world.store, spec, world.data, Settings(**settings),
-                   lambda event: events.append(json.loads(line(event))))
+    record = train(world.store, spec, world.data, Settings(deterministic=True, **settings),
+                   into(events))
     return record, events
 
 

@@ -16,7 +16,7 @@ EVERY = 10
 
 def start_training(world: World, spec: MemberSpec) -> tuple[subprocess.Popen[str], str]:
     """A process that has just written its second checkpoint, and what it printed until then."""
-    process = start("train", "--member", spec.id, "--store", world.store.uri, "--log", "json",
+    process = start("train", "--member", spec.id, "--store", world.store.uri, "--log", "json", "--deterministic",
                     "--checkpoint-steps", str(EVERY), "--checkpoint-seconds", "1000")
     lines_until(process, is_event("checkpoint"))
     return process, lines_until(process, is_event("checkpoint"))[-1] + "\n"
@@ -24,7 +24,8 @@ def start_training(world: World, spec: MemberSpec) -> tuple[subprocess.Popen[str
 
 def finish_training(world: World, spec: MemberSpec) -> int:
     """Go on in another process, to the end; the step that it went on from."""
-    done = consort("train", "--member", spec.id, "--store", world.store.uri, "--log", "json")
+    done = consort("train", "--member", spec.id, "--store", world.store.uri, "--log", "json",
+                   "--deterministic")
     assert (done.returncode, done.stderr) == (0, "")
     events = events_of(done.stdout)
     assert events[-1]["event"] == "finished" and events[-1]["member"] == spec.id

@@ -236,7 +236,7 @@ def _try(run: "Run", tried: "Candidate", seconds: float, steps: int | None, work
     from consort.events import TrialEnded
     from consort.search import trials
     from consort.search.trial_step import run_trial
-    from consort.train.loop import Settings
+    from consort.train.settings import Settings
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     record = run_trial(run, tried, Settings(seconds, steps, workers, stop=stop_when_asked()), listen)

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,17 +22,18 @@ from consort.cli.options import (
 )
 from consort.cli.reporting import listener
 from consort.cli.signals import stop_when_asked
+from consort.errors import ConsortError
 
 if TYPE_CHECKING:
     from consort.events import Listener
     from consort.members.records import MemberRecord
     from consort.run.run import Run
     from consort.store import Store
-    from consort.train.process import Process
-
+    from consort.train.settings import Settings
 
 def train(
-    member: Annotated[str, typer.Option("--member", help="Id of a planned member (`consort plan` lists them).")],
+    member: Annotated[list[str], typer.Option("--member", help="Id of a planned member (`consort plan` lists them); "
+                                              "may be repeated.")],
     store: StoreOption = DEFAULT_STORE,
     checkpoint_seconds: Annotated[float, typer.Option(min=0.1, help="Save the state this often.")] = 60.0,
     checkpoint_steps: Annotated[int | None, typer.Option(min=1, help="Save every N steps too.",
@@ -43,75 +46,114 @@ def train(
                                                   show_default=False)] = None,
     patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for another process that trains this member."
                                             )] = 0.0,
+    members_per_gpu: Annotated[int | None, typer.Option(min=1, help="That train side by side; by default as many as "
+                                                        "fill it.", show_default=False)] = None,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="On a GPU: bits that no interruption changes."
+                                                )] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, where a C compiler is at hand.")] = False,
     log: LogOption = "text",
 ) -> None:
-    """Train one member, or go on where it was interrupted.
+    """Train members, or go on where they were interrupted.
 
-    SIGTERM saves the state and exits with 143. Under torchrun, all processes train this one member together; with
-    --torchrun Consort starts it, and ends with the exit code of the step.
+    Several members train side by side on a GPU, and one after another on a CPU. SIGTERM saves the state and exits with
+    143. Under torchrun, all processes train one member together; with --torchrun Consort starts it, and ends with the
+    exit code of the step.
     """
-    from consort.errors import ConsortError
+    from consort.errors import InputError
     from consort.events import StepEnded
+    from consort.train.settings import Settings
     from consort.train.torchrun import kind_of
 
     listen = listener(log)
     try:
+        if torchrun and len(member) > 1:
+            raise InputError(f"--torchrun trains one member in several processes, got {len(member)} members. Name one.")
+        settings = Settings(checkpoint_seconds, checkpoint_steps, loader_workers, patience_seconds=patience,
+                            members_per_gpu=members_per_gpu, deterministic=deterministic or None,
+                            compile=compiled)
         if torchrun:
-            _train_together(member, store, checkpoint_seconds, checkpoint_steps, loader_workers, images, log, processes,
-                            patience)
+            _train_together(member[0], store, settings, images, log, processes)
         else:
-            _train_here(member, store, checkpoint_seconds, checkpoint_steps, loader_workers, images, listen, patience)
+            _train_here(member, store, settings, images, listen)
     except ConsortError as e:
         if log == "json" and os.environ.get("RANK", "0") == "0":
-            listen(StepEnded(kind_of(e), str(e), e.exit_code))
+            if not isinstance(e, _Told):
+                listen(StepEnded(kind_of(e), str(e), e.exit_code))
             sys.exit(e.exit_code)
         raise
 
 
-def _train_together(member: str, store: str, seconds: float, steps: int | None, workers: int, images: Path | None,
-                    log: str, processes: int | None, patience: float) -> None:
+def _train_together(member: str, store: str, settings: "Settings", images: Path | None, log: str,
+                    processes: int | None) -> None:
     from consort.train.torchrun import torchrun
 
-    arguments = ["train", "--member", member, "--store", store, "--checkpoint-seconds", str(seconds),
-                 "--loader-workers", str(workers), "--patience", str(patience), "--log", log]
+    steps = settings.checkpoint_steps
+    arguments = ["train", "--member", member, "--store", store, "--checkpoint-seconds",
+                 str(settings.checkpoint_seconds), "--loader-workers", str(settings.loader_workers),
+                 "--patience", str(settings.patience_seconds), "--log", log]
     arguments += ["--checkpoint-steps", str(steps)] if steps is not None else []
     arguments += ["--images", str(images)] if images is not None else []
+    arguments += ["--deterministic"] if settings.deterministic else []
     torchrun(arguments, processes)
 
 
-def _train_here(member: str, store: str, seconds: float, steps: int | None, workers: int, images: Path | None,
-                listen: "Listener", patience: float) -> None:
+def _train_here(named: list[str], store: str, settings: "Settings", images: Path | None,
+                listen: "Listener") -> None:
     from consort import members
-    from consort.events import Trained
     from consort.train.torchrun import failure_noted, process_group
 
     with failure_noted():
         opened = open_store_at(store)
-        member_id = members.find(opened, member)
+        wanted = [members.find(opened, name) for name in named]
         with process_group() as process:
-            record = _train(opened, member_id, seconds, steps, workers, images, listen, process, patience)
-        if process.rank == 0:
-            listen(Trained(member_id, record.val_accuracy, record.train_seconds))
+            _train(opened, wanted, replace(settings, process=process), images, listen)
 
 
-def _train(store: "Store", member_id: str, seconds: float, steps: int | None, workers: int, images: Path | None,
-           listen: "Listener", process: "Process", patience: float) -> "MemberRecord":
+def _train(store: "Store", wanted: list[str], settings: "Settings", images: Path | None,
+           listen: "Listener") -> None:
+    """Train members; raises what the only one ended with, or, where each was told, what most ask to be done again."""
     from consort import members
-
-    done = members.read_record(store, member_id)
-    if done is not None:
-        return done
-    spec = members.read_spec(store, member_id)
-    import torch
-
     from consort.data.prepared import open_prepared
-    from consort.train.loop import Settings
-    from consort.train.loop import train as train_member
+    from consort.errors import InputError
+    from consort.events import StepEnded, Trained
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-    data = open_prepared(store, spec.data, cache_folder(), images)
-    settings = Settings(seconds, steps, workers, process, stop_when_asked(), patience)
-    return train_member(store, spec, data, settings, listen)
+    failures: list[ConsortError] = []
+
+    def ended(member: str, outcome: "MemberRecord | ConsortError") -> None:
+        if isinstance(outcome, ConsortError):
+            failures.append(outcome)
+            if len(wanted) > 1:
+                listen(StepEnded(type(outcome).__name__, str(outcome), outcome.exit_code, member))
+        elif settings.process.rank == 0:
+            listen(Trained(member, outcome.val_accuracy, outcome.train_seconds))
+
+    records = {member: members.read_record(store, member) for member in wanted}
+    for member, record in records.items():
+        if record is not None:
+            ended(member, record)
+    specs = [members.read_spec(store, member) for member, record in records.items() if record is None]
+    if specs:
+        if len({spec.data for spec in specs}) > 1:
+            raise InputError("members that one process trains have the same data; these have several: "
+                             f"{', '.join(sorted({spec.data for spec in specs}))}.")
+        import torch
+
+        from consort.train.step import train_members
+
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+        settings = replace(settings, stop=stop_when_asked())
+        data = open_prepared(store, specs[0].data, cache_folder(), images)
+        train_members(store, specs, data, settings, listen, lambda spec, outcome: ended(spec.id, outcome))
+    if failures:
+        raise failures[0] if len(wanted) == 1 else _Told(failures)
+
+
+class _Told(ConsortError):
+    """How several members ended, each of which was told."""
+
+    def __init__(self, failures: Sequence[ConsortError]) -> None:
+        super().__init__(f"{len(failures)} members are not done; each was told above.")
+        self.exit_code = max(failure.exit_code for failure in failures)
 
 
 def predict(

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from consort.data.augment import cut_out, draw, gather, normalise
+from consort.data.augment import Draws, Normalise, cut_out, draw, gather
 from consort.data.decode import decode, unreadable
 from consort.data.image_folder import ImageFolder
 from consort.data.prepared import Prepared
@@ -49,6 +49,7 @@ class TrainingBatches:
         self.labels = torch.from_numpy(data.labels("train"))
         self.streamed = data.manifest.layout == "files"
         self.images = None if self.streamed else _tensor(data, "train")
+        self.normalise = Normalise(data.manifest.mean, data.manifest.std, device)
 
     def from_step(self, first: int, last: int, workers: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """(float32 [n, 3, H, W] normalised and augmented, int64 [n]) for the steps first..last-1."""
@@ -59,23 +60,33 @@ class TrainingBatches:
         assert self.input_size is not None
         dataset = _CroppedImages(self.data, self.input_size, self.recipe.crop_scale)
         plan = (self._streamed_items(step) for step in range(first, last))  # drawn as the loader asks
-        loader: Any = DataLoader(dataset, batch_sampler=plan, num_workers=workers, collate_fn=_stack)
+        loader: Any = DataLoader(dataset, batch_sampler=plan, num_workers=workers, collate_fn=_stack,
+                                 pin_memory=self.device.type == "cuda")
         for step, (images, labels) in zip(range(first, last), _loaded(loader), strict=True):
             mirrored = self._random(step).random(self.recipe.batch_size) < (0.5 if self.recipe.flip else 0.0)
             flip = torch.from_numpy(mirrored[self.rank::self.processes])
             images[flip] = images[flip].flip(2)
-            yield self._normalised(images), labels.to(self.device)
+            yield self.normalise(images), labels.to(self.device, non_blocking=True)
 
     def _from_arrays(self, step: int) -> tuple[Tensor, Tensor]:
         assert self.images is not None
-        index = torch.from_numpy(self._indices(step))
+        return self.assemble(self.images, self.labels, torch.from_numpy(self.choices(step)))
+
+    def choices(self, step: int) -> np.ndarray:
+        """int32 [6, n]: which images of the arrays make this process's share of a step, and how each is augmented."""
+        assert self.images is not None
         height, width = self.images.shape[1:3]
         draws = draw(self.recipe.batch_size, (height, width), self.recipe.crop_padding, self.recipe.flip,
                      self._random(step)).part(self.rank, self.processes)
-        x = self._normalised(gather(self.images, index, draws))
+        return np.concatenate([self._indices(step)[None].astype(np.int32), draws.rows()])
+
+    def assemble(self, images: Tensor, labels: Tensor, choices: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch that `choices` says, of uint8 images [N, H, W, 3] and labels that lie on the same device as it."""
+        index, draws = choices[0].long(), Draws.from_rows(choices[1:])
+        x = self.normalise(gather(images, index, draws))
         if self.recipe.cutout:
             cut_out(x, draws, self.recipe.cutout)
-        return x, self.labels[index].to(self.device)
+        return x, labels[index].to(self.device)
 
     def _indices(self, step: int) -> np.ndarray:
         """This process's share of the images of a step; the last, incomplete batch of an epoch is left out."""
@@ -94,23 +105,20 @@ class TrainingBatches:
     def _random(self, step: int) -> np.random.Generator:
         return random_stream(self.seed, _DRAW, step)
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        return normalise(images, self.data.manifest.mean, self.data.manifest.std, self.device)
-
 
 def prediction_batches(data: Prepared, split: str, input_size: int | None, device: torch.device,
                        batch_size: int = 250, workers: int = 0) -> Iterator[Tensor]:
     """float32 [n, 3, H, W] over a whole split in its fixed order, normalised, not augmented."""
-    mean, std = data.manifest.mean, data.manifest.std
+    normalise = Normalise(data.manifest.mean, data.manifest.std, device)
     if data.manifest.layout == "arrays":
         for images in _tensor(data, split).split(batch_size):
-            yield normalise(images, mean, std, device)
+            yield normalise(images)
         return
     assert input_size is not None
     loader: Any = DataLoader(_CentredImages(data, split, input_size), batch_size=batch_size, num_workers=workers,
                              collate_fn=_stack)
     for images, _ in _loaded(loader):
-        yield normalise(images, mean, std, device)
+        yield normalise(images)
 
 
 def _tensor(data: Prepared, split: str) -> Tensor:

@@ -1,20 +1,29 @@
-"""Run members or trials side by side, one process each, and follow what they print."""
+"""Run members or trials in processes side by side, and follow what they print."""
 
 import os
 import selectors
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from consort import hardware
 from consort.errors import Busy, StoreUnavailable, Terminated
-from consort.events import Done, Elsewhere, Failed, Listener, Outcome, Retried, Started, StepEnded, read_line
-from consort.study.file import Run
+from consort.events import (
+    Done,
+    Elsewhere,
+    Event,
+    Failed,
+    Listener,
+    Outcome,
+    Retried,
+    Started,
+    StepEnded,
+    Trained,
+    read_line,
+)
 
 BUSY_PAUSE_SECONDS = 3.0
 """A member that another run trains is asked for again after this pause."""
@@ -26,28 +35,43 @@ STOP_SECONDS = 60.0
 
 @dataclass
 class Job:
-    """One member to train, or one trial."""
+    """What one process does: members to train, or one trial."""
 
-    member: str
-    """Its id, or the trial's."""
-    command: list[str]
+    members: list[str]
+    """Ids of the members, or the trial's."""
+    command: Callable[[Sequence[str]], list[str]]
+    """Given those of them that are left to do."""
+    together: bool = False
+    """Several of them may train at the same time; else one after another."""
     not_before: float = 0.0
     failures: int = 0
 
+    def of(self, members: list[str], pause: float = 0.0) -> "Job":
+        """The same for some of the members."""
+        return replace(self, members=members, not_before=time.monotonic() + pause)
+
 
 class _Running:
-    """A member's process, and its output as it comes."""
+    """A job's process, its output as it comes, and how its members ended."""
 
     def __init__(self, job: Job, slot: int, environment: Mapping[str, str]) -> None:
         self.job, self.slot = job, slot
         self.error: StepEnded | None = None
+        self.ends: dict[str, StepEnded | None] = {}
+        """Of the members that the process told the end of; None is done."""
+        self.told: set[str] = set()
         self.last_lines: list[str] = []
         # A session of its own: Ctrl-C reaches the run only, which then stops the members one by one.
-        self.process = subprocess.Popen(job.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        self.process = subprocess.Popen(job.command(job.members), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         env=dict(environment), start_new_session=True)
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
         self.rest = b""
+
+    @property
+    def left(self) -> list[str]:
+        """The members of which no end is known."""
+        return [m for m in self.job.members if m not in self.ends]
 
     def read(self, listen: Listener) -> None:
         """Pass on the events that have come; keep the last ordinary lines for an error message."""
@@ -62,9 +86,18 @@ class _Running:
             event = read_line(line)
             if event is None:
                 self.last_lines = [*self.last_lines[-4:], line]
-            elif isinstance(event, StepEnded):
-                self.error = event
             else:
+                self._take(event, listen)
+
+    def _take(self, event: Event, listen: Listener) -> None:
+        match event:
+            case StepEnded(member=""):
+                self.error = event
+            case StepEnded():
+                self.ends[event.member] = event
+            case Trained() if event.member in self.left:
+                self.ends[event.member] = None
+            case _:
                 listen(event)
 
     def close(self) -> None:
@@ -96,11 +129,15 @@ class Scheduler:
                         break
                     self._start(waiting)
                     self._listen(0.2)
-                    for ended in [r for r in self.running if r.process.poll() is not None]:
-                        self.running.remove(ended)
-                        ended.read(self.listen)
-                        ended.close()
-                        self._conclude(ended, waiting)
+                    for running in list(self.running):
+                        ended = running.process.poll() is not None
+                        if ended:
+                            self.running.remove(running)
+                            running.read(self.listen)
+                            running.close()
+                        self._conclude(running, waiting)
+                        if ended:
+                            self._conclude_rest(running, waiting)
             finally:
                 self._stop(asked)
         if asked:
@@ -114,11 +151,15 @@ class Scheduler:
             if job is None:
                 return
             waiting.remove(job)
-            if self.done(job.member):  # trained meanwhile by another run
-                self.listen(Done(job.member))
-                continue
-            self.listen(Started(job.member))
-            self.running.append(_Running(job, slot, self.slots[slot]))
+            left = []
+            for member in job.members:
+                if self.done(member):  # trained meanwhile by another run
+                    self.listen(Done(member))
+                else:
+                    left.append(member)
+            if left:
+                self.listen(Started(left[0]))
+                self.running.append(_Running(replace(job, members=left), slot, self.slots[slot]))
 
     def _listen(self, seconds: float) -> None:
         if not self.running:
@@ -132,23 +173,45 @@ class Scheduler:
                 key.data.read(self.listen)
         time.sleep(0.02)  # an output that has ended is always readable
 
-    def _conclude(self, ended: _Running, waiting: list[Job]) -> None:
-        code, job = ended.process.returncode, ended.job
-        if code == 0:
-            self.outcome.trained.append(job.member)
-            self.listen(Done(job.member))
-        elif ended.error is not None and ended.error.is_a(Busy):
-            job.not_before = time.monotonic() + BUSY_PAUSE_SECONDS
-            waiting.append(job)
-            self.listen(Elsewhere(job.member))
-        elif _retry_can_help(code) and job.failures < RETRIES:
-            job.failures += 1
-            job.not_before = time.monotonic() + 2.0**job.failures
-            waiting.append(job)
-            self.listen(Retried(job.member, _reason(ended)))
+    def _conclude(self, running: _Running, waiting: list[Job]) -> None:
+        """Take note of the members that ended."""
+        new = [m for m in running.ends if m not in running.told]
+        running.told.update(new)
+        for member in new:
+            self._conclude_one(running.job.of([member]), running.ends[member], waiting)
+
+    def _conclude_rest(self, running: _Running, waiting: list[Job]) -> None:
+        """A process ended: so did the member that it was at, or, on a GPU, one of those that it was at.
+
+        Those are then tried together again, and each by itself in the end."""
+        job, left, failure = running.job, running.left, _ended_how(running)
+        if not left:
+            return
+        if len(left) == 1 or not job.together:
+            self._conclude_one(job.of(left[:1]), failure, waiting)
+            waiting += [replace(job.of(left[1:]), failures=0)] if left[1:] else []
+            return
+        for member in left:
+            self.listen(Retried(member, failure.text if failure else ""))
+        if failure and _retry_can_help(failure.exit_code) and job.failures < RETRIES:
+            waiting.append(replace(job.of(left, 2.0 ** (job.failures + 1)), failures=job.failures + 1))
         else:
-            self.outcome.failed[job.member] = _reason(ended)
-            self.listen(Failed(job.member, _reason(ended)))
+            waiting += [replace(job.of([member]), failures=0) for member in left]
+
+    def _conclude_one(self, job: Job, failure: StepEnded | None, waiting: list[Job]) -> None:
+        (member,) = job.members
+        if failure is None:
+            self.outcome.trained.append(member)
+            self.listen(Done(member))
+        elif failure.is_a(Busy):
+            waiting.append(job.of([member], BUSY_PAUSE_SECONDS))
+            self.listen(Elsewhere(member))
+        elif _retry_can_help(failure.exit_code) and job.failures < RETRIES:
+            waiting.append(replace(job.of([member], 2.0 ** (job.failures + 1)), failures=job.failures + 1))
+            self.listen(Retried(member, failure.text))
+        else:
+            self.outcome.failed[member] = failure.text
+            self.listen(Failed(member, failure.text))
 
     def _stop(self, asked: Sequence[int]) -> None:
         """End the members that still run, giving them time to save; asked twice, or too slow, they are killed."""
@@ -165,17 +228,6 @@ class Scheduler:
         for running in stopped:
             running.close()
         self.running.clear()
-
-
-def places(workers: int | None, settings: Run) -> list[Mapping[str, str]]:
-    """The environment of each place: one thread per process, and one GPU where there are GPUs.
-
-    workers: how many, by default what the settings say, else one per core or `members_per_gpu` per GPU.
-    """
-    gpus = hardware.gpus()
-    workers = workers or settings.workers or (len(gpus) * settings.members_per_gpu if gpus else hardware.cores())
-    base = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    return [{**base, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else base for i in range(workers)]
 
 
 @contextmanager
@@ -200,31 +252,14 @@ def _retry_can_help(code: int) -> bool:
     return code < 0 or code in (Terminated.exit_code, StoreUnavailable.exit_code) or code >= 128
 
 
-def _reason(ended: _Running) -> str:
-    code = ended.process.returncode
-    if ended.error is not None:
-        return ended.error.text
+def _ended_how(running: _Running) -> StepEnded | None:
+    """What a process failed with that has ended; None where it did not."""
+    code = running.process.returncode
+    if code == 0:
+        return None
+    if running.error is not None:
+        return replace(running.error, exit_code=code)
     if code == -signal.SIGKILL:
-        return "its process was killed (often for lack of memory: fewer --workers help)"
-    ended_how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return f"its process ended with {ended_how}: {' / '.join(ended.last_lines[-2:])}"
-
-
-def train_command(member: str, store: str, settings: Run) -> list[str]:
-    """The command that trains one member, with events on its standard output."""
-    return [sys.executable, "-m", "consort", "train", "--member", member, *_step_options(store, settings)]
-
-
-def trial_command(ref: str, kind: str, networks: Sequence[str], store: str, settings: Run) -> list[str]:
-    """The command that runs one trial of the planned search NAME/RUN, in the same way."""
-    return [sys.executable, "-m", "consort", "trial", ref, "--kind", kind, "--networks", ",".join(networks),
-            *_step_options(store, settings)]
-
-
-def _step_options(store: str, settings: Run) -> list[str]:
-    options = ["--store", store, "--log", "json", "--checkpoint-seconds", str(settings.checkpoint_seconds),
-               "--loader-workers", str(settings.loader_workers)]
-    steps = settings.checkpoint_steps
-    return options if steps is None else [*options, "--checkpoint-steps", str(steps)]
-
-
+        return StepEnded("", "its process was killed (often for lack of memory: fewer --workers help)", code)
+    ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return StepEnded("", f"its process ended with {ended}: {' / '.join(running.last_lines[-2:])}", code)

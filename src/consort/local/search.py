@@ -6,7 +6,8 @@ from functools import cached_property
 
 from consort.errors import IncompleteRun
 from consort.events import Done, Event, Failed, Listener
-from consort.local.scheduler import Job, Scheduler, places, trial_command
+from consort.local.commands import places, trial_command
+from consort.local.scheduler import Job, Scheduler
 from consort.run.run import Run
 from consort.search import arms, trials
 from consort.search.arms import Arm, Proposal
@@ -70,8 +71,8 @@ class LocalSearch:
             self.started[proposal.trial] = proposal
             # Latencies that are measured are measured here: one at a time, and before the trial's own training.
             measure_latencies(self.run, proposal.networks)
-            jobs.append(Job(proposal.trial, trial_command(self.run.ref, arm.kind, proposal.networks, self.run.store.uri,
-                                                          self.run.study.run)))
+            command = trial_command(self.run.ref, arm.kind, proposal.networks, self.run.store.uri, self.run.study.run)
+            jobs.append(Job([proposal.trial], lambda _, command=command: command))  # type: ignore[misc]
         return jobs
 
     def _next(self) -> tuple[Arm, Proposal] | None:

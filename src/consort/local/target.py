@@ -1,14 +1,13 @@
 """The target that is this machine: members and trials side by side as processes, the answer in this one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from consort import members
 from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
-from consort.local.scheduler import Job, Scheduler, places, train_command
+from consort.local.commands import member_jobs, places, side_by_side
+from consort.local.scheduler import Scheduler
 from consort.local.search import LocalSearch
-from consort.members.spec import MemberSpec
-from consort.models.names import wide_resnet
 from consort.report import write_report
 from consort.run.answer import evaluate
 from consort.run.run import Run
@@ -32,10 +31,10 @@ class LocalTarget:
         todo = run.to_train()
         if not todo:
             return Outcome()
-        jobs = [Job(s.id, train_command(s.id, run.store.uri, run.study.run)) for s in _costliest_first(todo)]
-        slots = places(self.workers, run.study.run)[:len(jobs)]
-        self.listen(Said(f"training {len(jobs)} of {len(run.ids)} members, {len(slots)} at a time"))
-        self.listen(MembersBegun(tuple(j.member for j in jobs), len(run.ids) - len(jobs)))
+        slots = places(self.workers, run.study.run, for_members=True)[:len(todo)]
+        jobs = member_jobs(todo, run.store.uri, run.study.run, len(slots))
+        self.listen(Said(f"training {len(todo)} of {len(run.ids)} members, {side_by_side(slots)}"))
+        self.listen(MembersBegun(tuple(m for job in jobs for m in job.members), len(run.ids) - len(todo)))
         outcome = Scheduler(slots, self.listen,
                             lambda member: members.read_record(run.store, member) is not None).run(jobs)
         self.listen(MembersEnded())
@@ -51,15 +50,3 @@ class LocalTarget:
     def searching(self, run: Run) -> LocalSearch:
         """The trials of a search."""
         return LocalSearch(run, self.listen, self.workers)
-
-
-def _costliest_first(specs: Sequence[MemberSpec]) -> list[MemberSpec]:
-    """The order that ends soonest: a long training that starts last would run alone."""
-    names = {s.architecture for s in specs}
-    sizes = {name: wide_resnet(name) for name in names}
-    cost = {name: (size[0] - 4) * size[1] ** 2 for name, size in sizes.items() if size is not None}
-    if len(names) > 1 and cost.keys() != names:
-        from consort.costs.macs import count  # torch takes seconds to import, and wide residual networks do without
-
-        cost = {name: count(name).macs for name in names}
-    return sorted(specs, key=lambda s: -cost.get(s.architecture, 0) * s.recipe.epochs)

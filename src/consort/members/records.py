@@ -42,6 +42,13 @@ class MemberRecord:
     attempts: int = 1
     """Processes that it took: 1 when nothing interrupted the training."""
     processes: int = 1
+    side_by_side: int = 1
+    """Members that the process trained at the same time."""
+    deterministic: bool = True
+    """Whether an interruption would have left the bits as they are."""
+    compiled: bool = False
+    machines: list[dict] = field(default_factory=list)
+    """Device, driver and versions that it was trained with, one entry after another where they changed."""
     hardware: dict = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
     finished_at: str = ""

@@ -14,7 +14,8 @@ from consort.search.latencies import measure_latencies
 from consort.search.median_stopping import Median
 from consort.search.records import TrialRecord
 from consort.search.trials import Candidate
-from consort.train.loop import Settings, train
+from consort.train.settings import Settings
+from consort.train.step import train
 
 PATIENCE_SECONDS = 86_400.0
 """To wait for another process that trains one of the members; one that died frees it at once."""

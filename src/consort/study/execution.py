@@ -94,12 +94,17 @@ class Run(Table):
     """How to execute on one machine; nothing here changes what a member is."""
 
     workers: PositiveInt | None = None
-    """Members trained side by side; by default one per core, or `members_per_gpu` per GPU."""
-    members_per_gpu: PositiveInt = 1
+    """Processes that train side by side, each with a core or a GPU of its own; by default as many as there are."""
+    members_per_gpu: PositiveInt | None = None
+    """Members that one process trains side by side on a GPU; by default as many as fill it (`local.packs`)."""
     loader_workers: Annotated[int, Field(ge=0)] = 2
     """Processes per member that decode streamed images; small images need none."""
     checkpoint_seconds: Annotated[float, Field(ge=0.1)] = 60.0
     checkpoint_steps: PositiveInt | None = None
+    deterministic: bool | None = None
+    """On GPUs: bits that no interruption changes, at some cost. CPUs have them in any case."""
+    compile: bool = False
+    """torch.compile, where a C compiler is at hand."""
 
 
 class Volume(Table):

@@ -123,6 +123,14 @@ def failure_noted() -> Iterator[None]:
         sys.exit(code)
 
 
+def _check_gpus(gpus: int) -> None:
+    """NCCL waits without end where two processes have one GPU."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if 0 < gpus < here:
+        raise InputError(f"each process of a member needs a GPU of its own, got {here} processes and {gpus} GPU"
+                         f"{'s' if gpus > 1 else ''} on this machine. Lower the number of processes.")
+
+
 @contextmanager
 def process_group() -> "Iterator[Process]":
     """This process's place under torchrun, with the process group open while the context lasts.
@@ -136,6 +144,7 @@ def process_group() -> "Iterator[Process]":
     import torch
     import torch.distributed as dist
 
+    _check_gpus(torch.cuda.device_count())
     try:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo",
                                 timeout=timedelta(seconds=ANSWER_SECONDS))

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consort.data.augment import Draws, cut_out, draw, gather, normalise
+from consort.data.augment import Draws, Normalise, cut_out, draw, gather
 
 untimed = settings(deadline=None)
 CPU = torch.device("cpu")
@@ -75,7 +75,7 @@ def test_normalise_gives_mean_0_and_deviation_1_in_channels_last():
     images[..., 1] //= 3  # channels differ, so that mixing them up is seen
     levels = images.double() / 255
     mean, std = (f(dim=(0, 1, 2)).tolist() for f in (levels.mean, lambda dim: levels.std(dim, correction=0)))
-    x = normalise(images, mean, std, CPU)
+    x = Normalise(mean, std, CPU)(images)
     assert (x.dtype, tuple(x.shape)) == (torch.float32, (50, 3, 6, 4))
     assert x.is_contiguous(memory_format=torch.channels_last)
     assert x.mean((0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-5)

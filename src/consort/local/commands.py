@@ -1,0 +1,64 @@
+"""The processes of a run on this machine: how many, what each does, and its command."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from consort import hardware
+from consort.local.scheduler import Job
+from consort.local.shares import shares
+from consort.members.spec import MemberSpec
+from consort.study.file import Run
+
+
+def places(workers: int | None, settings: Run, for_members: bool = False) -> list[Mapping[str, str]]:
+    """The environment of each place: one thread per process, and one GPU where there are GPUs.
+
+    workers: how many, by default what the settings say, else one per core or GPU. A GPU has one pack at a time, but
+    `members_per_gpu` trials.
+    """
+    gpus = hardware.gpus()
+    asked = workers or settings.workers
+    if not gpus:
+        number = asked or hardware.cores()
+    elif for_members:
+        number = min(asked or len(gpus), len(gpus))
+    else:
+        number = asked or len(gpus) * (settings.members_per_gpu or 1)
+    base = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return [{**base, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else base for i in range(number)]
+
+
+def member_jobs(specs: Sequence[MemberSpec], store: str, settings: Run, number: int) -> list[Job]:
+    """So many jobs that train these members."""
+    return [Job([spec.id for spec in share], lambda members: train_command(members, store, settings),
+                together=bool(hardware.gpus())) for share in shares(specs, number)]
+
+
+def side_by_side(slots: Sequence[Mapping[str, str]]) -> str:
+    """How many members train at a time, in words."""
+    if hardware.gpus():
+        return f"on {len(slots)} GPU{'s' if len(slots) > 1 else ''}, in packs"
+    return f"{len(slots)} at a time"
+
+
+def train_command(members: Sequence[str], store: str, settings: Run) -> list[str]:
+    """The command that trains members, with events on its standard output."""
+    named = [argument for member in members for argument in ("--member", member)]
+    most = ["--members-per-gpu", str(settings.members_per_gpu)] if settings.members_per_gpu else []
+    exact = ["--deterministic"] if settings.deterministic else []
+    compiled = ["--compile"] if settings.compile else []
+    return [sys.executable, "-m", "consort", "train", *named, *_step_options(store, settings), *most, *exact, *compiled]
+
+
+def trial_command(ref: str, kind: str, networks: Sequence[str], store: str, settings: Run) -> list[str]:
+    """The command that runs one trial of the planned search NAME/RUN, in the same way."""
+    return [sys.executable, "-m", "consort", "trial", ref, "--kind", kind, "--networks", ",".join(networks),
+            *_step_options(store, settings)]
+
+
+def _step_options(store: str, settings: Run) -> list[str]:
+    options = ["--store", store, "--log", "json", "--checkpoint-seconds", str(settings.checkpoint_seconds),
+               "--loader-workers", str(settings.loader_workers)]
+    steps = settings.checkpoint_steps
+    return options if steps is None else [*options, "--checkpoint-steps", str(steps)]

@@ -1,0 +1,70 @@
+"""The step of a whole pack as one CUDA graph, a stream per member: small networks are bound by launches otherwise."""
+
+import gc
+from collections.abc import Sequence
+
+import torch
+
+from consort.train.lane import Lane
+
+WARM_UP_STEPS = 3
+"""Before a capture: libraries choose their algorithms, the optimiser and the allocator get what they keep."""
+
+
+class NotCapturable(Exception):
+    """Some lanes' steps have to be launched from Python."""
+
+    def __init__(self, lanes: Sequence[Lane], why: str) -> None:
+        super().__init__(why)
+        self.lanes = list(lanes)
+
+
+def capture(lanes: Sequence[Lane]) -> torch.cuda.CUDAGraph:
+    """A graph that makes one step of every lane. The members are left as they were.
+
+    Raises NotCapturable for networks that draw random numbers, which would be the same in every replay, and for what
+    CUDA refuses to capture; and torch.OutOfMemoryError.
+    """
+    device = lanes[0].device
+    before = [lane.copied() for lane in lanes]
+    streams = [torch.cuda.Stream(device) for _ in lanes]
+    try:
+        _warm_up(lanes, streams)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            _side_by_side(lanes, streams)
+        return graph
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as e:
+        if "out of memory" in str(e):
+            raise torch.OutOfMemoryError(str(e)) from e
+        raise NotCapturable(lanes, f"CUDA cannot capture its step ({str(e).splitlines()[0][:150]})") from e
+    finally:
+        torch.cuda.synchronize(device)
+        for lane, tensors in zip(lanes, before, strict=True):
+            lane.put_back(tensors)
+        del before
+        gc.collect()
+
+
+def _warm_up(lanes: Sequence[Lane], streams: Sequence[torch.cuda.Stream]) -> None:
+    drawing = []
+    for lane, stream in zip(lanes, streams, strict=True):
+        drawn = torch.cuda.get_rng_state(lane.device)
+        for _ in range(WARM_UP_STEPS):
+            _side_by_side([lane], [stream])
+        if not torch.equal(drawn, torch.cuda.get_rng_state(lane.device)):
+            drawing.append(lane)
+    if drawing:
+        raise NotCapturable(drawing, "it draws random numbers in its step (dropout, stochastic depth)")
+
+
+def _side_by_side(lanes: Sequence[Lane], streams: Sequence[torch.cuda.Stream]) -> None:
+    current = torch.cuda.current_stream(lanes[0].device)
+    for lane, stream in zip(lanes, streams, strict=True):
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            lane.step()
+    for stream in streams:
+        current.wait_stream(stream)

@@ -1,0 +1,162 @@
+"""Packs on a GPU: what is captured makes the bits of the loop, and what cannot be captured still trains."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from small_members import BASE, Events, World, after_steps, into
+from test_pack import DIFFERENT, EVERYTHING, NO_MOMENTUM, assert_same, planned, train_pack
+from torch import Tensor
+
+from consort.data.resident import bring
+from consort.errors import ConsortError, Terminated
+from consort.events import unheard
+from consort.members.records import MemberRecord
+from consort.members.spec import MemberSpec
+from consort.models import compute
+from consort.train import graph, loop, pack
+from consort.train.lane import Lane
+from consort.train.member import Member
+from consort.train.settings import Settings
+
+pytestmark = pytest.mark.cuda
+CAPTURABLE = DIFFERENT[:-1]
+WITH_DROPOUT = DIFFERENT[-1]
+
+
+def opened(world: World, spec: MemberSpec) -> Member:
+    compute.use_determinism(True)
+    return Member(world.store, spec, world.data, Settings(deterministic=True), unheard)
+
+
+@pytest.fixture(scope="module")
+def looped(new_world: Callable[[], World]) -> tuple[World, list[MemberSpec]]:
+    """Each member by itself, launched from Python step by step, its batches assembled on the processor."""
+    world = new_world()
+    specs = [world.spec(recipe, seed, architecture) for architecture, recipe, seed in CAPTURABLE]
+    for spec in specs:
+        member = opened(world, spec)
+        loop.run(member)
+        member.finish()
+    return world, specs
+
+
+def test_a_captured_pack_makes_the_bits_of_the_loop(new_world, looped) -> None:
+    whole, specs = looped
+    world = planned(new_world, specs)
+    ends, events = train_pack(world, specs)
+    assert [e for e in events if e["event"] == "warning"] == []
+    assert all(isinstance(end, MemberRecord) and end.deterministic for end in ends.values()), ends
+    assert_same(world, whole, specs)
+
+
+def test_an_interrupted_pack_put_together_differently_makes_them_too(new_world, looped) -> None:
+    whole, specs = looped
+    world = planned(new_world, specs)
+    ends, _ = train_pack(world, specs[:2], stop=after_steps(4))
+    assert all(isinstance(end, Terminated) for end in ends.values())
+    train_pack(world, specs[1:])
+    train_pack(world, specs[:1])
+    assert_same(world, whole, specs)
+
+
+@pytest.mark.parametrize("recipe", [BASE, EVERYTHING, NO_MOMENTUM], ids=["plain", "everything", "no momentum"])
+def test_capturing_leaves_the_member_as_it_was(world: World, recipe: dict) -> None:
+    member = opened(world, world.spec(recipe))
+    member.state.network.train()
+    lane = Lane(member, bring(world.data, member.compute.device))
+    lane.draw(0, 0)
+    lane.send(1)
+    before = lane.copied()
+    replayed = graph.capture([lane])
+    assert lane.place.item() == 0
+    after = member.state.tensors()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    replayed.replay()
+    assert lane.place.item() == 1 and lane.read(1)[0] == pytest.approx(2.3, abs=1)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_dropout_is_launched_from_python_and_the_others_are_captured(new_world, looped) -> None:
+    whole, specs = looped
+    world = planned(new_world, specs[:2])
+    architecture, recipe, seed = WITH_DROPOUT
+    dropout = world.spec(recipe, seed, architecture)
+    ends, events = train_pack(world, [*specs[:2], dropout])
+    (warning,) = [e for e in events if e["event"] == "warning"]
+    assert warning["member"] == dropout.id and "draws random numbers" in warning["text"]
+    assert isinstance(ends[dropout.id], MemberRecord)
+    assert_same(world, whole, specs[:2])
+
+
+def test_what_cuda_refuses_to_capture_trains_all_the_same(new_world, looped) -> None:
+    whole, (spec, *_) = looped
+    world = planned(new_world, [spec])
+    member = opened(world, spec)
+    events: Events = []
+    member.listen = into(events)
+    network = member.state.network
+
+    def looks_at_its_input(x: Tensor) -> Tensor:
+        return network(x if x.abs().max().item() > 0 else -x)
+
+    member.state.forward = looks_at_its_input
+    ends: list[ConsortError | None] = []
+    pack.run([member], lambda ended, error: ends.append(error))
+    assert ends == [None] and member.step == member.steps
+    (warning,) = [e for e in events if e["event"] == "warning"]
+    assert "cannot capture" in warning["text"]
+    member.finish()
+    assert_same(world, whole, [spec])
+
+
+def test_without_determinism_an_interrupted_pack_goes_on(new_world: Callable[[], World]) -> None:
+    world = new_world()
+    specs = [world.spec(BASE, seed) for seed in range(3)]
+    train_pack(world, specs, stop=after_steps(4), deterministic=None)
+    ends, events = train_pack(world, specs, deterministic=None)
+    assert [e["step"] for e in events if e["event"] == "resumed"] == [4] * 3
+    for end in ends.values():
+        assert isinstance(end, MemberRecord) and not end.deterministic
+        assert end.machines[0]["device"] == torch.cuda.get_device_name()
+
+
+def test_a_training_that_was_begun_on_another_gpu_says_so(new_world: Callable[[], World], monkeypatch) -> None:
+    world = new_world()
+    spec = world.spec(BASE)
+    monkeypatch.setattr(compute, "machine", lambda place: {"device": "another", "torch": "1"})
+    train_pack(world, [spec], stop=after_steps(4))
+    monkeypatch.undo()
+    ends, events = train_pack(world, [spec])
+    (warning,) = [e for e in events if e["event"] == "warning"]
+    assert "device another -> " in warning["text"]
+    assert [m["device"] for m in ends[spec.id].machines] == ["another", torch.cuda.get_device_name()]
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 1.2 * 2**30) / total)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_more_members_than_fit_are_halved(new_world: Callable[[], World], little_memory: None) -> None:
+    world = new_world()
+    specs = [world.spec(BASE | {"epochs": 1}, seed, "wrn-16-8") for seed in range(8)]
+    ends, events = train_pack(world, specs)
+    assert all(isinstance(end, MemberRecord) for end in ends.values()), ends
+    assert any("8 members do not fit into the GPU's memory together: 4 at a time" in e["text"] for e in events
+               if e["event"] == "warning")
+
+
+def test_a_compiled_member_trains_and_says_that_it_was(new_world: Callable[[], World]) -> None:
+    place = compute.choose("auto")
+    if compute.lacks_compiler(place):
+        pytest.skip(compute.lacks_compiler(place))
+    world = new_world()
+    spec = world.spec(BASE)
+    ends, events = train_pack(world, [spec], compile=True, deterministic=None)
+    assert isinstance(ends[spec.id], MemberRecord) and ends[spec.id].compiled
+    assert [e for e in events if e["event"] == "warning"] == []
