@@ -6,11 +6,12 @@
 # IMAGES.zip has CIFAR-10 as train/<class>/ and test/<class>/. Python with torch 2.11 or newer, torchvision and the usual
 # scientific packages has to be there; what else is missing (pydantic, minio, ...) is installed from the wheels in
 # $WHEELS (by default the folder wheels beside this source tree), since such machines are often cut off. DIR gets at most
-# eight files: tables, results and logits (float16). $PARTS chooses among: smoke checks bench study small;
-# COMPILE=1 compiles the studies' networks.
+# eight files: tables, results and logits (float16). $PARTS chooses among: smoke checks bench study small; $END_SECONDS is
+# when all has to be over; COMPILE=1 compiles the studies' networks; $CHECKS are the tests.
 set -u
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 images=$(realpath "$2")
+EVALUATE_SECONDS=${EVALUATE_SECONDS:-60}
 root=$(cd "$(dirname "$0")/.." && pwd)
 parts=${PARTS:-checks bench study small}
 wheels=${WHEELS:-$root/../wheels}
@@ -26,33 +27,34 @@ began=$SECONDS
 
 say() { echo; echo "== $* (at $((SECONDS - began)) s)"; }
 wanted() { [[ " $parts " == *" $1 "* ]]; }
-limited() { timeout -s TERM -k 30 "$@"; }  # SECONDS COMMAND...: it may save what it has
-
-# The tables, the report and every member's record of a run, and its members' logits.
-keep() {
-  local name=$1 store=$2
-  local run
-  run=$(ls -d "$store/studies/$name"/*/ | tail -1)
-  cat "$run/table.md"
-  (cd "$store" && tar czf "$out/$name.tar.gz" "studies/$name" members/*/member.json)
-  $python benchmarks/pool_logits.py "$store" "$out/$name-logits.npz"
-}
+limited() { timeout -s TERM -k 15 "$@"; }  # SECONDS COMMAND...: it may save what it has
+left() { echo $((${END_SECONDS:-600} - SECONDS + began)); }
+least() { echo $(($1 < $2 ? $1 : $2)); }
 
 to_compile() {  # FILE: the study, with compilation where $COMPILE asks for it
   cat "$1"
   [[ -z ${COMPILE:-} ]] || printf '\n[run]\ncompile = true\n'
 }
 
-run_study() {  # NAME FILE SECONDS
-  local name=$1 file=$2 store="$work/$1"
-  limited "$3" $python -m consort run "$file" --data "$images" --store "$store"
-  local code=$?
+# The logits are kept as soon as members are trained, and of each study by itself: nothing that follows can lose them.
+run_study() {  # FILE SECONDS
+  local file=$1 seconds=$2
+  local name store code ref
+  name=$(basename "$file" .toml)
+  store="$work/$name"
+  limited "$(least "$seconds" $(($(left) - EVALUATE_SECONDS)))" \
+    $python -m consort run "$file" --data "$images" --store "$store"
+  code=$?
   say "$name ended with $code"
+  limited 40 $python benchmarks/pool_logits.py "$store" "$out/$name-logits.npz"
+  ref=$name/$(basename "$(ls -d "$store/studies/$name"/*/ | tail -1)")
   if [[ $code != 0 ]]; then  # of the members that are done
-    limited 60 $python -m consort evaluate "$file" --data "$images" --store "$store"
-    limited 30 $python -m consort report "$file" --data "$images" --store "$store"
+    say "what is there of $ref"
+    limited "$EVALUATE_SECONDS" $python -m consort evaluate "$ref" --store "$store"
+    limited 20 $python -m consort report "$ref" --store "$store"
   fi
-  keep "$name" "$store"
+  (cd "$store" && tar czf "$out/$name.tar.gz" "studies/$name" members/*/member.json)
+  cat "$store/studies/$ref/table.md"
 }
 
 $python - <<'PYTHON'
@@ -71,10 +73,11 @@ if wanted smoke; then
 fi
 if wanted checks; then
   say "tests on the GPU"
-  $python -c 'import xdist' 2> /dev/null && side_by_side="-n 6"
+  [[ -z ${CHECKS:-} ]] && $python -c 'import xdist' 2> /dev/null && side_by_side="-n 6"
+  # shellcheck disable=SC2086  # names of tests, one a word
   limited "${CHECK_SECONDS:-150}" $python -m pytest -q -p no:cacheprovider -W default ${side_by_side:-} --durations=5 \
-    -m "${CHECKS:-cuda or not cuda}" tests/integration/test_pack_on_gpu.py tests/integration/test_pack.py \
-    tests/integration/test_train.py > "$out/checks.txt" 2>&1
+    ${CHECKS:-tests/integration/test_pack_on_gpu.py tests/integration/test_pack.py tests/integration/test_train.py} \
+    > "$out/checks.txt" 2>&1
   echo "ended with $?"
   tail -n "${CHECK_LINES:-25}" "$out/checks.txt"
 fi
@@ -86,12 +89,16 @@ fi
 if wanted study; then
   say "studies/cifar10.toml"
   to_compile studies/cifar10.toml > "$work/cifar10.toml"
-  run_study cifar10 "$work/cifar10.toml" "${STUDY_SECONDS:-420}"
+  run_study "$work/cifar10.toml" "${STUDY_SECONDS:-420}"
 fi
 if wanted small; then
   say "studies/cifar10-small.toml with three wrn-16-4"
   to_compile studies/cifar10-small.toml | sed 's/^"wrn-16-4" = 1$/"wrn-16-4" = 3/' > "$work/cifar10-small.toml"
-  run_study cifar10-small "$work/cifar10-small.toml" "${SMALL_SECONDS:-120}"
+  if (($(left) > EVALUATE_SECONDS + 30)); then
+    run_study "$work/cifar10-small.toml" "${SMALL_SECONDS:-120}"
+  else
+    echo "no time is left for it"
+  fi
 fi
 say "end"
 ls -l "$out"

@@ -49,6 +49,7 @@ class _Pack:
             if member.spec.data not in data:
                 data[member.spec.data] = bring(member.data, member.compute.device)
             self.lanes.append(Lane(member, data[member.spec.data]))
+        self.leaving: list[tuple[Lane, ConsortError | None]] = []
         self.block_steps = FIRST_STEPS
         self.saved = time.perf_counter()
         self.stopping = False
@@ -70,6 +71,8 @@ class _Pack:
             steps = following
             if len(self.lanes) == there:
                 self._send(steps)
+        del replay  # the memory of the graph is free for the predictions of those that leave
+        self._tell_who_left()
 
     def _replay(self) -> Callable[[int], None]:
         """What makes one step of all members, given its place in the block."""
@@ -147,7 +150,13 @@ class _Pack:
 
     def _let_go(self, lane: Lane, error: ConsortError | None) -> None:
         self.lanes.remove(lane)
-        self.ended(lane.member, error)
+        self.leaving.append((lane, error))
+
+    def _tell_who_left(self) -> None:
+        for lane, error in self.leaving:
+            lane.member.state.drop_gradients()
+            self.ended(lane.member, error)
+        self.leaving.clear()
 
     def _adapt(self, seconds: float) -> None:
         if seconds < SHORT_SECONDS:

@@ -62,12 +62,16 @@ class State:
         with self.compute.autocast():
             scores = self.forward(x)
         loss = F.cross_entropy(scores.float(), y, label_smoothing=self.recipe.label_smoothing)
-        self.optimiser.zero_grad()
+        self.drop_gradients()
         loss.backward()
         self.optimiser.step()
         if self.average is not None:
             _move_towards(self.average, self.network, self.share)
         return loss.detach()
+
+    def drop_gradients(self) -> None:
+        """They hold memory, of a graph's own where the step was captured."""
+        self.optimiser.zero_grad()
 
     @property
     def result(self) -> nn.Module:

@@ -126,16 +126,19 @@ def _packs(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: 
     left = {spec.id: spec for spec in specs}
 
     def conclude(member: Member, error: ConsortError | None) -> None:
-        del left[member.spec.id]
+        outcome: Outcome
         try:
             if error is not None:
                 raise error
-            record = member.finish()
+            outcome = member.finish()
+        except torch.OutOfMemoryError:
+            member.save()  # it is done but for its predictions
+            raise
         except ConsortError as e:
             member.failed(e)
-            ended(member.spec, e)
-            return
-        ended(member.spec, record)
+            outcome = e
+        del left[member.spec.id]
+        ended(member.spec, outcome)
 
     try:
         opened = []
@@ -166,6 +169,7 @@ def _packs(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: 
 def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
+        torch._C._cuda_clearCublasWorkspaces()  # tens of megabytes for every stream that was ever worked on
         torch.cuda.empty_cache()
 
 
