@@ -1,6 +1,5 @@
 """From image files to arrays, on all cores."""
 
-import statistics
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from PIL import Image
 from consort import hardware
 from consort.data.findings import printable
 from consort.data.image_folder import ImageFolder
-from consort.data.pixels import MOST_PIXELS, decoded, examined, opened
+from consort.data.pixels import MOST_PIXELS, decoded, examined
 from consort.documents import sha256
 from consort.errors import InputError
 
@@ -30,6 +29,10 @@ REMEDY = "Repair or remove it, or set skip_unreadable = true in [data] to leave 
 
 
 Result = TypeVar("Result")
+
+
+class SizesDiffer(InputError):
+    """Images that are to be of one size are not."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +87,16 @@ def decode_all(folder: ImageFolder, paths: Sequence[str], size: int | None, skip
                progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """Decode images of one size: uint8 [N, H, W, 3], and the indices [N] of `paths` that were readable.
 
-    Raises InputError naming the first unreadable image (unless `skip`) or the first of another size.
+    Raises InputError naming the first unreadable image (unless `skip`), SizesDiffer naming the first of another size.
     """
     images: list[np.ndarray] = []
     readable: list[int] = []
     with closing(_each(folder, paths, lambda data: _decode(data, size), skip, progress)) as each:
         for index, image in each:
             if images and image.shape != images[0].shape:
-                raise InputError(f"{folder.root}: {printable(paths[index])} has {_size(image)} pixels, "
-                                 f"{printable(paths[readable[0]])} has {_size(images[0])}. Set image_size in [data] to "
-                                 "bring all images to one size.")
+                raise SizesDiffer(f"{folder.root}: {printable(paths[index])} has {_size(image)} pixels, "
+                                  f"{printable(paths[readable[0]])} has {_size(images[0])}. Set image_size in [data] "
+                                  "to bring all images to one size.")
             images.append(image)
             readable.append(index)
     if not images:
@@ -151,17 +154,6 @@ def _chunk(folder: ImageFolder, paths: list[str], work: Callable[[bytes], Result
         except ValueError as e:
             done.append(Unreadable(str(e)))
     return done
-
-
-def typical_side(folder: ImageFolder, paths: Sequence[str], sample: int = 50) -> int:
-    """The median of the shorter sides of a spread sample of the images, in pixels; 0 where none is readable."""
-    sides = [0]
-    for path in paths[::max(1, len(paths) // sample)]:
-        try:
-            sides.append(min(opened(folder.read(path)).size))
-        except Exception:  # unreadable, in any of the ways that files can be: decoding will say so
-            continue
-    return statistics.median_low(sides[1:] or sides)
 
 
 def _size(image: np.ndarray) -> str:

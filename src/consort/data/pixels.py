@@ -71,6 +71,13 @@ def examined(data: bytes) -> bool:
         raise ValueError(reason(data, e)) from e
 
 
+def shown_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an image whose header is read, as it is shown."""
+    sideways = _turn(image) in (Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
+                                Image.Transpose.ROTATE_90)
+    return (image.height, image.width) if sideways else image.size
+
+
 def as_shown(image: Image.Image) -> Image.Image:
     image.load()
     turn, profile = _turn(image), image.info.get("icc_profile")

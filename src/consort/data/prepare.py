@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from consort.data.builtin import BUILTIN, CIFAR, RawImages, cifar, digits
-from consort.data.decode import Progress, typical_side
+from consort.data.decode import Progress, SizesDiffer
 from consort.data.duplicates import tell
 from consort.data.image_folder import ImageFolder, same_names
 from consort.data.manifests import arrays_manifest, arrays_of, files_manifest, images_of
 from consort.data.prepared import DataManifest, Prepared, open_prepared
-from consort.data.selection import classes_of, read_parts, read_splits
+from consort.data.sample import Sample, look
+from consort.data.selection import Part, classes_of, read_parts, read_splits
+from consort.data.size_rule import RULE, chosen_side
 from consort.data.splits import channel_statistics, split_indices
 from consort.documents import canonical_json, sha256, to_json
 from consort.errors import InputError, MissingKey
@@ -125,14 +127,31 @@ def _from_raw(store: Store, data: Data, name: str, raw: RawImages) -> DataManife
 
 def _from_folder(store: Store, data: Data, folder: ImageFolder, progress: Progress) -> DataManifest:
     classes = classes_of(folder)
-    streamed = (data.image_size or typical_side(folder, [e.path for e in folder.train()])) >= STREAM_FROM
-    parts = read_splits(folder, classes, data.image_size, streamed, data, progress)
+    sample = look(folder, [e.path for e in folder.train()])
+    streamed = (data.image_size or sample.shorter_side) >= STREAM_FROM
+    parts = _of_one_size(folder, classes, sample, streamed, data, progress)
     name, found = folder.root.name, folder.findings.to_dict()
     if streamed:  # the mean and deviation are ImageNet's, as the networks for large images expect
         return files_manifest(store, name, folder.root, classes, parts, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225],
                               found)
     mean, std = channel_statistics(images_of(parts["train"]))
     return arrays_manifest(store, name, classes, arrays_of(parts, classes), mean, std, found)
+
+
+def _of_one_size(folder: ImageFolder, classes: list[str], sample: Sample, streamed: bool, data: Data,
+                 progress: Progress) -> dict[str, Part]:
+    """The images of the splits. Where they have several sizes and no `image_size` is set, the rule chooses one."""
+    if data.image_size is not None or streamed:
+        return read_splits(folder, classes, data.image_size, streamed, data, progress)
+    if len(set(sample.sizes)) < 2:
+        try:
+            return read_splits(folder, classes, None, streamed, data, progress)
+        except SizesDiffer:  # only images that were not looked at have other sizes
+            pass
+    side = chosen_side(sample)
+    folder.findings.notes.append(f"images have several sizes: all are brought to {side}x{side} pixels, {RULE}. "
+                                 "[data] image_size sets another.")
+    return read_splits(folder, classes, side, streamed, data, progress)
 
 
 def _test_set_from_folder(store: Store, name: str, folder: ImageFolder, like: Prepared, data: Data,

@@ -26,7 +26,8 @@ class Data(Table):
     """Images kept for validation; by default a tenth of the training images."""
     split_seed: int = 0
     image_size: Annotated[int, Field(ge=8, le=224)] | None = None
-    """Resize to this side while decoding; by default images keep their size where they all share one."""
+    """Resize to this side while decoding; by default images keep their size where they all share one, and are else
+    brought to one by `data.size_rule`."""
     skip_unreadable: bool = False
     """Leave unreadable images out and count them, instead of stopping at the first."""
     duplicates: Literal["warn", "drop", "stop"] = "warn"

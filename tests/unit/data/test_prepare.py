@@ -228,20 +228,6 @@ def test_damaged_and_encrypted_entries_of_a_zip_are_unreadable_images(store, tmp
     assert prepared(store, path, skip_unreadable=True).manifest.unreadable == 2
 
 
-def test_images_of_several_sizes_ask_for_image_size(store, tmp_path):
-    for odd in ("train/cat/000.png", "train/dog/009.png", "test/dog/002.png"):
-        folder = write_folder(tmp_path / odd.replace("/", "-"), {**image_set(), odd: encoded(picture(0, 9, 12))})
-        with pytest.raises(InputError, match="image_size") as raised:
-            prepared(store, folder)
-        assert all(part in str(raised.value) for part in (odd, "has 9x12", "has 8x8")), str(raised.value)
-
-
-def test_error_about_sizes_names_a_readable_image(store, tmp_path):
-    files = {**image_set(), "train/cat/000.png": b"", "train/cat/001.png": encoded(picture(1, 9, 9))}
-    with pytest.raises(InputError, match=r"train/cat/002\.png has 8x8 pixels, train/cat/001\.png has 9x9"):
-        prepared(store, write_folder(tmp_path / "a", files), skip_unreadable=True)
-
-
 def test_image_size_brings_all_images_to_one_size(store, tmp_path):
     files = image_set() | {"train/cat/000.png": encoded(picture(0, 20, 30)),
                            "test/dog/000.png": encoded(picture(1, 40, 9))}
