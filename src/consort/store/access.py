@@ -1,5 +1,6 @@
 """How an S3 server is reached."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -12,3 +13,5 @@ class S3Access:
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     region: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables, of which those about certificates and proxies count (`store.network`)."""

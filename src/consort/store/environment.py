@@ -19,12 +19,12 @@ def store_uri() -> str:
 
 
 def open_store_at(uri: str) -> Store:
-    """The store at a URI, with the environment's credentials."""
+    """The store at a URI, with the environment's credentials, certificates and proxies."""
     environment = os.environ
     return open_store(uri, S3Access(
         environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL"),
         environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY"),
-        environment.get("AWS_REGION")))
+        environment.get("AWS_REGION"), environment))
 
 
 def cache_folder() -> Path:

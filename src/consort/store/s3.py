@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import certifi
 import urllib3
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
@@ -20,6 +19,7 @@ from consort.store.access import S3Access
 from consort.store.base import check_key, check_prefix
 from consort.store.files import explain, replacing
 from consort.store.lease import Lease
+from consort.store.network import connections
 from consort.store.s3_errors import Result, retried
 from minio import Minio
 
@@ -48,15 +48,15 @@ class S3Store:
         self.deadline_seconds = deadline_seconds
         self.lease_seconds = lease_seconds
         host, secure = parse_endpoint(access.endpoint)
-        self._place = f"the store {self.uri} at {'https' if secure else 'http'}://{host}"
+        # Attempts are repeated in one place (s3_errors.retried), not in the connection pool as well.
+        self._http, way = connections(
+            access.environment, host, secure, retries=False, maxsize=16,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS))
+        self._place = f"the store {self.uri} at {'https' if secure else 'http'}://{host}{way and f' {way}'}"
         missing = [name for name, value in (("AWS_ACCESS_KEY_ID", access.access_key),
                                             ("AWS_SECRET_ACCESS_KEY", access.secret_key)) if not value]
         if missing:
             raise InputError(f"{self._place} needs credentials: set {' and '.join(missing)}.")
-        # Attempts are repeated in one place (s3_errors.retried), not in the connection pool as well.
-        self._http = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS), retries=False,
-            cert_reqs="CERT_REQUIRED", ca_certs=certifi.where(), maxsize=16)
         try:
             self._client = Minio(host, access.access_key, access.secret_key, secure=secure, region=access.region,
                                  http_client=self._http)

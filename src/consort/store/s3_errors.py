@@ -10,7 +10,7 @@ from typing import TypeVar
 from xml.etree.ElementTree import ParseError
 
 from minio.error import InvalidResponseError, S3Error, ServerError
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError, ProxyError, SSLError
 
 from consort.errors import ConsortError, InputError, StoreUnavailable, system_reason
 
@@ -76,9 +76,14 @@ def verdict(error: Exception, place: str, what: str) -> ConsortError | None:
     """The error that ends the attempts, or None where asking again can help."""
     if isinstance(error, S3Error):
         return _verdict_on_code(error, place, what)
+    if isinstance(error, ProxyError) and "Tunnel connection failed: 4" in str(error):
+        return InputError(f"{place} cannot be reached ({what}): the proxy answered {error.original_error}. Check its "
+                          "address and password, or name the server in NO_PROXY to reach it directly.")
     if isinstance(error, SSLError):
-        return InputError(f"{place} cannot be reached over TLS ({what}): {error}. For a server without TLS write the "
-                          "endpoint with http:// in front (AWS_ENDPOINT_URL_S3).")
+        return InputError(f"{place} cannot be reached over TLS ({what}): {error}. " + (
+            "For a certificate that a private authority signed, set AWS_CA_BUNDLE to the file with that authority's."
+            if "CERTIFICATE_VERIFY_FAILED" in str(error) else
+            "For a server without TLS write the endpoint with http:// in front (AWS_ENDPOINT_URL_S3)."))
     status = status_of(error)
     if status is not None and status < 500 and status not in (408, 429):
         return InputError(f"{place} answered with HTTP status {status} and not as an S3 server does ({what}). Check "
