@@ -47,5 +47,5 @@ def study_argument(study: str) -> str:
     if "=" not in study:
         return study.strip()
     path = Path(tempfile.mkdtemp()) / "study.toml"
-    path.write_text(study)
+    path.write_text(study, encoding="utf-8")
     return str(path)

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from consort.errors import InputError, StoreUnavailable
+from consort.store.files import as_text
 
 MOST_BYTES = 1 << 30
 """Larger files are not read as one image."""
@@ -44,7 +45,7 @@ class FolderTree:
         """Names of the folders in a folder, sorted; none where it cannot be read."""
         try:
             with os.scandir(self._full(path)) as entries:
-                return sorted(_text(entry.name) for entry in entries if _is_folder(entry))
+                return sorted(as_text(entry.name) for entry in entries if _is_folder(entry))
         except OSError:
             return []
 
@@ -57,7 +58,7 @@ class FolderTree:
                 around |= {_identity(self._full(folder))}
                 with os.scandir(self._full(folder)) as entries:
                     for entry in entries:
-                        name = f"{folder}/{_text(entry.name)}"
+                        name = f"{folder}/{as_text(entry.name)}"
                         if not _is_folder(entry):
                             yield File(name, _stamp(entry))
                         elif _identity(entry.path) in around:
@@ -83,7 +84,7 @@ class FolderTree:
                 raise StoreUnavailable(f"the image folder {self.root} does not answer ({path}): {e.strerror}. Run the "
                                        "same command again when it does.") from e
             if e.errno == errno.ENOENT and full.is_symlink():
-                raise ValueError(f"it is a link to {_text(str(full.readlink()))}, which does not exist") from e
+                raise ValueError(f"it is a link to {as_text(str(full.readlink()))}, which does not exist") from e
             raise ValueError(e.strerror or str(e)) from e
 
     def _full(self, path: str) -> Path:
@@ -163,11 +164,6 @@ def _zip_name(entry: zipfile.ZipInfo) -> str:
     if entry.create_system == 0 or "/" not in name:
         name = name.replace("\\", "/")
     return name.removeprefix("./")
-
-
-def _text(name: str) -> str:
-    """A name of the file system as UTF-8, whatever the locale."""
-    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

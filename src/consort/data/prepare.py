@@ -10,6 +10,7 @@ from typing import Any
 from consort.data.builtin import BUILTIN, CIFAR, RawImages, cifar, digits
 from consort.data.decode import Progress, SizesDiffer
 from consort.data.duplicates import tell
+from consort.data.findings import printable
 from consort.data.image_folder import ImageFolder, same_names
 from consort.data.manifests import arrays_manifest, arrays_of, files_manifest, images_of
 from consort.data.prepared import DataManifest, Prepared, open_prepared
@@ -20,7 +21,7 @@ from consort.data.splits import channel_statistics, split_indices
 from consort.documents import canonical_json, sha256, to_json
 from consort.errors import InputError, MissingKey
 from consort.store import Store, keys
-from consort.store.files import expanded
+from consort.store.files import as_text, expanded
 from consort.study.data import Data
 
 STREAM_FROM = 224
@@ -130,7 +131,7 @@ def _from_folder(store: Store, data: Data, folder: ImageFolder, progress: Progre
     sample = look(folder, [e.path for e in folder.train()])
     streamed = (data.image_size or sample.shorter_side) >= STREAM_FROM
     parts = _of_one_size(folder, classes, sample, streamed, data, progress)
-    name, found = folder.root.name, folder.findings.to_dict()
+    name, found = printable(as_text(folder.root.name)), folder.findings.to_dict()
     if streamed:  # the mean and deviation are ImageNet's, as the networks for large images expect
         return files_manifest(store, name, folder.root, classes, parts, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225],
                               found)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from consort import hardware
 from consort.costs.conditions import conditions_of, parse_size
 from consort.costs.stored import chosen, stored_here
+from consort.data.findings import printable
 from consort.data.prepared import told
 from consort.errors import IncompleteRun, IntegrityError, StepFailed
 from consort.evaluate.step import evaluate as evaluate_members
@@ -24,6 +25,7 @@ from consort.members.lacking import missing_logits, no_torch
 from consort.members.records import MemberRecord
 from consort.run.run import Run
 from consort.store import Store
+from consort.store.files import as_text
 
 if TYPE_CHECKING:
     from consort.train.prediction import Comparison
@@ -85,7 +87,9 @@ def _predict_apart(run: Run) -> None:
 
 def _context(run: Run, command: str) -> dict:
     manifest = run.plan.data.manifest
-    return {"command": command, "store": run.store.uri, "study_text": run.plan.study_text,
+    # Printable: names of the file system may be no text, and the report is.
+    return {"command": printable(as_text(command)), "store": printable(as_text(run.store.uri)),
+            "study_text": run.plan.study_text,
             "data": {"name": manifest.name, "fingerprint": run.plan.data.fingerprint, "counts": manifest.counts,
                      "layout": manifest.layout, "unreadable": manifest.unreadable,
                      **told({"found": run.plan.data, **run.plan.also})},

@@ -14,7 +14,7 @@ from consort.data.sample import Sample, look
 from consort.data.selection import classes_of, known
 from consort.data.size_rule import WITHOUT_GPU, chosen_side
 from consort.errors import InputError
-from consort.store.files import expanded
+from consort.store.files import as_text, expanded
 
 UPDATES, UPDATES_ON_GPU = 1000, 3000
 """Steps of training to aim at; small sets of images are passed over more often for them."""
@@ -183,7 +183,7 @@ def _crop_line(chosen: Settings) -> str:
 def _source(source: str, path: Path) -> str:
     """As the study file names it: from the file's folder where it lies in that, so that both can move, else in full."""
     place, base = expanded(source).absolute(), path.parent.absolute()
-    return place.relative_to(base).as_posix() if place.is_relative_to(base) else str(place)
+    return as_text(place.relative_to(base).as_posix() if place.is_relative_to(base) else str(place))
 
 
 def _quoted(value: str) -> str:

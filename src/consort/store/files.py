@@ -50,12 +50,27 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with its `~` as a home; InputError where there is no such home."""
+    """A path with its `~` as a home, and, where the locale cannot write it, as UTF-8; InputError where there is no such
+    home."""
     try:
-        return Path(path).expanduser()
+        return Path(in_locale(str(path))).expanduser()
     except RuntimeError as e:
         raise InputError(f"the path {path} begins with ~, and there is no such home here: write it out, or set "
                          "HOME.") from e
+
+
+def in_locale(name: str) -> str:
+    """A name as the system takes it: one that the locale's encoding cannot write is in UTF-8 on the disk."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return os.fsdecode(name.encode("utf-8", "surrogateescape"))
+    return name
+
+
+def as_text(name: str) -> str:
+    """A name of the file system as UTF-8, whatever the locale; bytes that are none stand as lone surrogates."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def explain(error: OSError, place: str, what: str, remedy: str) -> ConsortError:

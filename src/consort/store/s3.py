@@ -128,7 +128,7 @@ class S3Store:
                 return known
             return self._ask(key, lambda: self._download(key, cache))
         except OSError as e:
-            raise explain(e, f"the cache {cache}", key, "Choose a folder that you may write to.") from e
+            raise explain(e, f"the cache {cache}", key, "Set CONSORT_CACHE to a folder that you may write to.") from e
 
     def lock(self, key: str) -> AbstractContextManager[None]:
         """Held through a lease that a thread renews; a process that died loses it after lease_seconds."""
