@@ -3,9 +3,12 @@
 Small images are the same where their decoded pixels are; images that stay files where their bytes are.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+
+import numpy as np
 
 from consort.data.findings import EXAMPLES, Findings, printable
 from consort.data.image_folder import Entry
@@ -18,6 +21,11 @@ class Image:
 
     entry: Entry
     digest: str
+
+
+def digest(pixels: np.ndarray) -> str:
+    """Of an image that is kept as an array."""
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest()
 
 
 def first_of_each(splits: Mapping[str, Sequence[Image]]) -> dict[str, list[int]]:
@@ -55,6 +63,29 @@ def tell(splits: Mapping[str, Sequence[Image]], findings: Findings, stop: bool) 
                          f"{'; '.join(warnings)}. Remove them, or set duplicates = \"drop\" to keep one of each.")
     findings.warnings += [f'{text}. [data] duplicates = "drop" keeps one of each, "stop" refuses such data.'
                           for text in warnings]
+
+
+def tell_of_known(images: Sequence[Image], known: Mapping[str, np.ndarray], findings: Findings, stop: bool) -> None:
+    """Warn of images of a further test set that are in splits of the training data; with `stop`, InputError.
+
+    known: split -> `short` digests of its images, uint64 [N].
+    """
+    digests = np.array([short(image.digest) for image in images], dtype=np.uint64)
+    for split, of_split in known.items():
+        copies = [images[int(i)].entry for i in np.flatnonzero(np.isin(digests, of_split))]
+        if not copies:
+            continue
+        named = ", ".join(printable(entry.path) for entry in copies[:EXAMPLES])
+        text = (f"{len(copies):,} of {len(images):,} images are also in {split} of the training data: {named}"
+                + (", ..." if len(copies) > EXAMPLES else ""))
+        if stop:
+            raise InputError(f"{text}; and [data] duplicates is \"stop\". Remove them from this test set.")
+        findings.warnings.append(f"{text}.")
+
+
+def short(digest: str) -> int:
+    """The first 64 bits: enough to tell images apart, little enough to keep of millions."""
+    return int(digest[:16], 16)
 
 
 def _of_two_classes(splits: Mapping[str, Sequence[Image]]) -> list[tuple[Entry, Entry]]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from consort.data.builtin import BUILTIN, CIFAR, RawImages, cifar, digits
 from consort.data.decode import Progress, SizesDiffer
-from consort.data.duplicates import tell
+from consort.data.duplicates import tell, tell_of_known
 from consort.data.findings import printable
 from consort.data.image_folder import ImageFolder, same_names
-from consort.data.manifests import arrays_manifest, arrays_of, files_manifest, images_of
+from consort.data.manifests import arrays_manifest, arrays_of, contents_known, files_manifest, images_of
 from consort.data.prepared import DataManifest, Prepared, open_prepared
 from consort.data.sample import Sample, look
 from consort.data.selection import Part, classes_of, read_parts, read_splits
@@ -131,6 +131,7 @@ def _from_folder(store: Store, data: Data, folder: ImageFolder, progress: Progre
     sample = look(folder, [e.path for e in folder.train()])
     streamed = (data.image_size or sample.shorter_side) >= STREAM_FROM
     parts = _of_one_size(folder, classes, sample, streamed, data, progress)
+    _warn_of_depth(folder, sample)
     name, found = printable(as_text(folder.root.name)), folder.findings.to_dict()
     if streamed:  # the mean and deviation are ImageNet's, as the networks for large images expect
         return files_manifest(store, name, folder.root, classes, parts, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225],
@@ -155,6 +156,11 @@ def _of_one_size(folder: ImageFolder, classes: list[str], sample: Sample, stream
     return read_splits(folder, classes, side, streamed, data, progress)
 
 
+def _warn_of_depth(folder: ImageFolder, sample: Sample) -> None:
+    if (warning := sample.depth_warning()) is not None:
+        folder.findings.warnings.append(warning)
+
+
 def _test_set_from_folder(store: Store, name: str, folder: ImageFolder, like: Prepared, data: Data,
                           progress: Progress) -> DataManifest:
     classes, manifest = like.classes, like.manifest
@@ -165,7 +171,10 @@ def _test_set_from_folder(store: Store, name: str, folder: ImageFolder, like: Pr
     streamed = manifest.image_size is None
     height, width = manifest.image_size or (None, None)
     parts = read_parts(folder, {"test": entries}, height if height == width else None, streamed, data, progress)
-    tell({"test": parts["test"].contents()}, folder.findings, data.duplicates == "stop")
+    stop, contents = data.duplicates == "stop", parts["test"].contents()
+    tell({"test": contents}, folder.findings, stop)
+    tell_of_known(contents, contents_known(like), folder.findings, stop)
+    _warn_of_depth(folder, look(folder, [e.path for e in entries]))
     found = folder.findings.to_dict()
     if streamed:
         return files_manifest(store, name, folder.root, classes, parts, manifest.mean, manifest.std, found)

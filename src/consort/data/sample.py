@@ -13,6 +13,8 @@ from consort.data.pixels import opened, shown_size
 
 NUM_LOOKED_AT = 50
 """Up to twice as many are looked at."""
+MOST_BITS_UNUSUAL = 14
+"""16-bit images of which none is brighter than a quarter hold fewer bits, rather than being so dark."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,14 @@ class Sample:
         (width, height), count = Counter(self.sizes).most_common(1)[0] if self.sizes else ((0, 1), 0)
         return width if width == height and 2 * count > len(self.sizes) else None
 
-    @property
-    def bits_used(self) -> int | None:
-        """How many bits the values of 16-bit grey images need; None where there are no such images."""
-        return max(self.highest_levels).bit_length() if self.highest_levels else None
+    def depth_warning(self) -> str | None:
+        """That images of 16-bit grey hold fewer bits, as cameras and scanners write 12: their upper 8 bits are dark."""
+        highest = max(self.highest_levels, default=0)
+        if not highest or highest.bit_length() > MOST_BITS_UNUSUAL:
+            return None
+        return (f"the largest value of the {len(self.highest_levels)} images of 16-bit grey that were looked at is "
+                f"{highest:,}, which needs {highest.bit_length()} bits of the 16. Their upper 8 bits are what is seen: "
+                f"the images are dark. Multiply their values by {2 ** (16 - highest.bit_length())} before.")
 
 
 def look(folder: ImageFolder, paths: Sequence[str]) -> Sample:

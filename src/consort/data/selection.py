@@ -1,6 +1,5 @@
 """From an image folder to the images that are used: read, checked by class, free of copies where asked, and split."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +35,7 @@ class Part:
 
     def contents(self) -> list[duplicates.Image]:
         digests: list[str] = ([e.sha256 for e in self.examined] if self.images is None else
-                              [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in self.images])
+                              [duplicates.digest(image) for image in self.images])
         return [duplicates.Image(entry, digest) for entry, digest in zip(self.entries, digests, strict=True)]
 
 

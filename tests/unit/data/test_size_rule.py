@@ -1,7 +1,9 @@
 """Which size images of several sizes are brought to, and that it is said."""
 
 import io
+import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,3 +94,26 @@ def test_a_test_set_of_another_size_than_training_images_that_are_no_squares_nam
     files["test/dog/0.png"] = encoded(picture(1, 10, 12))
     with pytest.raises(InputError, match=r"test/dog/0\.png has 10x12 pixels, test/cat/0\.png has 9x12"):
         further(store, like, write_folder(tmp_path / "c", files))
+
+
+def deep(highest: int, side: int = 8) -> bytes:
+    levels = np.zeros((side, side), np.uint16)
+    levels[0, 0] = highest
+    file = io.BytesIO()
+    Image.fromarray(levels).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(("highest", "told"), [(4095, "4,095, which needs 12 bits of the 16.*by 16 before"),
+                                               (16_383, "by 4 before"), (255, "by 256 before"), (16_384, None),
+                                               (65_535, None), (0, None)])
+def test_sixteen_bit_images_that_hold_fewer_bits_are_told(store, tmp_path, highest, told):
+    files = image_set() | {f"train/cat/{i}.png": deep(min(highest, highest // 2 + i)) for i in range(40)}
+    files |= {"train/dog/a.png": deep(highest)}
+    folder = write_folder(tmp_path / "a", {p: d for p, d in files.items() if len(d) < 1000})
+    warnings = [w for w in prepared(store, folder).manifest.found["warnings"] if "16-bit grey" in w]
+    if told is None:
+        assert warnings == []
+    else:
+        warning, = warnings
+        assert re.search(told, warning)
