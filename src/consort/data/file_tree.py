@@ -42,11 +42,13 @@ class FolderTree:
         self.root = root
 
     def folders(self, path: str) -> list[str]:
-        """Names of the folders in a folder, sorted; none where it cannot be read."""
+        """Names of the folders in a folder, sorted; none where it cannot be read, but InputError of the root."""
         try:
             with os.scandir(self._full(path)) as entries:
                 return sorted(as_text(entry.name) for entry in entries if _is_folder(entry))
-        except OSError:
+        except OSError as e:
+            if not path:
+                raise InputError(f"{self.root} cannot be read: {e.strerror or e}. Make it readable.") from e
             return []
 
     def files(self, path: str) -> Iterator[File]:
