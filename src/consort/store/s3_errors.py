@@ -25,7 +25,8 @@ PASSING = {"SlowDown", "SlowDownRead", "SlowDownWrite", "InternalError", "Servic
            "XMinioServerNotInitialized", "OperationAborted", "IncompleteBody"}
 STRANGER_SECONDS = 5.0
 """For how long an answer that no S3 server gives does not count. Where a Service or an ingress has just changed,
-whatever else is on the route may answer in the server's place for a moment; for longer it is the wrong address."""
+whatever else is on the route may answer in the server's place for a moment; for longer it is the wrong address. The
+same goes for a refusal because of the time: a machine that has slept has the old one for a moment."""
 REMEDIES = {
     "InvalidAccessKeyId": "the server does not know this access key: check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "the secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY",
@@ -42,8 +43,8 @@ def retried(action: Callable[[], Result], place: str, what: str, deadline_second
 
     The deadline runs from the first failure, so a long transfer has its full patience too; an attempt under way is
     not cut short. Raises StoreUnavailable after the deadline or when the server is full, InputError for a refusal and
-    where something else than an S3 server answers for STRANGER_SECONDS; an S3Error about a missing bucket or object
-    passes through, as the caller knows what that means.
+    where for STRANGER_SECONDS something else than an S3 server answers or the clocks differ; an S3Error about a missing
+    bucket or object passes through, as the caller knows what that means.
 
     hang_up: ends the open connections. One that was made to a stranger would go on to lead there.
     """
@@ -58,7 +59,8 @@ def retried(action: Callable[[], Result], place: str, what: str, deadline_second
             now = time.monotonic()
             give_up_at = now + deadline_seconds if give_up_at is None else give_up_at
             final = verdict(e, place, what)
-            stranger_at = (stranger_at or now) if final is not None and status_of(e) is not None else None
+            doubtful = status_of(e) is not None or _for_the_time(e)
+            stranger_at = (stranger_at or now) if final is not None and doubtful else None
             if stranger_at is not None:
                 hang_up()
             if final is not None and (stranger_at is None or now >= min(stranger_at + STRANGER_SECONDS, give_up_at)):
@@ -98,7 +100,17 @@ def _verdict_on_code(error: S3Error, place: str, what: str) -> ConsortError | No
                                 "again; finished members are kept.")
     if code in PASSING or error.response.status >= 500:
         return None
-    return InputError(f"{place} refused ({what}): {REMEDIES.get(code, f'{code}, {error.message}')}.")
+    remedy = REMEDIES["RequestTimeTooSkewed" if _for_the_time(error) else code] if (
+        code in REMEDIES) else f"{code}, {error.message}"
+    return InputError(f"{place} refused ({what}): {remedy}.")
+
+
+def _for_the_time(error: Exception) -> bool:
+    """Whether a request was refused because this machine's clock and the server's differ."""
+    if not isinstance(error, S3Error):
+        return False
+    return error.code == "RequestTimeTooSkewed" or (error.code == "AccessDenied" and any(
+        words in str(error.message) for words in ("Request has expired", "Request is not valid yet")))
 
 
 def status_of(error: Exception) -> int | None:
