@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from consort.data.augment import normalise
+from consort.data.augment import Normalise
 from consort.data.decode import decode
 from consort.data.image_folder import ImageFolder
 from consort.data.prepared import Prepared
@@ -25,8 +25,9 @@ def published_batches(data: Prepared, split: str, how: Preprocessing, device: to
     batch_size = max(1, PIXELS // (how.crop[0] * how.crop[1]))
     loader: Any = DataLoader(_PublishedImages(data, split, how), batch_size=batch_size, num_workers=workers,
                              collate_fn=_stack)
+    normalise = Normalise(list(how.mean), list(how.std), device)
     for images in loader:
-        yield normalise(images, list(how.mean), list(how.std), device)
+        yield normalise(images)
 
 
 def _stack(images: list[np.ndarray]) -> Tensor:
