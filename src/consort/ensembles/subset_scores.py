@@ -21,7 +21,8 @@ from itertools import groupby
 import numpy as np
 
 from consort import hardware
-from consort.ensembles.composition import Subset
+from consort.ensembles.composition import CERTAIN, Subset, log_softmax, slack
+from consort.ensembles.metrics import TIE
 
 BLOCK_BYTES = 2**20
 """Of one block's scores in float32: half of the second-level cache of a server core, or less."""
@@ -35,10 +36,6 @@ Images with a larger one are scored in float64."""
 
 DOUBLE_RANGE = 700.0
 """The same for float64; larger log-ratios count as this."""
-
-TIE = 1e-6
-"""A smaller lead of the true class (log-ratio or difference of probabilities) is rounding, and counts as a tie."""
-
 
 @dataclass(frozen=True)
 class SubsetScores:
@@ -87,13 +84,13 @@ def score_subsets(log_probs: np.ndarray, labels: np.ndarray, subsets: Sequence[S
     subset once. groups: for each subset the number of the group whose correct predictions are counted together per
     image. threads: by default one per core that this process may use.
 
-    An ensemble is correct on an image iff the true class scores strictly above every other: a tie decides nothing,
-    and a lead below TIE is a tie. Log-ratios beyond +-700, which no trained network gives, count as 700.
+    An ensemble is correct on an image iff the true class scores above every other by more than rounding: a tie decides
+    nothing, as in metrics.correct(combine(...)). Log-ratios beyond +-700, which no trained network gives, count as 700.
     """
     if combine not in ("geometric", "arithmetic"):
         raise ValueError(f"combine is geometric or arithmetic, got {combine!r}")
     place, runs = _runs(subsets, groups)
-    pool, blocks = _blocks(log_probs, labels)
+    pool, blocks = _blocks(log_probs, labels, combine)
     num_groups = max(groups) + 1 if groups is not None and len(groups) else 0
     wrong = np.zeros((num_groups, len(labels)), dtype=np.int32)
     mistakes = np.zeros(len(subsets), dtype=np.int64)
@@ -126,20 +123,24 @@ def _runs(subsets: Sequence[Subset], groups: Sequence[int] | None) -> tuple[np.n
     return place, runs
 
 
-def _blocks(log_probs: np.ndarray, labels: np.ndarray) -> tuple[_Pool, list[_Block]]:
+def _blocks(log_probs: np.ndarray, labels: np.ndarray, combine: str) -> tuple[_Pool, list[_Block]]:
     """Order classes and images by what can win, and cut the images into blocks, the most work first."""
     num_members, num_images, num_classes = log_probs.shape
     images = np.arange(num_images)
     highest = np.full((num_images, num_classes), -np.inf, dtype=log_probs.dtype)
     largest = np.zeros(num_images, dtype=log_probs.dtype)
+    sure, denied = np.zeros(num_images, dtype=bool), np.zeros(num_images, dtype=bool)
     for member in log_probs:
+        sure |= member[images, labels] > np.log(CERTAIN)
+        denied |= (member[images, labels] < np.log(1 - CERTAIN)) & (member.max(axis=1) > np.log(CERTAIN))
         ratio = member - member[images, labels][:, None]
         np.maximum(highest, ratio, out=highest)
         np.maximum(largest, np.abs(ratio).max(axis=1), out=largest)
     highest[images, labels] = -np.inf
     order = np.argsort(-highest, axis=1)[:, :-1]
     contended = (highest >= -TIE).sum(axis=1)
-    wide = largest > SINGLE_RANGE
+    # One is certain of the true class, another of a different one: what is left decides, which float32 cannot hold.
+    wide = (largest > SINGLE_RANGE) | (sure & denied if combine == "arithmetic" else False)
     size = int(np.clip(BLOCK_BYTES // (4 * num_members * num_classes), 64, MOST_IMAGES))
     blocks = []
     for dtype, some in ((np.float64, wide), (np.float32, ~wide)):
@@ -233,15 +234,16 @@ class _Walk:
         self.size, self.prefix, self.joined = size, (), []
         dtype = self.log_ratios.dtype.type
         self.one = dtype(1)
-        self.threshold = dtype((1 if self.geometric else 0) - TIE)
+        self.threshold = dtype(1 - TIE if self.geometric else 0)
         self._join = np.multiply if self.geometric else np.add
         self.terms = np.exp(self.log_ratios / dtype(size)) if self.geometric else self._summands(dtype(size))
 
     def _summands(self, size: np.floating) -> np.ndarray:
-        """p(rival) - p(true) of the classes that can win, then p(true)."""
+        """p(rival) - p(true) of the classes that can win, with the lead that is no lead added, then p(true)."""
         true = np.exp(self.log_true)[:, None]
         rivals = np.exp(self.log_ratios[:, :self.contended] + self.log_true[:, None])
-        return np.concatenate([rivals - true, true], axis=1) / size
+        tie = slack(true) if self.log_true.dtype == np.float64 else true.dtype.type(TIE) * true
+        return np.concatenate([rivals - true + tie, true], axis=1) / size
 
     def _go_to(self, prefix: Subset) -> None:
         """Join the terms of the prefix, keeping what it shares with the one before."""
@@ -259,6 +261,8 @@ def _relative(pool: _Pool, block: _Block) -> tuple[np.ndarray, np.ndarray]:
     """log p(class) - log p(true) of the other classes [members, classes - 1, images], and log p(true) [members,
     images], in the block's type and range."""
     scores: np.ndarray = pool.log_probs[:, block.images].astype(block.dtype)
+    if block.dtype is np.float64:
+        scores = log_softmax(scores)  # what float32 lost of the sum of probabilities
     true = scores[:, np.arange(len(block.images)), pool.labels[block.images]]
     others = np.take_along_axis(scores, pool.order[block.images][None], axis=2) - true[:, :, None]
     ratios = np.clip(others, -DOUBLE_RANGE, DOUBLE_RANGE)
