@@ -11,6 +11,7 @@ from statistics import NormalDist
 import numpy as np
 
 from consort.answer.choices import Candidate, Costs, OnTest, OnValidation, Promise
+from consort.costs.parallel import slowest_ms
 from consort.costs.records import LatencyRecord
 from consort.ensembles.cascades import Cascade, answer, asked, curve, promised
 from consort.ensembles.composition import Composition, Subset, combine, log_softmax
@@ -133,15 +134,17 @@ def costs_of(members: Members, order: Sequence[int], asked: np.ndarray) -> Costs
     records = [members.records[i] for i in order]
     macs = np.cumsum([record.macs for record in records])
     known = all(record.architecture in members.latencies for record in records)
-    each = [members.latencies[record.architecture].median_ms for record in records] if known else []
+    timed = [members.latencies[record.architecture] for record in records] if known else []
+    each = [latency.median_ms for latency in timed]
     ms = np.cumsum(each)[asked - 1] if known else None
+    everybody = asked.min() == len(order)
     sizes = [next((r.files[name]["bytes"] for name in WEIGHTS if name in r.files), None) for r in records]
     return Costs(
         macs=float(macs[asked - 1].mean()), macs_worst=float(macs[-1]),
         serial_ms=None if ms is None else float(ms.mean()),
         serial_p99_ms=None if ms is None else float(np.quantile(ms, 0.99, method="higher")),
         serial_worst_ms=None if ms is None else float(sum(each)),
-        parallel_ms=None if ms is None else max(each) if asked.min() == len(order) else float(ms.mean()),
+        parallel_ms=None if ms is None else slowest_ms(timed) if everybody else float(ms.mean()),
         params=sum(record.params for record in records),
         bytes=None if None in sizes else sum(size for size in sizes if size is not None),
         train_macs=None if any(r.imported for r in records) else sum(r.train_macs for r in records))

@@ -64,16 +64,16 @@ def latency(
     Median and spread after a warm-up, kept in the store per hardware and version of torch.
     """
     from consort.costs.conditions import Conditions, parse_size
-    from consort.costs.latency import find_or_measure
+    from consort.costs.latency import find_or_measure_all
     from consort.models.families import published
 
     opened = open_store_at(store)
-    records = []
+    wanted = {}
     for name in architectures:
         default = published(name)
         size = (default.input_size, default.input_size) if input is None else parse_size(input, "--input")
-        conditions = Conditions(size, classes or default.classes, batch_size, threads)
-        records.append(find_or_measure(opened, name, conditions, repeats, again))
+        wanted[name] = Conditions(size, classes or default.classes, batch_size, threads)
+    records = list(find_or_measure_all(opened, wanted, repeats, again).values())
     if as_json:
         import json
 

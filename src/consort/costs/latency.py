@@ -1,7 +1,7 @@
 """How long one forward pass takes: measured, with its spread, cached in the store per hardware."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 
 from consort import hardware
 from consort.costs.conditions import Conditions, size_text
-from consort.costs.records import LatencyRecord
+from consort.costs.records import QUANTILES, LatencyRecord
 from consort.costs.stored import stored
 from consort.documents import to_json
 from consort.errors import InputError
@@ -48,33 +48,60 @@ def place_of(conditions: Conditions) -> compute.Compute:
 
 def measure(architecture: str, conditions: Conditions, repeats: int = 50) -> LatencyRecord:
     """Median and spread, in milliseconds, of `repeats` forward passes of one batch after a warm-up."""
-    place = place_of(conditions)
+    return measure_together({architecture: conditions}, repeats)[architecture]
+
+
+def measure_together(wanted: Mapping[str, Conditions], repeats: int = 50) -> dict[str, LatencyRecord]:
+    """The same of several architectures, in rounds of one pass of each: a machine that becomes slower meanwhile does so
+    for all. They differ in the size of their images only."""
+    places = {name: place_of(conditions) for name, conditions in wanted.items()}
+    passes = {name: _forward(name, conditions, places[name]) for name, conditions in wanted.items()}
+    times: dict[str, list[float]] = {name: [] for name in wanted}
+    with torch.inference_mode():
+        for index in range(WARM_UP + repeats):
+            for name, conditions in wanted.items():
+                now = clock(places[name], conditions.threads)
+                with places[name].autocast():
+                    started = now()
+                    passes[name]()
+                    took = now() - started
+                if index >= WARM_UP:
+                    times[name].append(1000 * took)
+    return {name: _record(name, conditions, places[name], times[name]) for name, conditions in wanted.items()}
+
+
+def _forward(architecture: str, conditions: Conditions, place: compute.Compute) -> Callable[[], object]:
     torch.manual_seed(0)
     network = place.place(build(architecture, conditions.classes)).eval()
     x = torch.randn(conditions.batch_size, 3, *conditions.input).to(place.device, memory_format=torch.channels_last)
-    now, times = clock(place, conditions.threads), []
-    with torch.inference_mode(), place.autocast():
-        for index in range(WARM_UP + repeats):
-            started = now()
-            network(x)
-            if index >= WARM_UP:
-                times.append((now() - started) * 1000)
+    return lambda: network(x)
+
+
+def _record(architecture: str, conditions: Conditions, place: compute.Compute,
+            times_ms: Sequence[float]) -> LatencyRecord:
     described = hardware.describe()
-    p10, median, p90 = (round(float(q), 4) for q in np.percentile(times, [10, 50, 90]))
+    p10, median, p90 = (round(float(q), 4) for q in np.percentile(times_ms, [10, 50, 90]))
+    quantiles = [round(float(q), 4) for q in np.quantile(times_ms, np.linspace(0, 1, QUANTILES + 1))]
     return LatencyRecord(
         architecture=architecture, input=size_text(conditions.input), classes=conditions.classes,
         batch_size=conditions.batch_size, threads=conditions.threads, device=place.device.type,
-        precision=place.precision, repeats=repeats, median_ms=median, p10_ms=p10, p90_ms=p90, hardware=described,
+        precision=place.precision, repeats=len(times_ms), median_ms=median, p10_ms=p10, p90_ms=p90, hardware=described,
         hardware_id=hardware.hardware_id(described), versions=hardware.versions(),
-        measured_at=datetime.now(UTC).isoformat(timespec="seconds"))
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"), quantiles_ms=quantiles)
 
 
 def find_or_measure(store: Store, architecture: str, conditions: Conditions, repeats: int = 50,
-                       again: bool = False) -> LatencyRecord:
+                    again: bool = False) -> LatencyRecord:
     """The latency on this hardware: from the store, or measured now, which can take minutes, and stored."""
-    known = None if again else stored(store, architecture, conditions)
-    if known is not None:
-        return known
-    record = measure(architecture, conditions, repeats)
-    store.write(keys.latency_record(record.hardware_id, architecture, conditions.text), to_json(record))
-    return record
+    return find_or_measure_all(store, {architecture: conditions}, repeats, again)[architecture]
+
+
+def find_or_measure_all(store: Store, wanted: Mapping[str, Conditions], repeats: int = 50,
+                        again: bool = False) -> dict[str, LatencyRecord]:
+    """The same of several architectures; those that have to be measured are measured together."""
+    known = {} if again else {name: record for name, conditions in wanted.items()
+                              if (record := stored(store, name, conditions)) is not None}
+    new = measure_together({name: conditions for name, conditions in wanted.items() if name not in known}, repeats)
+    for name, record in new.items():
+        store.write(keys.latency_record(record.hardware_id, name, wanted[name].text), to_json(record))
+    return {name: known.get(name) or new[name] for name in wanted}

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+QUANTILES = 20
+"""The stored quantiles of passes are at 0, 1/QUANTILES, ..., 1."""
+
 
 @dataclass(frozen=True)
 class LatencyRecord:
@@ -22,6 +25,8 @@ class LatencyRecord:
     hardware_id: str
     versions: dict
     measured_at: str
+    quantiles_ms: list[float] | None = None
+    """Of the passes, QUANTILES + 1 of them, rising; None where an earlier version measured and kept three."""
 
 
 @dataclass(frozen=True)

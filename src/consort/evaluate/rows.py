@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consort.costs.parallel import slowest_ms
 from consort.costs.records import LatencyRecord
 from consort.ensembles.cascades import Cascade, design, run
 from consort.ensembles.composition import (
@@ -209,11 +210,11 @@ def cost_columns(composition: Composition, members: Sequence[MemberRecord],
 
     trained_here = not any(member.imported for group in of.values() for member in group)
     known = all(architecture in latencies for architecture in of)
-    milliseconds = [(latencies[architecture].median_ms, count) for architecture, count in composition.parts
-                    ] if known else []
+    timed = [latencies[architecture] for architecture, count in composition.parts for _ in range(count)
+             ] if known else []
     macs = round(total("macs"))
     return {"macs": macs, "flops": 2 * macs, "params": round(total("params")),
-            "latency_parallel_ms": max(ms for ms, _ in milliseconds) if known else None,
-            "latency_serial_ms": sum(ms * count for ms, count in milliseconds) if known else None,
+            "latency_parallel_ms": slowest_ms(timed) if known else None,
+            "latency_serial_ms": sum(latency.median_ms for latency in timed) if known else None,
             "train_macs": round(total("train_macs")) if trained_here else None,
             "train_cpu_seconds": total("train_cpu_seconds") if trained_here else None}

@@ -139,9 +139,12 @@ def predicted(store: Store, records: Sequence[MemberRecord], further: Mapping[st
 def measure_latencies(run: Run, records: Sequence[MemberRecord], listen: Listener) -> None:
     """Measure the latencies that are not known of this machine, where the study asks for them and torch is here."""
     settings = run.study.latency
-    for name, size in _unmeasured(run, records).items():
-        from consort.costs.latency import find_or_measure
+    todo = _unmeasured(run, records)
+    if not todo:
+        return
+    from consort.costs.latency import find_or_measure_all
 
-        conditions = conditions_of(settings, parse_size(size), len(run.plan.data.classes))
-        record = find_or_measure(run.store, name, conditions, settings.repeats)
+    wanted = {name: conditions_of(settings, parse_size(size), len(run.plan.data.classes))
+              for name, size in todo.items()}
+    for name, record in find_or_measure_all(run.store, wanted, settings.repeats).items():
         listen(Measured(name, record.median_ms))

@@ -60,7 +60,7 @@ def measure_latencies(run: Run, networks: Sequence[str]) -> NetworkLatencies:
         table = find_or_measure_table(run)
         return NetworkLatencies({name: blocks.predict(table, name) for name in names}, None, source,
                                 table.hardware_id)
-    records = {name: _find_or_measure(run, name) for name in names}
+    records = _find_or_measure(run, names)
     return NetworkLatencies({name: record.median_ms for name, record in records.items()},
                             {name: (record.p10_ms, record.p90_ms) for name, record in records.items()}, source,
                             hardware_of(run.study))
@@ -106,7 +106,7 @@ def measure_against_target(run: Run) -> None:
         name, ms = blocks.fastest(find_or_measure_table(run), space)
     else:
         name = _smallest(space)
-        ms = _find_or_measure(run, name).median_ms
+        ms = _find_or_measure(run, [name])[name].median_ms
     if ms * copies > target:
         of_all = f" for {copies} members one after another" if copies > 1 else ""
         raise InputError(f"[search] objective.target_latency_ms is {target:g}, which no candidate of the space meets: "
@@ -127,18 +127,21 @@ def _smallest(space: Space) -> str:
     return space.decode(indices)[0]
 
 
-def _find_or_measure(run: Run, name: str) -> LatencyRecord:
-    settings = run.study.latency
-    size = size_text(network_size(run.plan))
-    known = chosen(run.store, {name: size}, len(run.plan.data.classes), settings).get(name)
-    if known is not None and known.hardware_id == hardware_of(run.study):
+def _find_or_measure(run: Run, names: Sequence[str]) -> dict[str, LatencyRecord]:
+    settings, wanted = run.study.latency, hardware_of(run.study)
+    sizes = dict.fromkeys(names, size_text(network_size(run.plan)))
+    known = {name: record for name, record in chosen(run.store, sizes, len(run.plan.data.classes), settings).items()
+             if record.hardware_id == wanted}
+    unknown = [name for name in names if name not in known]
+    if not unknown:
         return known
     if settings.hardware is not None:
-        raise InputError(f"the store {run.store.uri} has no latency of {name} for [latency] hardware = "
+        raise InputError(f"the store {run.store.uri} has no latency of {unknown[0]} for [latency] hardware = "
                          f"{settings.hardware}, and this machine is {hardware.hardware_id(hardware.describe())}.")
-    from consort.costs.latency import find_or_measure
+    from consort.costs.latency import find_or_measure_all
 
-    return find_or_measure(run.store, name, _conditions(run), settings.repeats)
+    new = find_or_measure_all(run.store, dict.fromkeys(unknown, _conditions(run)), settings.repeats)
+    return {name: known.get(name) or new[name] for name in names}
 
 
 def _conditions(run: Run) -> Conditions:

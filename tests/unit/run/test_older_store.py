@@ -41,21 +41,26 @@ def test_commands_print_what_they_printed(folder: Path, arguments: list[str], na
 
 
 def test_an_evaluation_finds_the_same_and_trains_nothing(folder: Path) -> None:
-    """Columns and keys may be added; what was there has the values that it had, but for comparisons: a row was held
-    against the best single that costs no less, and is held against the best that costs no more."""
+    """Columns and keys may be added; what was there has the values that it had, but for three things. A row was held
+    against the best single that costs no less, and is held against the best that costs no more. Temperatures of so few
+    images are held near 1. The parallel latency is the median of the slowest member's pass, no longer the largest
+    median. And arithmetic means have more digits.
+    """
     store = FolderStore(folder / "store")
     run = open_run(store, STUDY, folder / "cache")
     before, rows_before = run.summary(), _rows(run.read("results.csv"))
     assert run.unfinished() == {} and {record.id for record in run.records()} == set(run.ids)
     evaluate(run, before["context"]["command"])
-    same = [name for name in rows_before[0] if not name.startswith(("versus_", "gain_"))]
+    same = [name for name in rows_before[0] if not name.startswith(("versus_", "gain_")) and name not in (
+        "temperature", "nll_calibrated", "ece_calibrated", "latency_parallel_ms", "pareto_latency_parallel")]
     assert len(same) > 30
-    assert [{name: row[name] for name in same} for row in _rows(run.read("results.csv"))] == [
-        {name: row[name] for name in same} for row in rows_before]
+    for row, row_before in zip(_rows(run.read("results.csv")), rows_before, strict=True):
+        for name in same:
+            assert row[name] == row_before[name] or float(row[name]) == pytest.approx(float(row_before[name]), 1e-5)
     after = json.loads(run.read("summary.json"))
     assert before.keys() <= after.keys()
     for part in ("study", "run", "question", "members", "latencies", "missing", "test_images", "classes"):
-        assert after[part] == before[part]
+        assert _without_new_keys(after[part], before[part]) == before[part]
 
 
 def test_a_run_from_before_there_were_choices_is_answered_from_its_logits(folder: Path) -> None:
