@@ -7,6 +7,7 @@ from consort.answer.amounts import format_count, format_ms
 from consort.answer.budgets import within_words
 from consort.answer.choices import Candidate, Choice, Choices, Gain
 from consort.ensembles.bounds import images_needed
+from consort.ensembles.metrics import temperature_note
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 DETAILED_FROM = 20_000
@@ -72,6 +73,8 @@ def notes(chosen: Candidate, versus_majority: Gain, found: Choices) -> list[str]
     if found.val_images < FEW_VALIDATION_IMAGES:
         said.append(f"Chosen on {found.val_images} validation images only: another {found.val_images} could choose "
                     f"another candidate. {FEW_VALIDATION_IMAGES} or more settle more.")
+    if bounds := [note for note in map(temperature_note, chosen.temperatures) if note is not None]:
+        said.append(f"Calibration: {bounds[-1]}.")
     return said
 
 

@@ -104,6 +104,8 @@ def test_what_has_to_be_known_before_believing_it():
         "This is chance level: guessing among 3 classes gives 33.3 %.",
         'Not better than always answering "cat": that alone has 40.0 % on test.',
         "Chosen on 90 validation images only: another 90 could choose another candidate. 200 or more settle more."]
+    bounded, = sentences.notes(dataclasses.replace(SINGLE, temperatures=(10.0,)), sure, empty([]))
+    assert bounded.startswith("Calibration: the temperature stopped at its bound, 10: ")
 
 
 def choice_of(gain: Gain | None) -> Choice:
