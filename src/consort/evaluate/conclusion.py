@@ -1,6 +1,7 @@
 """The end of an evaluation: what is chosen within each budget, for choices.json and, summed up, for summary.json."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 
@@ -48,6 +49,7 @@ def answer_columns(found: Choices) -> dict:
             "serial_ms": one.costs.serial_ms, "versus": other and other.label, "accuracy": one.test.accuracy,
             "versus_accuracy": other and other.test.accuracy, "gain": gain and gain.value, "low": gain and gain.low,
             "high": gain and gain.high, "resolved": gain is not None and gain.resolved,
+            "anew": gain and gain.anew and asdict(gain.anew),
             "resolved_anew": gain is not None and gain.anew is not None and gain.anew.resolved})
     return {"answers": entries, "answer": entries[0]["text"], "notes": list(found.notes)}
 

@@ -6,6 +6,7 @@ another machine makes, takes the same level.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from itertools import count, islice
 
@@ -14,6 +15,9 @@ from consort.run.plan import run_name
 from consort.run.run import Run
 from consort.store import keys
 from consort.study.file import Architecture, Study
+
+FEWEST_SEEDS = 3
+"""Of each trained architecture, before `until_width` may stop: the variance between two seeds is a guess."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,9 @@ def plan_growth(base: Run) -> Growth:
                                            "nothing to train")
         next_summary = _summary(base, following)
         limit, width = base.study.grow.until_width, headline_width(summary)
-        if next_summary is None and limit is not None and width is not None and width < limit:
-            return _at(base, level, f"the interval is {100 * width:.3g} points wide, narrower than "
-                                           f"{100 * limit:.3g}: nothing to train")
+        if next_summary is None and limit is not None and _settled(study, width, limit):
+            return _at(base, level, f"trained again, the gain has an interval {100 * width:.3g} points wide, narrower "
+                                    f"than {100 * limit:.3g}: nothing to train")
         level, study, summary = level + 1, following, next_summary
     return _at(base, level, _added(base.study, level))
 
@@ -54,10 +58,17 @@ def at_level(study: Study, level: int) -> Study:
     return study.model_copy(update={"architectures": architectures})
 
 
-def headline_width(summary: dict) -> float | None:
-    """Width of the interval of the gain that the answer names, as a fraction; None where it names none."""
-    answer = summary["answers"][0]
-    return None if answer["low"] is None else answer["high"] - answer["low"]
+def headline_width(summary: dict) -> float:
+    """Width, as a fraction, of the interval that the headline's gain has if the same recipes are trained again: the one
+    that more seeds settle. inf where it has none: nothing to compare, or evaluated before there were any."""
+    again = summary["answers"][0].get("anew")
+    return math.inf if again is None else again["high"] - again["low"]
+
+
+def _settled(study: Study, width: float, limit: float) -> bool:
+    """Narrow enough, and from enough seeds; equal predictions, which have no width, say that something is wrong."""
+    fewest = min((len(a.seeds) for a in study.architectures.values() if not a.weights), default=0)
+    return 0 < width < limit and fewest >= FEWEST_SEEDS
 
 
 def _with_seeds(architecture: Architecture, more: int) -> Architecture:

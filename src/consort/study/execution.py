@@ -179,7 +179,8 @@ class Grow(Table):
     seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] = 1
     """Added to every trained architecture per re-run."""
     until_width: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Stop when the interval of the headline answer's gain is narrower than this fraction (0.01: one point)."""
+    """Stop when the headline's gain, if the same recipes were trained again, has an interval narrower than this
+    fraction (0.01: one point), from three seeds or more of each trained architecture."""
     max_seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] = 20
     """Stop when an architecture has so many."""
 
