@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from sampler_regret import TABLE, interval, read_table, regrets
+from sampler_regret import TABLE, Network, Table, interval, read_table, regrets
 
 SEEDS, TRIALS = 100, 100
 
@@ -30,6 +30,12 @@ def test_the_table_has_every_network_of_its_space_three_times(table):
     assert len(table.rows) == table.space.size >= 240
     assert {len(network.accuracies) for network in table.rows.values()} == {3}
     assert all(0.1 < accuracy < 1 for network in table.rows.values() for accuracy in network.accuracies)
+
+
+def test_the_training_that_got_a_network_chosen_says_nothing_of_what_it_is_worth(table):
+    """All networks are equal, and a third of the answers is lucky: whoever takes the best answer takes a lucky one."""
+    equal = Table(table.space, dict.fromkeys(table.rows, Network(1.0, (0.9, 0.5, 0.5))))
+    assert regrets(equal, "random", 0, 30, None)[-1] == pytest.approx(100 * ((0.9 + 0.5 + 0.5) / 3 - 0.5))
 
 
 @pytest.mark.parametrize("name", ["evolution", "local-search"])
