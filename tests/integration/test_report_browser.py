@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from budget_worlds import Answered, world
 from chromium import PROGRAM, Browser
+from consort.answer.decision import decide
+from consort.errors import InputError
 from consort.report.page import page_html
 from consort.report.search_answer import answer
 from consort.report.search_page import search_html
@@ -41,8 +44,8 @@ def open_report(browser: Browser, tmp_path: Path):
     file = tmp_path / "report.html"
     url = file.as_uri()
 
-    def open_(summary: dict, width: int = 1280, **media: str) -> Browser:
-        html = search_html(summary, answer(summary), b"") if "arms" in summary else page_html(summary, b"")
+    def open_(summary: dict, width: int = 1280, answered: Answered | None = None, **media: str) -> Browser:
+        html = search_html(summary, answer(summary), b"") if "arms" in summary else page_html(summary, b"", answered)
         file.write_text(html, encoding="utf-8")
         browser.open(url, width, **media)
         return browser
@@ -101,7 +104,7 @@ def test_hovering_a_point_says_what_it_is(open_report):
         "3 x wrn-10-1", "accuracy 95.10 % [93.90, 96.20]", "mean of 1 subset of seeds",
         "2.70 M MACs, 27.0 k parameters",
         "latency 1.5 ms parallel, 4.5 ms serial", "7.29 G MACs to train",
-        "+1.31 points [+0.52, +2.13] against 1 x wrn-10-2, which costs no less"]
+        "+1.31 points [+0.52, +2.13] against 1 x wrn-10-2, the best single that costs no more"]
     browser.mouse("mouseMoved", 5, 5)
     assert browser.evaluate(TOOLTIP) is None
 
@@ -219,6 +222,63 @@ def test_it_prints(open_report):
     browser = open_report(with_latency(SUMMARY), prefers_color_scheme="dark")
     assert browser.pdf().startswith(b"%PDF")
     assert browser.evaluate("document.querySelector('#plot-macs .plot svg').viewBox.baseVal.width") > 700
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_script_chooses_and_says_what_python_does_within_any_budget(open_report, seed):
+    found, evidence = world(seed)
+    browser = open_report(SUMMARY, answered=(found, evidence))
+    steps = [1e6, 2e6, 3.3e6, 5e6, 8e6, 12.5e6]
+    budgets = [{}, *({"macs": macs} for macs in steps), *({"serial_ms": macs / 2e6} for macs in steps),
+               *({"macs": macs, "bytes": macs / 10} for macs in steps), {"macs": 9e6, "serial_ms": 2.5, "bytes": 1e6}]
+    script = f"""{json.dumps(budgets)}.map(budget => {{ const chosen = chooser.choose(budget);
+        return chosen && {{candidate: chooser.candidates[chosen.candidate].id, best: chooser.candidates[chosen.best].id,
+          alternative: chosen.alternative === null ? null : chooser.candidates[chosen.alternative].id,
+          ...chooser.say(chosen, budget)}}; }})"""
+    fits = 0
+    for budget, chosen in zip(budgets, browser.evaluate(script), strict=True):
+        try:
+            expected = decide(found, evidence, budget)
+        except InputError:
+            assert chosen is None, budget
+            continue
+        fits += 1
+        assert chosen == {name: getattr(expected, name) for name in ("candidate", "best", "alternative", "text", "why")}
+    assert fits > 8
+
+
+def slide(browser: Browser, cost: str, place: int) -> None:
+    browser.evaluate(f"(() => {{ const knob = document.getElementById('bound-{cost}'); knob.value = {place};"
+                     " knob.dispatchEvent(new Event('input', {bubbles: true})); })()")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_moving_the_budget_changes_the_choice_its_difference_and_what_to_export(open_report, width):
+    found, evidence = world(1)
+    browser = open_report(SUMMARY, width, answered=(found, evidence))
+    text = "document.querySelector('#chosen .decision').innerText"
+    assert browser.evaluate(text) == found.headline.text
+    command = browser.evaluate("document.querySelector('#chosen pre').innerText")
+    assert command == f"consort export owls/r1 {found.headline.candidate} -o bundle"
+    slide(browser, "macs", 0)
+    assert browser.evaluate(text).startswith("Within 1 M MACs: ") and browser.evaluate(text) != found.headline.text
+    slide(browser, "serial_ms", 0)
+    slide(browser, "macs", 1000)
+    assert browser.evaluate(text).startswith("Within 0.5 ms: ")
+    slide(browser, "serial_ms", 1000)
+    without = decide(found, evidence, {})
+    assert browser.evaluate(text) == without.text
+    assert without.gain is not None and without.gain.anew is not None
+    gain = without.gain
+    drawn = browser.evaluate("[...document.querySelectorAll('#chosen .difference .number')].map(n => n.textContent)")
+    assert [line.replace("\u00a0", " ") for line in drawn] == [
+        f"{100 * gain.value:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points (95 %)"
+        for low, high in ((gain.low, gain.high), (gain.anew.low, gain.anew.high))]
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_run_of_before_there_were_choices_has_no_budget_to_move(open_report):
+    assert open_report(SUMMARY).evaluate("document.getElementById('budget')") is None
 
 
 def test_a_search_has_its_plots_drawings_and_table(open_report):

@@ -42,7 +42,7 @@ def named(one: Candidate) -> str:
 def headline(budget: Mapping[str, float], chosen: Candidate, other: Candidate | None, gain: Gain | None,
              found: Choices) -> str:
     """What to deploy within the budget, how good it is, and what it is held against."""
-    return f"{within_words(budget)}: {_deploy(chosen, found.test_images)} {_held_against(chosen, other, gain, found)}"
+    return f"{within_words(budget)}: {deploy(chosen, found.test_images)} {held_against(chosen, other, gain, found)}"
 
 
 def why(chosen: Candidate, best: Candidate, val_images: int) -> str:
@@ -132,7 +132,8 @@ def intervals(choice: Choice, found: Choices) -> list[str]:
             f"  the same recipe trained again, on average over seeds:      {anew}"]
 
 
-def _deploy(one: Candidate, num_images: int) -> str:
+def deploy(one: Candidate, num_images: int) -> str:
+    """What runs, and how good it is."""
     accuracy, of = percent(one.test.accuracy, num_images), one.costs
     if one.kind != "cascade":
         return f"{named(one)} ({accuracy})."
@@ -158,7 +159,8 @@ def asked(one: Candidate) -> str:
     return ", ".join(parts)
 
 
-def _held_against(chosen: Candidate, other: Candidate | None, gain: Gain | None, found: Choices) -> str:
+def held_against(chosen: Candidate, other: Candidate | None, gain: Gain | None, found: Choices) -> str:
+    """How it stands to the alternative, or that there is none."""
     if other is None or gain is None:
         return "No ensemble or cascade fits." if chosen.kind == "single" else "No single network fits."
     images, single, one = found.test_images, chosen.kind == "single", _is_one(other)

@@ -4,6 +4,9 @@ import json
 from collections import Counter
 from typing import Any
 
+from consort.answer.choices import Choices
+from consort.answer.evidence import Evidence
+from consort.answer.offline import offline
 from consort.report.document import document, gain_scale, rounded
 from consort.report.select import architectures, main_rows
 
@@ -12,11 +15,16 @@ MAX_ROW_BYTES = 1_200_000
 MAX_MEMBERS_LISTED = 300
 
 
-def page_html(summary: dict, picture: bytes) -> str:
-    """The whole page, with a PNG for readers without JavaScript. What came from the summary is escaped."""
-    embedded = embedded_data(summary)
-    return document("page.html", ("chart.js", "table.js", "page.js"), embedded, picture, {
+def page_html(summary: dict, picture: bytes, answered: tuple[Choices, Evidence] | None = None) -> str:
+    """The whole page, with a PNG for readers without JavaScript. What came from the summary is escaped.
+
+    answered: what a reader's budgets are answered from; None of a run that was evaluated before there were choices.
+    """
+    embedded = embedded_data(summary) | {"offline": answered and offline(*answered)}
+    return document("page.html", ("chart.js", "table.js", "page.js", "budget.js"), embedded, picture, {
         **summary,
+        "can_be_moved": embedded["offline"] is not None,
+        "headline": answered and answered[0].headline,
         "rows_left_out": len(summary["rows"]) - len(embedded["rows"]),
         "answer_scale": gain_scale(summary["answers"]),
         "pair_scale": gain_scale(summary["fair_pairs"]),

@@ -1,8 +1,12 @@
 """Numbers of the summary as text for a reader. Fractions become percent; what is unknown becomes a dash."""
 
+import re
 from typing import Any
 
+from markupsafe import Markup
+
 UNKNOWN = "–"
+_NAMES = re.compile(r"([\w.]+(?:-[\w.]+)+)")
 
 
 def percent(fraction: float | None) -> str:
@@ -55,9 +59,11 @@ def tick(count: float) -> str:
     return scaled(count).replace(".00 ", " ").replace(".0 ", " ")
 
 
-def unbroken(sentence: str) -> str:
-    """The same words with no line break inside `3 x wrn-16-1` or before a percent sign."""
-    return sentence.replace(" x ", "\u00a0x\u00a0").replace(" %", "\u00a0%")
+def unbroken(sentence: str) -> Markup:
+    """The same words, escaped, with no line break inside `3 x wrn-16-1` or before a percent sign."""
+    text = sentence.replace(" x ", "\u00a0x\u00a0").replace(" %", "\u00a0%")
+    return Markup("").join(Markup('<span class="name">{}</span>').format(part) if i % 2 else part
+                           for i, part in enumerate(_NAMES.split(text)))
 
 
 def plain(value: Any) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import UndefinedError
 
+from consort.answer import stored
 from consort.answer.stored import CHOICES, EVIDENCE
 from consort.errors import InputError, IntegrityError, MissingKey
 from consort.report.page import page_html
@@ -23,14 +24,15 @@ ANSWER_FILES = (CHOICES, EVIDENCE)
 def write_report(store: Store, study_name: str, run: str) -> list[str]:
     """Write report.html, table.md and accuracy-macs.png of a run that was evaluated; returns their keys.
 
-    The same summary gives the same bytes. Raises MissingKey where the run has no summary yet, IntegrityError where
-    the summary cannot be read.
+    The same summary and choices give the same bytes. Raises MissingKey where the run has no summary yet, IntegrityError
+    where the summary or the choices cannot be read.
     """
     summary = _read_summary(store, study_file(study_name, run, "summary.json"))
     try:
         picture = accuracy_macs_png(summary)
-        files = {"report.html": page_html(summary, picture).encode(), "table.md": table_markdown(summary).encode(),
-                 "accuracy-macs.png": picture}
+        answered = stored.read(store, study_name, run)
+        files = {"report.html": page_html(summary, picture, answered).encode(),
+                 "table.md": table_markdown(summary).encode(), "accuracy-macs.png": picture}
     except (KeyError, UndefinedError) as e:
         raise IntegrityError(f"the summary of {study_name}/{run} was written by another version of Consort ({e}). "
                              "`consort evaluate` writes it anew.") from e
