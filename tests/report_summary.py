@@ -21,7 +21,8 @@ def _row(ensemble: str, kind: str, members: int, macs: int, accuracy: float, sub
         "accuracy_high": accuracy + 0.011, "chosen_members": "wrn-10-1-s0-aaaaaaaaaa", "accuracy": accuracy,
         "nll": 0.26, "nll_calibrated": 0.22, "temperature": 0.8, "ece": 0.031, "ece_calibrated": 0.012, "brier": 0.1,
         "disagreement": None, "error_correlation": None, "oracle_accuracy": 0.98, "member_accuracy": 0.92,
-        "pareto_macs": True, "pareto_latency_parallel": False, "pareto_train_macs": True, **_UNKNOWN, **values}
+        "pareto_macs": True, "pareto_latency_parallel": False, "pareto_latency_serial": False,
+        "pareto_train_macs": True, **_UNKNOWN, **values}
 
 
 GAIN = {"versus_macs": "1 x wrn-10-2", "gain_macs": 0.0131, "gain_macs_low": 0.0052, "gain_macs_high": 0.0213}
@@ -65,7 +66,9 @@ SUMMARY: dict[str, Any] = {
     "members": [
         {"id": name, "architecture": name[:8], "seed": seed, "val_accuracy": 0.93, "test_accuracy": 0.923,
          "macs": 900_000, "params": 77_000, "train_seconds": 2.4, "train_cpu_seconds": 2.5, "train_images": 900,
-         "precision": "float32", "attempts": 1, "imported": False}
+         "precision": "float32", "attempts": 1, "imported": False,
+         "history": [{"epoch": 1, "loss": 2.0, "val_accuracy": 0.4}, {"epoch": 2, "loss": 1.1 + 0.1 * seed,
+                                                                     "val_accuracy": 0.93}]}
         for name, seed in (("wrn-10-1-s0-aaaaaaaaaa", 0), ("wrn-10-1-s1-bbbbbbbbbb", 1), ("wrn-10-1-s2-dddddddddd", 2),
                            ("wrn-10-2-s0-cccccccccc", 0))],
     "latencies": [], "missing": {"wrn-10-2-s1-eeeeeeeeee": "its loss became NaN"},
@@ -80,7 +83,7 @@ def with_latency(summary: dict) -> dict:
     changed = copy.deepcopy(summary)
     for row in changed["rows"]:
         row |= {"latency_parallel_ms": 1.5, "latency_serial_ms": 1.5 * row["num_members"],
-                "pareto_latency_parallel": True}
+                "pareto_latency_parallel": True, "pareto_latency_serial": True}
     changed["latencies"] = [
         {"architecture": name, "median_ms": 1.5, "p10_ms": 1.4, "p90_ms": 1.7, "batch_size": 1, "threads": 1,
          "input": "8x8", "device": "cpu", "precision": "float32", "repeats": 50, "hardware_id": "0123abcdef",

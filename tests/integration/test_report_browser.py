@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,27 @@ def test_a_phone_never_scrolls_sideways_and_its_letters_stay_legible(open_report
     assert all(0.95 < ratio < 1.05 for ratio in zooms)
     dark = browser.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark == bool(media)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("macs", [(79e6, 83e6, 104e6), (1e3, 2e8, 3e12), (98e6, 99e6, 101e6)])
+def test_labels_of_an_axis_leave_each_other_room(open_report, width, macs):
+    rows = [row | {"macs": int(cost), "latency_serial_ms": cost / 1e7, "latency_parallel_ms": cost / 1e7}
+            for row, cost in zip(with_latency(SUMMARY)["rows"][:3], macs, strict=True)]
+    browser = open_report(SUMMARY | {"rows": rows}, width)
+    boxes = browser.evaluate("""['plot-macs', 'plot-latency-serial', 'plot-train-macs'].map(id =>
+        [...document.querySelectorAll(`#${id} .plot svg > text[text-anchor=middle]:not([class])`)]
+          .map(text => text.getBoundingClientRect()).map(box => [box.y, box.left, box.right]))""")
+    for plot in boxes:
+        ticks = sorted((left, right) for y, left, right in plot if y == min(box[0] for box in plot))
+        assert len(ticks) > 1
+        assert all(right + 4 < left for (_, right), (left, _) in pairwise(ticks)), ticks
+
+
+def test_on_a_phone_the_gain_is_seen_beside_the_accuracy(open_report):
+    browser = open_report(SUMMARY, width=390)
+    right = "document.querySelector('#table th[title=gain_macs]').getBoundingClientRect().right"
+    assert browser.evaluate(right) < 390
 
 
 def test_plots_follow_the_width_of_the_window(open_report):

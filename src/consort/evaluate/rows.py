@@ -52,7 +52,8 @@ COLUMNS: dict[str, type] = {
     "ece": float, "ece_calibrated": float, "brier": float, "disagreement": float, "error_correlation": float,
     "oracle_accuracy": float, "member_accuracy": float,
     "cascade_threshold": float, "cascade_accuracy": float, "cascade_macs": float,
-    "pareto_macs": bool, "pareto_latency_parallel": bool, "pareto_train_macs": bool,
+    "pareto_macs": bool, "pareto_latency_parallel": bool, "pareto_latency_serial": bool,
+    "pareto_train_macs": bool,
     **{f"{column}_{budget}{suffix}": kind for budget in BUDGETS
        for column, suffix, kind in (("versus", "", str), ("gain", "", float), ("gain", "_low", float),
                                     ("gain", "_high", float))},
@@ -188,7 +189,7 @@ def selection_columns(ensembles: Candidates, selected: Sequence[Selected], metho
             "chosen_members": "+".join(members[number].id for number in choice.subset),
         })
     values = np.array([row["val_accuracy_mean"] for row in rows])
-    for budget in ("macs", "latency_parallel", "train_macs"):
+    for budget in BUDGETS:
         front = pareto_front(np.array([row[BUDGETS[budget]] for row in rows], dtype=np.float64), values)
         for row, on_front in zip(rows, front, strict=True):
             row[f"pareto_{budget}"] = bool(on_front)

@@ -12,6 +12,7 @@ import random
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from consort.members.records import MemberRecord
 from consort.members.stored import read_record
 from consort.store import Store, keys
 from consort.study.file import Study
+
+if TYPE_CHECKING:
+    from consort.members.history import Epoch
 
 DIVERSITY_PAIRS = 300
 """Pairs of members that the diversity plot shows; a fixed random sample above that."""
@@ -87,7 +91,7 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
                 "fair_pairs": [pair for method in study.evaluate.combine for pair in fair_pairs(found[method])],
                 "reliability": _reliability(found[study.evaluate.combine[0]], records, log_probs, labels),
                 "diversity": _diversity(records, log_probs, labels),
-                "members": _members(records, val_accuracies, [accuracy(member, labels) for member in log_probs]),
+                "members": _members(store, records, val_accuracies, [accuracy(member, labels) for member in log_probs]),
             }
         del log_probs
     summary = {
@@ -177,12 +181,20 @@ def _diversity(records: Sequence[MemberRecord], log_probs: np.ndarray, labels: n
             for i, j in pairs]
 
 
-def _members(records: Sequence[MemberRecord], val: Sequence[float], test: Sequence[float]) -> list[dict]:
+def _members(store: Store, records: Sequence[MemberRecord], val: Sequence[float],
+             test: Sequence[float]) -> list[dict]:
+    from consort.members.history import read_history  # imports pyarrow
+
     columns = ("id", "architecture", "seed", "macs", "params", "train_seconds", "train_cpu_seconds", "train_images",
                "precision", "attempts", "imported")
     return [{**{column: getattr(record, column) for column in columns}, "val_accuracy": on_val,
-             "test_accuracy": on_test}
+             "test_accuracy": on_test,
+             "history": [_epoch(epoch) for epoch in read_history(store, record) if np.isfinite(epoch.loss)]}
             for record, on_val, on_test in zip(records, val, test, strict=True)]
+
+
+def _epoch(epoch: "Epoch") -> dict:
+    return {"epoch": epoch.epoch, "loss": float(f"{epoch.loss:.6g}"), "val_accuracy": epoch.val_accuracy}
 
 
 def _or_none(values: np.ndarray) -> list[float | None]:

@@ -129,11 +129,11 @@ class Knobs {
   }
 }
 
-// A sentence in which no line ends inside a network's name.
+// A sentence in which no line ends inside a network's name or an interval.
 function sentence(host, cls, text) {
   const line = element(host, "p", {class: cls});
-  for (const [i, part] of text.split(/([\w.]+(?:-[\w.]+)+)/).entries())
-    if (i % 2) element(line, "span", {class: "name"}, part);
+  for (const [i, part] of text.split(/([\w.]+(?:-[\w.]+)+|\[[-+\d., ]+\])/).entries())
+    if (i % 2) element(line, "span", {class: "whole"}, part);
     else line.append(part);
 }
 

@@ -35,20 +35,30 @@ function linearTicks([low, high], wanted) {
   return Array.from({length: last - first + 1}, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-function logTicks([low, high], wanted) {
-  const within = multiples => {
+// Sets of ticks of a logarithmic axis, the densest first: these multiples of every so many powers of ten.
+function logTicks([low, high]) {
+  const within = ([multiples, every]) => {
     const ticks = [];
-    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
+    for (let power = Math.floor(Math.log10(low) / every) * every; power <= Math.log10(high); power += every)
       for (const m of multiples) if (m * 10 ** power >= low && m * 10 ** power <= high) ticks.push(m * 10 ** power);
     return ticks;
   };
-  const choices = [[1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]].map(within);
-  const chosen = choices.find(ticks => ticks.length <= wanted) ?? choices.at(-1);
-  return chosen.length > 1 ? chosen : linearTicks([low, high], wanted);
+  return [[[1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9], 1], [[1, 2, 3, 5, 7], 1], [[1, 2, 5], 1], [[1, 3], 1], [[1], 1], [[1], 2], [[1], 3],
+    [[1], 6]].map(within).filter(set => set.length > 1);
+}
+
+// The most ticks whose labels leave each other room. Letters of plots are about 7 pixels wide.
+function ticksOf(axis, map, wanted, upright) {
+  const ends = [map.low, map.high], least = upright ? 28 : 48;
+  const room = (a, b) => upright ? least : Math.max(least, 3.5 * (axis.format(a).length + axis.format(b).length) + 8);
+  const apart = ticks => ticks.every((tick, i) => !i || Math.abs(map(tick) - map(ticks[i - 1])) >= room(tick, ticks[i - 1]));
+  const linear = [wanted, wanted / 1.5, wanted / 2.5, wanted / 4, 1].map(count => linearTicks(ends, count));
+  const sets = [...(axis.log ? logTicks(ends) : []), ...linear.filter(set => set.length > 1)];
+  return sets.find(apart) ?? sets.at(-1) ?? [];
 }
 
 // A scale maps values to pixels; `values` it must show decide its ends where the axis does not.
-function scale(axis, values, [from, to], wanted) {
+function scale(axis, values, [from, to], wanted, upright = false) {
   const forth = axis.log ? Math.log10 : v => v;
   let [low, high] = axis.domain ?? [Math.min(...values), Math.max(...values)];
   if (!axis.domain) {
@@ -57,7 +67,7 @@ function scale(axis, values, [from, to], wanted) {
   }
   const map = value => from + (forth(value) - forth(low)) / (forth(high) - forth(low)) * (to - from);
   [map.low, map.high] = [low, high];
-  map.ticks = (axis.log ? logTicks : linearTicks)([low, high], wanted);
+  map.ticks = ticksOf(axis, map, wanted, upright);
   return map;
 }
 
@@ -135,7 +145,7 @@ function draw(chart, width, ratio = chart.ratio ?? .56) {
   const end = box.right - Math.max(...chart.points.map(shift));
   const x = scale(chart.x, chart.points.map(p => p.x), [box.left, end], (end - box.left) / 62);
   const shown = chart.points.flatMap(p => p.line ? emptyInterval(p) : [p.y]);
-  const y = scale(chart.y, shown, [box.bottom, box.top], (box.bottom - box.top) / 42);
+  const y = scale(chart.y, shown, [box.bottom, box.top], (box.bottom - box.top) / 42, true);
   for (const p of chart.points) {
     p.px = x(p.x) + shift(p);
     p.py = y(p.y);

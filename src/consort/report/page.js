@@ -17,7 +17,8 @@ const COSTS = [
     label: "MACs for one image (log scale)", format: tick, empty: "There is no ensemble to show."},
   {id: "plot-latency-parallel", cost: "latency_parallel_ms", budget: "latency_parallel", front: "pareto_latency_parallel",
     dodge: 5, ...LATENCY},
-  {id: "plot-latency-serial", cost: "latency_serial_ms", budget: "latency_serial", ...LATENCY},
+  {id: "plot-latency-serial", cost: "latency_serial_ms", budget: "latency_serial", front: "pareto_latency_serial",
+    ...LATENCY},
   {id: "plot-train-macs", cost: "train_macs", budget: "train_macs", front: "pareto_train_macs",
     label: "training MACs (log scale)", format: tick,
     empty: "The training cost of these ensembles is not known, so this plot is left out."},
@@ -78,7 +79,7 @@ function costLegend(chart) {
   const present = new Set(chart.points.map(p => p.line).filter(Boolean));
   const entries = data.architectures.filter(name => present.has(name)).map(name => ({name, style: styleOf(placeOf(name))}));
   if (chart.points.some(p => p.hollow)) entries.push({name: "mixed", style: styleOf(-1), hollow: true});
-  if (chart.points.some(p => p.front)) entries.push({name: "Pareto front", front: true});
+  if (chart.points.some(p => p.front)) entries.push({name: "front, chosen on validation", front: true});
   legend(chart.host.previousElementSibling, entries);
 }
 

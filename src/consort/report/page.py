@@ -9,10 +9,12 @@ from consort.answer.evidence import Evidence
 from consort.answer.offline import offline
 from consort.report.document import document, gain_scale, rounded
 from consort.report.select import architectures, main_rows
+from consort.report.training_lines import training_lines
 
 # The page stays under 2 MB: this much for rows, which leaves room for the picture, the pairs and the members.
 MAX_ROW_BYTES = 1_200_000
 MAX_MEMBERS_LISTED = 300
+FRONTS = ("pareto_macs", "pareto_latency_parallel", "pareto_latency_serial", "pareto_train_macs")
 
 
 def page_html(summary: dict, picture: bytes, answered: tuple[Choices, Evidence] | None = None) -> str:
@@ -30,6 +32,7 @@ def page_html(summary: dict, picture: bytes, answered: tuple[Choices, Evidence] 
         "pair_scale": gain_scale(summary["fair_pairs"]),
         "seeds": _seeds(summary),
         "listed_members": summary["members"][:MAX_MEMBERS_LISTED],
+        "training_lines": training_lines(summary["members"][:MAX_MEMBERS_LISTED]),
     })
 
 
@@ -61,7 +64,7 @@ def embedded_data(summary: dict) -> dict[str, Any]:
 
 
 def _importance(row: dict) -> tuple[bool, float]:
-    front = row["pareto_macs"] or row["pareto_latency_parallel"] or row["pareto_train_macs"]
+    front = any(row.get(name) for name in FRONTS)
     return row["kind"] == "mixed" and not front, -(row["val_accuracy_mean"] or 0.0)
 
 

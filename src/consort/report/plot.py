@@ -4,13 +4,15 @@ Form: Kondratyuk et al. 2020, the figure of accuracy against FLOPs; the interval
 """
 
 import io
+import math
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from consort.report.select import lines, main_rows
 from consort.report.units import tick
@@ -47,7 +49,7 @@ def _draw_front(axes: Axes, rows: list[dict]) -> None:
     front = [row for row in rows if row["pareto_macs"]]
     if front:
         axes.plot(_x(front), _y(front), color=FRONT, linewidth=9, solid_capstyle="round", solid_joinstyle="round",
-                  zorder=1, label="Pareto front (by validation)")
+                  zorder=1, label="front, chosen on validation")
 
 
 def _draw_mixed(axes: Axes, rows: list[dict]) -> None:
@@ -72,11 +74,9 @@ def _draw_line(axes: Axes, name: str, line: list[dict], color: str, marker: str)
 
 def _dress(axes: Axes, summary: dict) -> None:
     axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    locator: Locator = LogLocator(subs=(1.0, 2.0, 5.0)) if high > 4 * low else MaxNLocator(5, steps=[1, 2, 5, 10])
-    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_locator(FixedLocator(ticks_between(*axes.get_xlim())))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("MACs for one image (log scale)")
     axes.set_ylabel("test accuracy, %")
     axes.set_title(f"{summary['study']}: accuracy against MACs, numbers count the members", loc="left", fontsize=12)
@@ -88,6 +88,19 @@ def _dress(axes: Axes, summary: dict) -> None:
         title = f"bars: {100 * summary['confidence']:g} % interval over {summary['test_images']} test images"
         legend = axes.legend(loc="best", framealpha=0.9, edgecolor="none", title=title, fontsize=10)
         legend.get_title().set_fontsize(8.5)
+
+
+def ticks_between(low: float, high: float) -> list[float]:
+    """Round figures on a logarithmic axis, as many as have room for their labels: a tenth of its length each."""
+    def apart(ticks: list[float]) -> bool:
+        return all(math.log(b / a) >= 0.1 * math.log(high / low) for a, b in pairwise(ticks))
+
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for multiples in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        ticks = [m * 10.0**power for power in powers for m in multiples if low <= m * 10.0**power <= high]
+        if len(ticks) > 1 and apart(ticks):
+            return ticks
+    return [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
 
 
 def _x(rows: list[dict]) -> list[Any]:

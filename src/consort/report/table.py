@@ -23,7 +23,7 @@ def table_markdown(summary: dict) -> str:
         table(COLUMNS, [_row(row) for row in rows]),
         f"{cell(summary['combine'].capitalize())} mean of the members' predictions. Accuracy and NLL: mean over the "
         f"subsets of seeds on {summary['test_images']} test images, with the {confidence} bootstrap interval over "
-        f"those images. An asterisk marks the Pareto front in accuracy and MACs, chosen on {summary['val_images']} "
+        f"those images. An asterisk marks the front in accuracy and MACs, chosen on {summary['val_images']} "
         "validation images. A gain whose interval contains 0 is not resolved by this test set.",
         _fair_pairs(summary["fair_pairs"]),
         _missing(summary["missing"]),

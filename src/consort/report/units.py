@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 UNKNOWN = "–"
-_NAMES = re.compile(r"([\w.]+(?:-[\w.]+)+)")
+_WHOLE = re.compile(r"([\w.]+(?:-[\w.]+)+|\[[-+\d., ]+\])")
 
 
 def percent(fraction: float | None) -> str:
@@ -60,10 +60,10 @@ def tick(count: float) -> str:
 
 
 def unbroken(sentence: str) -> Markup:
-    """The same words, escaped, with no line break inside `3 x wrn-16-1` or before a percent sign."""
+    """The same words, escaped, with no line break inside `3 x wrn-16-1` or an interval, or before a percent sign."""
     text = sentence.replace(" x ", "\u00a0x\u00a0").replace(" %", "\u00a0%")
-    return Markup("").join(Markup('<span class="name">{}</span>').format(part) if i % 2 else part
-                           for i, part in enumerate(_NAMES.split(text)))
+    return Markup("").join(Markup('<span class="whole">{}</span>').format(part) if i % 2 else part
+                           for i, part in enumerate(_WHOLE.split(text)))
 
 
 def plain(value: Any) -> str:

@@ -161,7 +161,7 @@ def test_test_labels_change_no_selection(tmp_path, seed):
                                   tmp_path, {}))
     right, shuffled = summaries
     chosen = [c for c in COLUMNS if c.startswith(("pareto", "versus", "val_", "chosen", "temperature"))]
-    assert len(chosen) == 11
+    assert len(chosen) == 12
     assert [[row[c] for c in chosen] for row in right["rows"]] == [[row[c] for c in chosen] for row in shuffled["rows"]]
     assert ([(a["budget"], a["ensemble"], a["versus"], a["why"]) for a in right["answers"]]
             == [(a["budget"], a["ensemble"], a["versus"], a["why"]) for a in shuffled["answers"]])

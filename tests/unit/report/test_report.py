@@ -9,7 +9,7 @@ import pytest
 from consort.errors import IntegrityError, MissingKey
 from consort.report import units, write_report
 from consort.report.page import embedded_data, page_html
-from consort.report.plot import COLORS, accuracy_macs_png, style_of
+from consort.report.plot import COLORS, accuracy_macs_png, style_of, ticks_between
 from consort.report.table import table_markdown
 from consort.store.folder import FolderStore
 from report_summary import GAIN, HOSTILE, SMALLER, SUMMARY, TEXT, hostile, with_latency
@@ -195,3 +195,10 @@ def test_differences_carry_their_sign():
     assert units.points(GAIN["gain_macs"]) == "+1.31"
     assert units.interval(-0.01, 0.02, signed=True) == "[-1.00, +2.00]"
     assert units.interval(None, 0.02) == ""
+
+
+def test_labels_of_the_picture_s_axis_have_room():
+    assert ticks_between(76e6, 107e6) == [80e6, 90e6, 100e6]
+    assert ticks_between(0.6e6, 60e6) == [1e6, 2e6, 5e6, 1e7, 2e7, 5e7]
+    assert ticks_between(1e3, 1e12) == [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12]
+    assert len(ticks_between(98.5e6, 99.5e6)) > 1

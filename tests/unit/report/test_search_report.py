@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consort.errors import InputError, IntegrityError
-from consort.report import copy_search_report, write_search_report
+from consort.report import copy_search_report, units, write_search_report
 from consort.report.search_answer import answer
 from consort.report.search_drawing import described, drawing
 from consort.report.search_page import MAX_ROW_BYTES, embedded_trials, search_html
@@ -115,7 +115,7 @@ def test_markdown_has_the_answer_the_winners_and_every_arm():
                          ids=["full", "before the winners", "before the trials", "one arm"])
 def test_every_file_can_be_made_at_any_time(results):
     html = page(results)
-    assert answer(results).headline.replace(" %", "\u00a0%") in html
+    assert units.unbroken(answer(results).headline) in html
     assert search_markdown(results, answer(results)) and rewards_png(results).startswith(PNG)
     assert html.count('<svg class="network"') == sum(len(set(names)) for names in leaders(results).values())
 
