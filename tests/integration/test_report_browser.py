@@ -11,9 +11,9 @@ import pytest
 from budget_worlds import Answered, world
 from chromium import PROGRAM, Browser
 from consort.answer.decision import decide
+from consort.answer.search import answer
 from consort.errors import InputError
 from consort.report.page import page_html
-from consort.report.search_answer import answer
 from consort.report.search_page import search_html
 from report_summary import SUMMARY, hostile, with_latency
 from search_results import RESULTS, changed

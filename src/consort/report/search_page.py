@@ -5,11 +5,8 @@ import math
 from collections import Counter
 from typing import Any
 
-from consort.costs.conditions import parse_size
-from consort.report.document import document, gain_scale, rounded
-from consort.report.search_answer import Answer
-from consort.report.search_drawing import drawing
-from consort.report.search_select import (
+from consort.answer.search import Answer
+from consort.answer.search_rows import (
     COLUMNS,
     KINDS,
     LATENCIES,
@@ -24,7 +21,10 @@ from consort.report.search_select import (
     trial_rows,
     wilson,
 )
-from consort.report.search_table import arm_rows, reward_words, table_error_words
+from consort.costs.conditions import parse_size
+from consort.report.document import document, gain_scale, rounded
+from consort.report.search_drawing import drawing
+from consort.report.search_table import anew_words, arm_rows, reward_words, table_error_words
 
 MAX_ROW_BYTES = 1_200_000
 """The page stays under 2 MB: this much is for trials."""
@@ -98,7 +98,8 @@ def _rewards(results: dict) -> list[float]:
 def _differences(results: dict) -> list[dict]:
     """Every pair of winners once, the later kind first."""
     found = list(ensembles(results).items())
-    return [{"kind": kind, "minus": other, "gain": gain["accuracy"], "low": gain["low"], "high": gain["high"]}
+    return [{"kind": kind, "minus": other, "gain": gain["accuracy"], "low": gain["low"], "high": gain["high"],
+             "anew": anew_words(gain)}
             for i, (other, _) in enumerate(found) for kind, row in found[i + 1:] if (gain := difference(row, other))]
 
 

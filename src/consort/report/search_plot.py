@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from consort.answer.search_rows import KINDS, arms_of, best_so_far, kinds, reward_floor
 from consort.report.plot import style_of
-from consort.report.search_select import KINDS, arms_of, best_so_far, kinds, reward_floor
 
 CONTROL = "#777777"
 

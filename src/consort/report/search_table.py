@@ -3,9 +3,8 @@
 import csv
 import io
 
-from consort.report import units
-from consort.report.search_answer import Answer
-from consort.report.search_select import (
+from consort.answer.search import Answer
+from consort.answer.search_rows import (
     COLUMNS,
     KINDS,
     arms_of,
@@ -15,6 +14,7 @@ from consort.report.search_select import (
     kinds,
     trial_rows,
 )
+from consort.report import units
 from consort.report.table import cell, table
 
 
@@ -105,6 +105,14 @@ def _winners(results: dict) -> str:
 def _differences(results: dict) -> str:
     found = list(ensembles(results).items())
     rows = [[KINDS[kind], KINDS[other],
-             f"{units.points(gain['accuracy'])} {units.interval(gain['low'], gain['high'], signed=True)}"]
+             f"{units.points(gain['accuracy'])} {units.interval(gain['low'], gain['high'], signed=True)}",
+             anew_words(gain)]
             for i, (other, _) in enumerate(found) for kind, row in found[i + 1:] if (gain := difference(row, other))]
-    return table(("Winner", "against", "Difference, points"), rows) if rows else ""
+    head = ("Winner", "against", "Difference, points, these networks", "the same recipes trained again")
+    return table(head, rows) if rows else ""
+
+
+def anew_words(gain: dict) -> str:
+    """The interval of a difference if its recipes were trained again, or why there is none."""
+    anew = gain.get("anew")
+    return units.interval(anew[0], anew[1], signed=True) if anew else gain.get("anew_unknown") or units.UNKNOWN

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from jinja2 import UndefinedError
 
+from consort.answer.search import answer
 from consort.errors import InputError, IntegrityError, MissingKey
-from consort.report.search_answer import answer
 from consort.report.search_page import search_html
 from consort.report.search_plot import rewards_png
 from consort.report.search_table import search_csv, search_markdown, search_parquet

@@ -101,8 +101,8 @@ def _gain(gain: Gain) -> str:
 
 def print_search_answer(console: Console, results: dict, store: Store) -> None:
     """The winners that were trained again, the answer in words, and the report's place."""
-    from consort.report.search_answer import answer
-    from consort.report.search_select import KINDS, LATENCIES, ensembles
+    from consort.answer.search import answer
+    from consort.answer.search_rows import KINDS, LATENCIES, ensembles
 
     found, column = answer(results), LATENCIES[results["objective"]["latency"]]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")

@@ -11,10 +11,11 @@ from consort.run.run import Run
 from consort.run.stages import execute
 from consort.run.target import Target
 from consort.search.arms import Arm, open_tried
+from consort.search.comparison import compared
 from consort.search.latencies import on_hardware
 from consort.search.results import read_results, write_results
 from consort.search.trials import search_of
-from consort.search.winners import compared, plan_final, winners
+from consort.search.winners import plan_final, winners
 
 STAGES = ("search", "final", "report")
 

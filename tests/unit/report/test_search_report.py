@@ -10,13 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consort.errors import InputError, IntegrityError
-from consort.report import copy_search_report, units, write_search_report
-from consort.report.search_answer import answer
-from consort.report.search_drawing import described, drawing
-from consort.report.search_page import MAX_ROW_BYTES, embedded_trials, search_html
-from consort.report.search_plot import rewards_png
-from consort.report.search_select import (
+from consort.answer.search import answer
+from consort.answer.search_rows import (
     COLUMNS,
     best_so_far,
     front,
@@ -26,6 +21,11 @@ from consort.report.search_select import (
     trial_rows,
     wilson,
 )
+from consort.errors import InputError, IntegrityError
+from consort.report import copy_search_report, units, write_search_report
+from consort.report.search_drawing import described, drawing
+from consort.report.search_page import MAX_ROW_BYTES, embedded_trials, search_html
+from consort.report.search_plot import rewards_png
 from consort.report.search_table import search_csv, search_markdown, search_parquet
 from consort.report.search_write import SEARCH_FILES
 from consort.store import keys

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 
 KINDS = {"single": "single network", "uniform": "copies of one network", "joint": "networks chosen together",
-         "copies": "copies of the best single"}
+         "copies": "copies of the best single", "best": "best single of all"}
 """Kind -> what it is; in this order everywhere. Their place decides colour and marker."""
 LATENCIES = {"parallel": "parallel_latency_ms", "serial": "serial_latency_ms"}
 """How an ensemble's latency is counted -> the column of trials and ensembles."""
