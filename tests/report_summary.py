@@ -53,7 +53,7 @@ SUMMARY: dict[str, Any] = {
     "fair_pairs": [
         {"ensemble": "3 x wrn-10-1", "versus": "1 x wrn-10-2", "macs": 2_700_000, "versus_macs": 3_200_000,
          "gain": 0.0131, "low": 0.0052, "high": 0.0213, "accuracy": 0.951, "versus_accuracy": 0.938,
-         "combine": "geometric"}],
+         "combine": "geometric", "resolved": True, "anew": {"low": -0.0031, "high": 0.0293, "resolved": False}}],
     "reliability": {
         "1 x wrn-10-1": {"confidence": [None] * 12 + [0.83, 0.9, 0.97], "accuracy": [None] * 12 + [0.8, 0.92, 0.99],
                          "count": [0] * 12 + [100, 300, 600]},

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consort.ensembles.bounds import never_seen
+from consort.ensembles.composition import Subset
+from consort.ensembles.intervals import Seeds, member_weights, simultaneous, trained_again
 from consort.ensembles.metrics import interval
 from consort.evaluate.rows import BUDGETS, Row
 
@@ -21,11 +24,18 @@ class Comparable:
     resampled: np.ndarray
     """float64 [resamples, rows], one column per row; all columns share the resamples of the test images."""
     confidence: float
+    images: int
 
     def gain(self, one: int, other: int) -> tuple[float, float, float]:
         """accuracy_mean of row `one` minus that of row `other`, with its paired bootstrap interval."""
-        low, high = interval(self.resampled[:, one] - self.resampled[:, other], self.confidence)
-        return self.rows[one]["accuracy_mean"] - self.rows[other]["accuracy_mean"], float(low), float(high)
+        low, high = self.interval(self.resampled[:, [one]] - self.resampled[:, [other]])
+        return self.rows[one]["accuracy_mean"] - self.rows[other]["accuracy_mean"], float(low[0]), float(high[0])
+
+    def interval(self, resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of each column; what is the same in every resample is known to about 3 images in all, not exactly."""
+        low, high = interval(resampled, self.confidence)
+        unseen = np.where(low == high, never_seen(self.images, self.confidence), 0.0)
+        return low - unseen, high + unseen
 
     def best(self, numbers: Sequence[int]) -> int:
         """Of these rows the best on validation: highest accuracy, then lowest NLL, then fewest MACs."""
@@ -37,15 +47,33 @@ class Comparable:
 
 
 def fill_in(found: Comparable) -> None:
-    """Complete the rows: the interval of their accuracy, and for each budget the best single within the row's cost."""
-    low, high = interval(found.resampled, found.confidence)
+    """Complete the rows: the interval of their accuracy, and for each budget the best single within the row's cost.
+
+    Of a budget the gains of all rows are inside their intervals at once.
+    """
+    low, high = found.interval(found.resampled)
     for number, row in enumerate(found.rows):
-        row["accuracy_low"], row["accuracy_high"] = float(low[number]), float(high[number])
-        for budget in BUDGETS:
-            versus = best_single(found, number, budget)
-            gain = found.gain(number, versus) if versus is not None else (None, None, None)
+        row["accuracy_low"], row["accuracy_high"] = max(0.0, float(low[number])), min(1.0, float(high[number]))
+    for budget in BUDGETS:
+        partners = [best_single(found, number, budget) for number in range(len(found.rows))]
+        gains = _gains_together(found, partners)
+        for number, (row, versus) in enumerate(zip(found.rows, partners, strict=True)):
             row[f"versus_{budget}"] = found.rows[versus]["ensemble"] if versus is not None else None
-            row[f"gain_{budget}"], row[f"gain_{budget}_low"], row[f"gain_{budget}_high"] = gain
+            row[f"gain_{budget}"], row[f"gain_{budget}_low"], row[f"gain_{budget}_high"] = gains.get(
+                number, (None, None, None))
+
+
+def _gains_together(found: Comparable, partners: Sequence[int | None]) -> dict[int, tuple[float, float, float]]:
+    """Row -> its gain on its partner with its simultaneous interval."""
+    ones = [number for number, versus in enumerate(partners) if versus is not None]
+    if not ones:
+        return {}
+    others = [versus for versus in partners if versus is not None]
+    gains = np.array([found.rows[one]["accuracy_mean"] - found.rows[other]["accuracy_mean"]
+                      for one, other in zip(ones, others, strict=True)])
+    together = simultaneous(gains, found.resampled[:, ones] - found.resampled[:, others], found.images,
+                            found.confidence)
+    return {one: (float(gain), over.low, over.high) for one, gain, over in zip(ones, gains, together, strict=True)}
 
 
 def best_single(found: Comparable, number: int, budget: str) -> int | None:
@@ -61,9 +89,30 @@ def best_single(found: Comparable, number: int, budget: str) -> int | None:
     return None if versus == number else versus
 
 
-def fair_pairs(found: Comparable) -> list[dict]:
+@dataclass(frozen=True)
+class Trainings:
+    """What is known of training the members again."""
+
+    subsets: Sequence[Sequence[Subset]]
+    """Of every row."""
+    architectures: Sequence[str]
+    """Of every member."""
+    seeds: Seeds | None
+
+    def again(self, found: Comparable, one: int, other: int, gain: float) -> dict | None:
+        """The interval of row one's gain on another if their recipes were trained again; None where it is unknown."""
+        weights = member_weights(self.subsets[one], self.subsets[other], len(self.architectures))
+        by_images = float(np.var(found.resampled[:, one] - found.resampled[:, other]))
+        over = trained_again(gain, max(by_images, found.images**-2), weights, self.architectures, self.seeds,
+                             found.confidence)
+        return None if over is None else {"low": over.low, "high": over.high, "resolved": over.resolved}
+
+
+def fair_pairs(found: Comparable, trainings: Trainings) -> list[dict]:
     """3 x wrn-<depth>-<width> against 1 x wrn-<depth>-<2 width>: about the same MACs (76 to 79 % of the single's for
-    Wide ResNets of depth 16), the comparison that Kondratyuk et al. 2020 is about."""
+    Wide ResNets of depth 16), the comparison that Kondratyuk et al. 2020 is about.
+
+    low, high, resolved: for these very networks; anew: for the same recipes trained again."""
     places = {row["ensemble"]: number for number, row in enumerate(found.rows)}
     pairs = []
     for number, row in enumerate(found.rows):
@@ -74,6 +123,7 @@ def fair_pairs(found: Comparable) -> list[dict]:
             gain, low, high = found.gain(number, other)
             pairs.append({"ensemble": row["ensemble"], "versus": single["ensemble"], "macs": row["macs"],
                           "versus_macs": single["macs"], "gain": gain, "low": low, "high": high,
+                          "resolved": low > 0 or high < 0, "anew": trainings.again(found, number, other, gain),
                           "accuracy": row["accuracy_mean"], "versus_accuracy": single["accuracy_mean"],
                           "combine": row["combine"]})
     return pairs

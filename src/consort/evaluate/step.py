@@ -23,7 +23,7 @@ from consort.ensembles.composition import combine
 from consort.ensembles.intervals import pooled_seed_variance
 from consort.ensembles.metrics import accuracy, bootstrap_means, correct, disagreement, error_correlation, reliability
 from consort.errors import IncompleteRun, InputError, MissingKey
-from consort.evaluate.comparisons import Comparable, fair_pairs, fill_in
+from consort.evaluate.comparisons import Comparable, Trainings, fair_pairs, fill_in
 from consort.evaluate.conclusion import answer_columns, conclude
 from consort.evaluate.rows import COLUMNS, Candidates, Row, Selected, candidates, measure, select, selection_columns
 from consort.members.logits import log_probabilities
@@ -84,11 +84,13 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
         if name == "test":
             right.append(np.array([correct(member, labels) for member in log_probs]))
             seeds = pooled_seed_variance(np.concatenate(right, axis=1), [record.architecture for record in records])
+            trainings = Trainings(ensembles.subsets, [record.architecture for record in records], seeds)
             answered = conclude(store, study, run, data, records, seeds, proposed, measure_candidates(
                 the_members, proposed, log_probs, labels, study.evaluate.confidence))
             about_test = {
                 **answer_columns(answered),
-                "fair_pairs": [pair for method in study.evaluate.combine for pair in fair_pairs(found[method])],
+                "fair_pairs": [pair for method in study.evaluate.combine
+                               for pair in fair_pairs(found[method], trainings)],
                 "reliability": _reliability(found[study.evaluate.combine[0]], records, log_probs, labels),
                 "diversity": _diversity(records, log_probs, labels),
                 "members": _members(store, records, val_accuracies, [accuracy(member, labels) for member in log_probs]),
@@ -147,7 +149,7 @@ def _compare(test_set: str, study: Study, ensembles: Candidates, selected: Mappi
     for (method, of_method), columns in zip(measured.items(), np.split(resampled, len(measured), axis=1), strict=True):
         rows: list[Row] = [{**dict.fromkeys(COLUMNS), "test_set": test_set, **row, **one.columns}
                            for row, one in zip(known[method], of_method, strict=True)]
-        found[method] = Comparable(rows, columns, study.evaluate.confidence)
+        found[method] = Comparable(rows, columns, study.evaluate.confidence, len(labels))
         fill_in(found[method])
     return found
 

@@ -2,6 +2,9 @@
 
 import html
 
+from consort.answer.budgets import bound_words
+from consort.answer.choices import Choices
+from consort.answer.sentences import named
 from consort.report.select import main_rows
 from consort.report.units import UNKNOWN, decimal, interval, milliseconds, percent, points, scaled
 
@@ -9,8 +12,13 @@ COLUMNS = ("Ensemble", "MACs", "Latency, parallel", "Latency, serial", "Training
            "NLL", "Best single that costs no more", "Gain, points")
 
 
-def table_markdown(summary: dict) -> str:
-    """Headline, the other budgets, singles with uniform ensembles and the Pareto front, fair pairs.
+CHOICE_COLUMNS = ("Within", "Deploy", "Test accuracy", "MACs", "Latency, serial", "Against", "Difference, points",
+                  "if trained again")
+
+
+def table_markdown(summary: dict, found: Choices | None = None) -> str:
+    """Headline with its notes, the choices within all budgets, singles with uniform ensembles and the front, fair
+    pairs. found: None of a run that was evaluated before there were choices.
 
     Rows: the first combine method on the test split; other rows are in results.csv.
     """
@@ -19,16 +27,35 @@ def table_markdown(summary: dict) -> str:
     parts = [
         f"# {cell(summary['question'] or summary['study'])}",
         f"**{cell(summary['answer'])}**",
+        "\n".join(f"> {cell(note)}" for note in summary["notes"]),
         "\n".join(f"- {cell(answer['text'])}" for answer in summary["answers"][1:]),
+        _choices(found) if found else "",
         table(COLUMNS, [_row(row) for row in rows]),
         f"{cell(summary['combine'].capitalize())} mean of the members' predictions. Accuracy and NLL: mean over the "
         f"subsets of seeds on {summary['test_images']} test images, with the {confidence} bootstrap interval over "
         f"those images. An asterisk marks the front in accuracy and MACs, chosen on {summary['val_images']} "
-        "validation images. A gain whose interval contains 0 is not resolved by this test set.",
+        "validation images. Gains have simultaneous intervals: all of a column are inside theirs at once, for these "
+        "very networks on other images like the test images. One that contains 0 is too close to call.",
         _fair_pairs(summary["fair_pairs"]),
         _missing(summary["missing"]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _choices(found: Choices) -> str:
+    """What is deployed within each budget, with the two intervals of its difference."""
+    rows = []
+    for choice in found.choices:
+        one, over = found.candidate(choice.candidate), choice.gain
+        other = None if choice.alternative is None else found.candidate(choice.alternative)
+        rows.append([bound_words(choice.budget), f"{one.id}: {named(one)}",
+                     f"{percent(one.test.accuracy)} {interval(one.test.low, one.test.high)}", scaled(one.costs.macs),
+                     milliseconds(one.costs.serial_ms), named(other) if other else UNKNOWN,
+                     f"{points(over.value)} {interval(over.low, over.high, signed=True)}" if over else UNKNOWN,
+                     interval(over.anew.low, over.anew.high, signed=True) if over and over.anew else
+                     (over and over.anew_unknown) or UNKNOWN])
+    return "\n\n".join(["## Choices", table(CHOICE_COLUMNS, rows),
+                        f"To take one: `consort export {found.study}/{found.run} ID -o bundle`."])
 
 
 def _row(row: dict) -> list[str]:
@@ -50,11 +77,13 @@ def _fair_pairs(pairs: list[dict]) -> str:
     if not pairs:
         return ""
     header = ("Three of width k", "MACs", "Accuracy", "One of width 2k", "MACs", "Accuracy", "Combined by",
-              "Gain, points")
+              "Gain, points", "if trained again")
     rows = [[pair["ensemble"], scaled(pair["macs"]), percent(pair["accuracy"]),
              pair["versus"], scaled(pair["versus_macs"]), percent(pair["versus_accuracy"]), pair["combine"],
-             f"{points(pair['gain'])} {interval(pair['low'], pair['high'], signed=True)}"] for pair in pairs]
-    return "## Fair pairs\n\n" + table(header, rows)
+             f"{points(pair['gain'])} {interval(pair['low'], pair['high'], signed=True)}",
+             interval(pair["anew"]["low"], pair["anew"]["high"], signed=True) if pair.get("anew") else UNKNOWN]
+            for pair in pairs]
+    return "## Three small ones against one of twice the width\n\n" + table(header, rows)
 
 
 def _missing(missing: dict[str, str]) -> str:

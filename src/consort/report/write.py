@@ -32,7 +32,7 @@ def write_report(store: Store, study_name: str, run: str) -> list[str]:
         picture = accuracy_macs_png(summary)
         answered = stored.read(store, study_name, run)
         files = {"report.html": page_html(summary, picture, answered).encode(),
-                 "table.md": table_markdown(summary).encode(), "accuracy-macs.png": picture}
+                 "table.md": table_markdown(summary, answered and answered[0]).encode(), "accuracy-macs.png": picture}
     except (KeyError, UndefinedError) as e:
         raise IntegrityError(f"the summary of {study_name}/{run} was written by another version of Consort ({e}). "
                              "`consort evaluate` writes it anew.") from e

@@ -34,7 +34,7 @@ class TestFurtherTestSets:
         assert (fog["accuracy_mean"], test["accuracy_mean"]) == (0.5, 0.5)
         assert fog["temperature"] == test["temperature"]
         assert (fog["versus_macs"], fog["gain_macs"]) == ("1 x wrn-10-1", 0.0)
-        assert (fog["gain_macs_low"], fog["gain_macs_high"]) == (0.0, 0.0)  # equal on every image
+        assert fog["gain_macs_low"] < 0 < fog["gain_macs_high"]  # equal on every image, of few
 
     def test_without_logits_the_file_and_the_remedy_are_named(self, small):
         shifted = write_data(small.store, small.cache, test=[2, 1])

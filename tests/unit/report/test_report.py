@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from budget_worlds import world
 from consort.errors import IntegrityError, MissingKey
 from consort.report import units, write_report
 from consort.report.page import embedded_data, page_html
@@ -153,7 +154,7 @@ def test_every_table_line_has_the_header_s_number_of_cells_whatever_is_in_it():
     lines = [line for line in table.splitlines() if line.startswith("|")]
     assert "a\\|b &lt;i&gt;" in lines[2]
     cells = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
-    assert cells == [11] * 3 + [9] * 3
+    assert cells == [11] * 3 + [10] * 3
 
 
 @pytest.mark.parametrize("change", [
@@ -202,3 +203,15 @@ def test_labels_of_the_picture_s_axis_have_room():
     assert ticks_between(0.6e6, 60e6) == [1e6, 2e6, 5e6, 1e7, 2e7, 5e7]
     assert ticks_between(1e3, 1e12) == [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12]
     assert len(ticks_between(98.5e6, 99.5e6)) > 1
+
+
+def test_the_table_has_the_choices_with_both_intervals_and_how_to_take_one():
+    found, _ = world(1)
+    table = table_markdown(SUMMARY | {"notes": ["Chosen on few images."]}, found)
+    assert "> Chosen on few images." in table and "`consort export owls/r1 ID -o bundle`" in table
+    lines = [line for line in table.splitlines() if line.startswith("| Within") or " | c" in line]
+    assert len(lines) == 1 + len(found.choices)
+    over = found.headline.gain
+    assert over is not None and over.anew is not None
+    assert lines[1].endswith(f"{units.points(over.value)} {units.interval(over.low, over.high, signed=True)} | "
+                             f"{units.interval(over.anew.low, over.anew.high, signed=True)} |")
