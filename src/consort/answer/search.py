@@ -34,8 +34,8 @@ def answer(results: dict) -> Answer:
             "luck: only winners that are trained again with new seeds count, and only on test images.", *effort))
     found = ensembles(results)
     verdict, headline, further = _verdict(results, found)
-    return Answer(verdict, f"{headline} {_against_single(results, found)}".strip(),
-                  (*further, *_intervals(results["final"]["confidence"]), *_slow(results, found), *effort))
+    sentences = (*_against_single(found), *further, *_intervals(results["final"]["confidence"]), *_slow(results, found))
+    return Answer(verdict, headline, (*sentences, *effort))
 
 
 def _verdict(results: dict, found: dict[str, dict]) -> tuple[str, str, list[str]]:
@@ -54,11 +54,11 @@ def _verdict(results: dict, found: dict[str, dict]) -> tuple[str, str, list[str]
                                  "about mixing."), []
     first, closest = mixing[0], min(mixing, key=lambda one: one["accuracy"])
     reach = f"{_size(joint)} networks chosen together reach {_percent(joint['accuracy'])} on test"
-    against = f"{_copies(joint)} of the network whose copies are best on validation ({first['ensemble']})"
-    further = [f"Of these very networks, on other images like the test images: {_points(first)}."]
+    against = f"{_copies(joint)} of one network"
+    further = [f"Those copies are {first['ensemble']}, the best on validation of {len(mixing)} kinds. Of these very "
+               f"networks, on other images like the test images, the difference is {_points(first)}."]
     if closest is not first:
-        further.append(f"Of the copies of {len(mixing)} networks, those closest to the mixed ensemble on test are "
-                       f"{closest['ensemble']}: {_points(closest)}.")
+        further.append(f"The copies that are best on test are {closest['ensemble']}: {_points(closest)}.")
     if all(one["anew"] and one["anew"][0] > 0 for one in mixing):
         return "mixed-wins", (f"Mixing pays: {_lower(within)}, {reach}, more than the copies of any network that was "
                               f"trained again; {_again(first)} against {against}."), further
@@ -69,19 +69,17 @@ def _verdict(results: dict, found: dict[str, dict]) -> tuple[str, str, list[str]
                           f"{against}."), further
 
 
-def _against_single(results: dict, found: dict[str, dict]) -> str:
-    """The best ensemble of the search against the best single that was trained anywhere in it."""
+def _against_single(found: dict[str, dict]) -> list[str]:
+    """The ensemble that the search is about, against the best single that was trained anywhere in it."""
     ensemble = next((found[kind] for kind in ("joint", "uniform", "copies") if kind in found), None)
     kind = "best" if "best" in found else "single"
-    if ensemble is None or kind not in found or (gain := difference(ensemble, kind)) is None:
-        return ""
+    if ensemble is None or len(ensemble["networks"]) == 1 or (gain := difference(ensemble, kind)) is None:
+        return []
     single = found[kind]
-    times = ensemble["macs"] / single["macs"]
-    what = f"The best single network that was trained anywhere in it within that latency, {single['ensemble']}"
-    if len(ensemble["networks"]) == 1:
-        return ""
-    resolved = "" if gain["low"] > 0 or gain["high"] < 0 else ": too close to call"
-    return (f"{what}, has {_percent(single['accuracy'])}: {_points(gain)} for {times:.2g} times its MACs{resolved}.")
+    close = "" if gain["low"] > 0 or gain["high"] < 0 else ": too close to call"
+    return [f"The best single network that was trained anywhere in it within that latency, {single['ensemble']}, has "
+            f"{_percent(single['accuracy'])}: {_points(gain)} for {ensemble['macs'] / single['macs']:.2g} times its "
+            f"MACs{close}."]
 
 
 def _intervals(confidence: float) -> list[str]:
