@@ -139,7 +139,7 @@ def winners(
     run = _planned(open_store_at(store), study, Console(stderr=True), None, None)
     there, tried = open_tried(run, arms_of(search_of(run.plan), sampler))
     won = best_trials(there, tried)
-    final = plan_final(run, won)
+    final = plan_final(run, won, tried)
     states = final.states()
     if as_json:
         print(canonical_json({

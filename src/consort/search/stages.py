@@ -70,7 +70,7 @@ def _search(run: Run, searching: Searching) -> None:
 def _train_winners(run: Run, searching: Searching, target: SearchTarget) -> dict[str, str]:
     there, tried = open_tried(run, searching.all_arms(), searching.hardware_id)
     won = winners(there, tried)
-    final = plan_final(run, won)  # its latencies are measured when it is evaluated
+    final = plan_final(run, won, tried)  # its latencies are measured when it is evaluated
     target.listen(Said("\n".join([f"training the winners again, as the study {final.ref}:",
                                   *(f"  {kind}: {' + '.join(record.networks)}" for kind, record in won.items())])))
     _, missing = execute(final, target)

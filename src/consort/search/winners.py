@@ -6,7 +6,7 @@ What it shows of them is in `comparison`.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from consort.documents import to_toml
@@ -43,6 +43,17 @@ def winners(run: Run, arms: Sequence[Arm]) -> dict[str, TrialRecord]:
     return found
 
 
+def best_singles(search: Search, records: Iterable[TrialRecord]) -> list[str]:
+    """The `[search.final] singles` networks that were best alone on validation, in the trials of every kind, of those
+    that keep the target latency: the single networks that an ensemble has to beat."""
+    seen: dict[str, list[float]] = {}
+    for record in records:
+        for network, accuracy in zip(record.networks, record.member_accuracies, strict=False):
+            if record.state == DONE and record.network_latencies_ms[network] <= search.objective.target_latency_ms:
+                seen.setdefault(network, []).append(accuracy)
+    return sorted(seen, key=lambda name: (-sum(seen[name]) / len(seen[name]), name))[:search.final.singles]
+
+
 def compositions(search: Search, won: Mapping[str, TrialRecord]) -> dict[str, Counter[str]]:
     """What is compared in the end: kind -> network -> copies. `copies` are as many of the best single network as an
     ensemble of the search has members."""
@@ -54,18 +65,19 @@ def compositions(search: Search, won: Mapping[str, TrialRecord]) -> dict[str, Co
     return found
 
 
-def plan_final(run: Run, won: Mapping[str, TrialRecord]) -> Run:
-    """Plan the study of the winners, on the same prepared data."""
-    text = final_text(run.plan, won)
+def plan_final(run: Run, won: Mapping[str, TrialRecord], arms: Sequence[Arm]) -> Run:
+    """Plan the study of the winners, on the same prepared data. arms: the search's, with what they tried."""
+    records = [record for _, _, record in records_of(run.store, arms)]
+    text = final_text(run.plan, won, best_singles(search_of(run.plan), records))
     return run.replan(parse_study(text, f"{run.study.name}{FINAL}"), text)
 
 
-def final_text(plan: Plan, won: Mapping[str, TrialRecord]) -> str:
-    """Its study file: complete, so that it can be run again by itself."""
+def final_text(plan: Plan, won: Mapping[str, TrialRecord], singles: Sequence[str] = ()) -> str:
+    """Its study file: complete, so that it can be run again by itself. singles: networks beside the winners'."""
     study, search = plan.study, search_of(plan)
     composed = compositions(search, won)
     seeds = {name: max(search.final.seeds, *(of_kind[name] for of_kind in composed.values()))
-             for name in sorted({name for of_kind in composed.values() for name in of_kind})}
+             for name in sorted({*singles, *(name for of_kind in composed.values() for name in of_kind)})}
     largest = max(sum(of_kind.values()) for of_kind in composed.values())
     found = "\n".join(f"#   {kind}: {' + '.join(record.networks)} (trial {record.id})" for kind, record in won.items())
     tables: dict[str, Any] = {

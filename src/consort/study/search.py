@@ -90,6 +90,8 @@ class Final(Table):
 
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Of every winning network; at least as many as its ensemble has copies of it."""
+    singles: Annotated[int, Field(ge=0, le=100)] = 0
+    """So many of the networks of all trials, the best alone on validation, are trained beside the winners."""
 
 
 class Search(Table):
