@@ -2,6 +2,7 @@
 
 import html
 
+from consort.answer.amounts import format_count, format_ms
 from consort.answer.budgets import bound_words
 from consort.answer.choices import Choices
 from consort.answer.sentences import named
@@ -49,8 +50,8 @@ def _choices(found: Choices) -> str:
         one, over = found.candidate(choice.candidate), choice.gain
         other = None if choice.alternative is None else found.candidate(choice.alternative)
         rows.append([bound_words(choice.budget), f"{one.id}: {named(one)}",
-                     f"{percent(one.test.accuracy)} {interval(one.test.low, one.test.high)}", scaled(one.costs.macs),
-                     milliseconds(one.costs.serial_ms), named(other) if other else UNKNOWN,
+                     f"{percent(one.test.accuracy)} {interval(one.test.low, one.test.high)}", format_count(one.costs.macs),
+                     UNKNOWN if one.costs.serial_ms is None else format_ms(one.costs.serial_ms), named(other) if other else UNKNOWN,
                      f"{points(over.value)} {interval(over.low, over.high, signed=True)}" if over else UNKNOWN,
                      interval(over.anew.low, over.anew.high, signed=True) if over and over.anew else
                      (over and over.anew_unknown) or UNKNOWN])
