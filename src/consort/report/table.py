@@ -49,12 +49,13 @@ def _choices(found: Choices) -> str:
     for choice in found.choices:
         one, over = found.candidate(choice.candidate), choice.gain
         other = None if choice.alternative is None else found.candidate(choice.alternative)
+        ms, anew = one.costs.serial_ms, over.anew if over else None
         rows.append([bound_words(choice.budget), f"{one.id}: {named(one)}",
-                     f"{percent(one.test.accuracy)} {interval(one.test.low, one.test.high)}", format_count(one.costs.macs),
-                     UNKNOWN if one.costs.serial_ms is None else format_ms(one.costs.serial_ms), named(other) if other else UNKNOWN,
+                     f"{percent(one.test.accuracy)} {interval(one.test.low, one.test.high)}",
+                     format_count(one.costs.macs), UNKNOWN if ms is None else format_ms(ms),
+                     named(other) if other else UNKNOWN,
                      f"{points(over.value)} {interval(over.low, over.high, signed=True)}" if over else UNKNOWN,
-                     interval(over.anew.low, over.anew.high, signed=True) if over and over.anew else
-                     (over and over.anew_unknown) or UNKNOWN])
+                     interval(anew.low, anew.high, signed=True) if anew else (over and over.anew_unknown) or UNKNOWN])
     return "\n\n".join(["## Choices", table(CHOICE_COLUMNS, rows),
                         f"To take one: `consort export {found.study}/{found.run} ID -o bundle`."])
 
