@@ -14,7 +14,8 @@ WARNS = f"print({line(Warned('a', 'a shadow'))!r})"
 def test_jobs_of_a_thread_run_and_nothing_of_them_stays_open():
     events: list[Event] = []
     scheduler = Scheduler([os.environ], events.append, lambda member: False)
-    jobs = [Job("a", [sys.executable, "-c", WARNS]), Job("b", [sys.executable, "-c", "raise SystemExit(2)"])]
+    jobs = [Job(["a"], lambda members: [sys.executable, "-c", WARNS]),
+            Job(["b"], lambda members: [sys.executable, "-c", "raise SystemExit(2)"])]
     with ThreadPoolExecutor() as pool:
         outcome = pool.submit(scheduler.run, jobs).result()
     assert outcome.trained == ["a"] and list(outcome.failed) == ["b"]
