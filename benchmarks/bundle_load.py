@@ -82,15 +82,9 @@ def random_bundle(folder: Path) -> Path:
     """A cascade of two networks that were not trained."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     import exported_members
-    from consort.export.bundle import parts_of, write_bundle
-    from consort.export.chosen import read_choice
 
     small = exported_members.digits(folder / "store", ["wrn-10-1", "wrn-10-2"])
-    small.write_choices(small.candidate("c1", "cascade", [0, 1], temperatures=[1.2, 1.0], confidence="margin",
-                                        thresholds=[0.5]))
-    chosen = read_choice(small.store, exported_members.STUDY, exported_members.RUN, None)
-    write_bundle(small.origin, parts_of(small.origin, chosen), folder / "bundle")
-    return folder / "bundle"
+    return small.export(small.cascade([0, 1]), folder / "bundle")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """A study's store whose members have random weights and what these predict in float32: nothing is trained."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +8,12 @@ import safetensors.torch
 import torch
 
 from consort import members
+from consort.answer.choices import Candidate, Costs, OnTest, OnValidation, Promise
 from consort.costs.macs import count
 from consort.data.prepare import prepare
 from consort.data.prepared import Prepared
-from consort.export.bundle import Origin
+from consort.export.bundle import Origin, parts_of, write_bundle
+from consort.export.chosen import chosen_of
 from consort.members.logits import write_logits
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
@@ -21,7 +21,6 @@ from consort.models.compute import Compute
 from consort.models.families import build
 from consort.models.forward import predict_logits
 from consort.models.input_size import input_size, network_input
-from consort.store import keys
 from consort.store.folder import FolderStore
 from consort.study.data import Data
 from consort.study.recipe import Recipe
@@ -39,15 +38,23 @@ class ExportedMembers:
     def origin(self) -> Origin:
         return Origin(self.store, self.data, STUDY, RUN, self.store.root / "cache")
 
-    def write_choices(self, *candidates: Mapping[str, Any]) -> None:
-        """choices.json with these candidates, of which the first is recommended."""
-        self.store.write(keys.study_file(STUDY, RUN, "choices.json"), json.dumps(
-            {"format": 1, "candidates": candidates, "choices": [{"candidate": candidates[0]["id"]}]}).encode())
+    def candidate(self, id: str, kind: str, numbers: list[int], **values: Any) -> Candidate:
+        """A candidate of these members; its costs and accuracies are not looked at when it is exported."""
+        costs = Costs(*[0.0] * 2, *[None] * 4, params=0, bytes=None, train_macs=None)
+        how = {"combine": "geometric", "temperatures": (1.1,), "confidence": None, "thresholds": (), "promise": None}
+        return Candidate(id, f"{kind} of {len(numbers)}", kind, tuple(self.ids[n] for n in numbers), (),
+                         **{**how, **values}, costs=costs, val=OnValidation(0, 0), test=OnTest(0, 0, 0, 0, 0))
 
-    def candidate(self, id: str, kind: str, numbers: list[int], **values: Any) -> dict[str, Any]:
-        return {"id": id, "label": f"{kind} of {len(numbers)}", "kind": kind, "members": [self.ids[n] for n in numbers],
-                "combine": "geometric", "temperatures": [1.1], "confidence": None, "thresholds": [], "promise": None,
-                **values}
+    def cascade(self, numbers: list[int]) -> Candidate:
+        """One that asks two members, sure by a margin of 0.5."""
+        promise = Promise(0.01, 0.95, "loses at most 1 point")
+        return self.candidate("c1", "cascade", numbers, temperatures=(1.2, 1.0), confidence="margin",
+                              thresholds=(0.5,), promise=promise)
+
+    def export(self, candidate: Candidate, folder: Path, half: bool = False) -> Path:
+        """The candidate's bundle."""
+        write_bundle(self.origin, parts_of(self.origin, chosen_of(candidate), half), folder)
+        return folder
 
 
 def digits(folder: Path, architectures: list[str]) -> ExportedMembers:

@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 
 import exported_members
-from consort.export.bundle import parts_of, write_bundle
-from consort.export.chosen import read_choice
 from consort.export.running import read_image, read_manifest
 
 ALONE = """\
@@ -66,11 +64,7 @@ def running(bundle: Path, *arguments: str) -> Iterator[Running]:
 def bundle(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("served")
     small = exported_members.digits(folder / "store", ["wrn-10-1", "wrn-10-1"])
-    small.write_choices(small.candidate("c1", "cascade", [0, 1], temperatures=[1.2, 1.0], confidence="margin",
-                                        thresholds=[0.5]))
-    chosen = read_choice(small.store, exported_members.STUDY, exported_members.RUN, None)
-    write_bundle(small.origin, parts_of(small.origin, chosen), folder / "bundle")
-    return folder / "bundle"
+    return small.export(small.cascade([0, 1]), folder / "bundle")
 
 
 @pytest.fixture(scope="module")

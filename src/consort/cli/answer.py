@@ -12,23 +12,28 @@ if TYPE_CHECKING:
     from consort.answer.evidence import Evidence
     from consort.store import Store
 
+MacsOption = Annotated[str | None, typer.Option(
+    "--macs", metavar="AMOUNT", help="Multiply-adds an image, such as 100M; a cascade's mean.", show_default=False)]
+MsOption = Annotated[float | None, typer.Option(
+    "--ms", min=0, help="Milliseconds an image, one network after the other; a cascade's mean.", show_default=False)]
+ParallelOption = Annotated[bool, typer.Option("--parallel", help="--ms is with one device per member.")]
+ParamsOption = Annotated[str | None, typer.Option(
+    "--params", metavar="AMOUNT", help="Parameters, such as 10M.", show_default=False)]
+MbOption = Annotated[float | None, typer.Option(
+    "--mb", min=0, help="Megabytes of weights.", show_default=False)]
+WorstOption = Annotated[bool, typer.Option("--worst", help="--macs and --ms hold for every image, not on average.")]
+
 
 def answer(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A study file, or NAME/RUN of a run in the store.",
                                         show_default=False)],
     store: StoreOption = DEFAULT_STORE,
-    macs: Annotated[str | None, typer.Option(
-        "--macs", metavar="AMOUNT", help="Multiply-adds an image, such as 100M; a cascade's mean.", show_default=False)
-    ] = None,
-    ms: Annotated[float | None, typer.Option(
-        "--ms", min=0, help="Milliseconds an image, one network after the other; a cascade's mean.", show_default=False)
-    ] = None,
-    parallel: Annotated[bool, typer.Option("--parallel", help="--ms is with one device per member.")] = False,
-    params: Annotated[str | None, typer.Option(
-        "--params", metavar="AMOUNT", help="Parameters, such as 10M.", show_default=False)] = None,
-    mb: Annotated[float | None, typer.Option("--mb", min=0, help="Megabytes of weights.", show_default=False)] = None,
-    worst: Annotated[bool, typer.Option(
-        "--worst", help="--macs and --ms hold for every image, not on average.")] = False,
+    macs: MacsOption = None,
+    ms: MsOption = None,
+    parallel: ParallelOption = False,
+    params: ParamsOption = None,
+    mb: MbOption = None,
+    worst: WorstOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """What to deploy within a budget, and how sure that is.
@@ -40,7 +45,7 @@ def answer(
     from consort.answer.decision import decide, notes
     from consort.screen.answer import choice_json, print_choice
 
-    budget = _budget(macs, ms, parallel, params, mb, worst)
+    budget = budget_of(macs, ms, parallel, params, mb, worst)
     found, evidence = _answered(open_store_at(store), run)
     choice = decide(found, evidence, budget)
     said = notes(found, evidence, choice)
@@ -50,8 +55,9 @@ def answer(
         print_choice(Console(), found, choice, said)
 
 
-def _budget(macs: str | None, ms: float | None, parallel: bool, params: str | None, mb: float | None,
-            worst: bool) -> dict[str, float]:
+def budget_of(macs: str | None, ms: float | None, parallel: bool, params: str | None, mb: float | None,
+              worst: bool) -> dict[str, float]:
+    """Bounds on costs, from the options."""
     from consort.errors import InputError
     from consort.study.answer import amount
 

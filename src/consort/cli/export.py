@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consort.cli.answer import MacsOption, MbOption, MsOption, ParallelOption, ParamsOption, WorstOption, budget_of
 from consort.cli.options import (
     DEFAULT_STORE,
     JsonOption,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from consort.export.bundle import Origin
     from consort.export.chosen import Chosen
     from consort.export.verify import Images
+    from consort.run.run import Run
 
 
 def export(
@@ -26,6 +28,12 @@ def export(
         help="A candidate of the run, by its id in the report; by default the recommended one.",
         show_default=False)] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Its folder.")] = Path("bundle"),
+    macs: MacsOption = None,
+    ms: MsOption = None,
+    parallel: ParallelOption = False,
+    params: ParamsOption = None,
+    mb: MbOption = None,
+    worst: WorstOption = False,
     members: Annotated[str | None, typer.Option(
         "--members", metavar="ID,...", help="These members in place of a choice.", show_default=False)] = None,
     combine: Annotated[str, typer.Option(metavar="geometric|arithmetic", help="Of --members.")] = "geometric",
@@ -37,14 +45,17 @@ def export(
     """Write the network, ensemble or cascade that a run recommends as a folder that runs.
 
     One ONNX file for images in and probabilities out, what it was measured to do, examples, and what serves it. From an
-    S3 store the bundle is put there too.
+    S3 store the bundle is put there too. With bounds on costs, what `consort answer` recommends within them.
     """
     from consort.documents import canonical_json
-    from consort.export.bundle import parts_of, write_bundle
+    from consort.export.bundle import Origin, parts_of, write_bundle
     from consort.export.bundle_copy import put
 
-    origin = _origin(run, store)
-    chosen = _members(origin, members, combine) if members else _candidate(origin, choice)
+    budget = budget_of(macs, ms, parallel, params, mb, worst)
+    _refuse_several(choice, members, budget)
+    planned = _planned(run, store)
+    origin = Origin(planned.store, planned.plan.data, planned.study.name, planned.plan.run, planned.cache)
+    chosen = _members(origin, members, combine) if members else _candidate(planned, choice, budget)
     parts = parts_of(origin, chosen, half)
     manifest = write_bundle(origin, parts, output, again, report=lambda text: typer.echo(text, err=True))
     place = put(origin.store, output, manifest) if origin.store.uri.startswith("s3://") else None
@@ -59,21 +70,28 @@ def export(
     print(f"check it: consort verify {output}    serve it: consort serve {output}")
 
 
-def _origin(run: Path, store: str) -> "Origin":
+def _refuse_several(choice: str | None, members: str | None, budget: dict[str, float]) -> None:
+    from consort.errors import InputError
+
+    if (choice is not None) + (members is not None) + bool(budget) > 1:
+        raise InputError("a candidate's id, --members and bounds on costs each say what is exported: give one of them.")
+
+
+def _planned(run: Path, store: str) -> "Run":
     from rich.console import Console
 
     from consort.cli.planning import planned_study
-    from consort.export.bundle import Origin
 
-    opened = open_store_at(store)
-    plan = planned_study(opened, run, Console(stderr=True)).run.plan
-    return Origin(opened, plan.data, plan.study.name, plan.run, cache_folder())
+    return planned_study(open_store_at(store), run, Console(stderr=True)).run
 
 
-def _candidate(origin: "Origin", choice: str | None) -> "Chosen":
-    from consort.export.chosen import read_choice
+def _candidate(run: "Run", choice: str | None, budget: dict[str, float]) -> "Chosen":
+    from consort.answer.decision import decide
+    from consort.export.chosen import candidate_of, chosen_of
+    from consort.run.choices import choices
 
-    return read_choice(origin.store, origin.study, origin.run, choice)
+    found, evidence = choices(run)
+    return chosen_of(candidate_of(found, decide(found, evidence, budget).candidate if budget else choice))
 
 
 def _members(origin: "Origin", names: str, combine: str) -> "Chosen":

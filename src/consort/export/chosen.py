@@ -1,6 +1,6 @@
-"""What is exported: a candidate of a run's choices.json, or members that were named."""
+"""What is exported: a candidate of a run's choices, or members that were named."""
 
-import json
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from consort import members
+from consort.answer.choices import Candidate, Choices
 from consort.data.prepared import Prepared
 from consort.ensembles.composition import combine as combine_log_probs
 from consort.ensembles.metrics import fit_temperature
-from consort.errors import InputError, IntegrityError, MissingKey, unknown_name
+from consort.errors import InputError, unknown_name
 from consort.export.combination import Combination
 from consort.export.networks import exportable
 from consort.members.logits import log_probabilities
-from consort.store import Store, keys
-
-CHOICES = "choices.json"
+from consort.store import Store
 
 
 @dataclass(frozen=True)
@@ -34,39 +33,25 @@ class Chosen:
     """What the threshold promises: loss, confidence, text."""
 
 
-def read_choice(store: Store, study: str, run: str, wanted: str | None) -> Chosen:
-    """The candidate to deploy, by its id; without one, that of the run's headline."""
-    key = keys.study_file(study, run, CHOICES)
-    try:
-        values = json.loads(store.read(key))
-    except MissingKey as e:
-        raise InputError(f"the run {study}/{run} has no choice yet: {key} is not in the store {store.uri}. `consort "
-                         f"evaluate {study}/{run}` writes it; or name members with --members.") from e
-    try:
-        candidates = {c["id"]: c for c in values["candidates"]}
-        if wanted is None:
-            if not values["choices"]:
-                raise InputError(f"nothing fits the budget of {study}/{run}: name a candidate, such as "
-                                 f"{next(iter(candidates))}.")
-            wanted = values["choices"][0]["candidate"]
-        if wanted not in candidates:
-            raise unknown_name("candidate", wanted, candidates, "The report's table lists them.")
-        return _chosen(candidates[wanted])
-    except (KeyError, TypeError, ValueError) as e:
-        raise IntegrityError(f"{key} is not a readable list of choices: {type(e).__name__}: {e}. `consort evaluate` "
-                             "writes it anew.") from e
+def candidate_of(found: Choices, wanted: str | None = None) -> Candidate:
+    """A candidate of a run by its id; without one, that of the run's headline."""
+    known = {candidate.id: candidate for candidate in found.candidates}
+    wanted = wanted or found.headline.candidate
+    if wanted not in known:
+        raise unknown_name("candidate", wanted, known, "The report's table lists them.")
+    return known[wanted]
 
 
-def _chosen(values: dict[str, Any]) -> Chosen:
-    cascade = values["kind"] == "cascade"
-    if values["kind"] == "soup":
-        raise InputError(f"{values['id']} is a soup, the mean of members' weights, which cannot be exported yet.")
-    stages = (1,) * len(values["members"]) if cascade else (len(values["members"]),)
-    thresholds = tuple(math.inf if t is None else float(t) for t in values["thresholds"])
-    combination = Combination(stages, values["combine"], tuple(map(float, values["temperatures"])),
-                              values["confidence"] if cascade else None, thresholds if cascade else ())
-    return Chosen(values["id"], values["label"], values["kind"], tuple(values["members"]), combination,
-                  values.get("promise"))
+def chosen_of(candidate: Candidate) -> Chosen:
+    """What a candidate's bundle is made of."""
+    if candidate.kind == "soup":
+        raise InputError(f"{candidate.id} is a soup, the mean of members' weights, which cannot be exported yet.")
+    count, cascade = len(candidate.members), candidate.kind == "cascade"
+    thresholds = tuple(math.inf if t is None else t for t in candidate.thresholds)
+    combination = Combination((1,) * count if cascade else (count,), candidate.combine, candidate.temperatures,
+                              candidate.confidence, thresholds)
+    return Chosen(candidate.id, candidate.label, candidate.kind, candidate.members, combination,
+                  None if candidate.promise is None else dataclasses.asdict(candidate.promise))
 
 
 def of_members(store: Store, data: Prepared, names: Sequence[str], combine: str, cache: Path) -> Chosen:

@@ -1,6 +1,7 @@
 """A bundle is written whole, runs without Consort, and the verifier notices what was changed."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,10 +14,11 @@ from PIL import Image
 import exported_members
 from consort import members
 from consort.data.preprocessing import Preprocessing
-from consort.errors import InputError, IntegrityError
-from consort.export.bundle import examples_of, parts_of, write_bundle
+from consort.errors import InputError
+from consort.export.bundle import examples_of
 from consort.export.bundle_copy import fetch, put
-from consort.export.chosen import of_members, read_choice
+from consort.export.chosen import chosen_of, of_members
+from consort.export.combination import Combination
 from consort.export.measured import split_images
 from consort.export.running import BundleError, open_session, read_manifest, run
 from consort.export.verify import Images, study_answers, verify
@@ -38,24 +40,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> ExportedMembers:
-    small = exported_members.digits(tmp_path_factory.mktemp("store"), ["wrn-10-1", "wrn-10-1", "wrn-10-2"])
-    small.write_choices(
-        small.candidate("c1", "cascade", [0, 2], temperatures=[1.2, 1.0], confidence="margin", thresholds=[0.5],
-                        promise={"loss": 0.01, "confidence": 0.95, "text": "loses at most 1 point"}),
-        small.candidate("c2", "uniform", [0, 1]))
-    return small
-
-
-def exported(world: ExportedMembers, folder: Path, choice: str | None = None, **settings) -> Path:
-    chosen = read_choice(world.store, exported_members.STUDY, exported_members.RUN, choice)
-    write_bundle(world.origin, parts_of(world.origin, chosen, **settings), folder)
-    return folder
+    return exported_members.digits(tmp_path_factory.mktemp("store"), ["wrn-10-1", "wrn-10-1", "wrn-10-2"])
 
 
 @pytest.fixture(scope="module")
 def bundle(world, tmp_path_factory) -> Path:
-    """The recommended cascade."""
-    return exported(world, tmp_path_factory.mktemp("exported") / "bundle")
+    """A cascade."""
+    return world.export(world.cascade([0, 2]), tmp_path_factory.mktemp("exported") / "bundle")
 
 
 @pytest.fixture
@@ -106,7 +97,7 @@ def test_the_manifest_says_what_was_measured(world, bundle):
 
 
 def test_the_same_choice_gives_the_same_bytes(world, bundle, tmp_path):
-    again = exported(world, tmp_path / "again")
+    again = world.export(world.cascade([0, 2]), tmp_path / "again")
     names = sorted(path.relative_to(bundle) for path in bundle.rglob("*") if path.is_file())
     assert names == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
     assert [name for name in names if (bundle / name).read_bytes() != (again / name).read_bytes()] == []
@@ -197,7 +188,7 @@ def test_prepared_images_of_another_size_are_refused(bundle, tmp_path):
 
 
 def test_half_says_what_it_costs(world, tmp_path):
-    half = read_manifest(exported(world, tmp_path / "half", "c2", half=True))
+    half = read_manifest(world.export(world.candidate("c2", "uniform", [0, 1]), tmp_path / "half", half=True))
     assert half["weights"] == "float16"
     assert not half["study_agreement"]["exact"] and half["study_agreement"]["largest_difference"] > 0
     assert (tmp_path / "half/model.onnx").stat().st_size < 0.6 * 4 * sum(m["params"] for m in half["members"])
@@ -209,14 +200,15 @@ def test_members_by_name_get_a_temperature_of_their_own(world):
     assert chosen.combination.temperatures[0] != 1
 
 
-def test_a_candidate_that_is_not_there_is_said(world):
-    with pytest.raises(InputError, match="unknown candidate 'c7': known: c1, c2"):
-        read_choice(world.store, exported_members.STUDY, exported_members.RUN, "c7")
-    with pytest.raises(InputError, match=r"has no choice yet.*consort evaluate small/ffff"):
-        read_choice(world.store, exported_members.STUDY, "ffff", None)
-    world.store.write(keys.study_file(exported_members.STUDY, "aaaa", "choices.json"), b"[]")
-    with pytest.raises(IntegrityError, match="not a readable list of choices"):
-        read_choice(world.store, exported_members.STUDY, "aaaa", None)
+def test_a_candidate_becomes_stages_and_its_promise_goes_with_it(world):
+    cascade = chosen_of(world.cascade([0, 2]))
+    assert cascade.combination == Combination((1, 1), "geometric", (1.2, 1.0), "margin", (0.5,))
+    assert cascade.promise == {"loss": 0.01, "confidence": 0.95, "text": "loses at most 1 point"}
+    never = world.candidate("c2", "cascade", [0, 2], temperatures=(1.0, 1.0), confidence="entropy", thresholds=(None,))
+    assert chosen_of(never).combination.thresholds == (math.inf,)
+    assert chosen_of(world.candidate("c3", "uniform", [0, 1])).combination.stages == (2,)
+    with pytest.raises(InputError, match="c4 is a soup"):
+        chosen_of(world.candidate("c4", "soup", [0, 1]))
 
 
 def test_members_without_weights_are_refused_before_anything_is_written(tmp_path):
@@ -225,9 +217,8 @@ def test_members_without_weights_are_refused_before_anything_is_written(tmp_path
     del record.files["weights.safetensors"]
     members.write_record(small.store, record)
     small.store.delete(keys.member_file(small.ids[1], "weights.safetensors"))
-    small.write_choices(small.candidate("c1", "uniform", [0, 1]))
     with pytest.raises(InputError) as refused:
-        exported(small, tmp_path / "bundle")
+        small.export(small.candidate("c1", "uniform", [0, 1]), tmp_path / "bundle")
     assert f"{small.ids[0]} is predictions alone" in str(refused.value)
     assert f"{small.ids[1]} has lost its weights" in str(refused.value)
     assert not (tmp_path / "bundle").exists()
@@ -239,19 +230,18 @@ def test_weights_that_prepare_images_in_their_own_way_are_refused(tmp_path):
     own = Preprocessing((256, 256), (224, 224), source="torchvision resnet50 IMAGENET1K_V2")
     members.write_record(small.store, replace(members.read_record(small.store, small.ids[0]), imported=True,
                                               preprocessing=own.to_dict()))
-    small.write_choices(small.candidate("c1", "single", [0]))
     with pytest.raises(InputError, match=r"wants images as its weights were published with .*IMAGENET1K_V2"):
-        exported(small, tmp_path / "bundle")
+        small.export(small.candidate("c1", "single", [0]), tmp_path / "bundle")
 
 
 def test_other_folders_are_left_alone_and_bundles_replaced(world, bundle, own_bundle, tmp_path):
     (own_bundle / "left-over.txt").write_text("from a bundle before")
-    exported(world, own_bundle)
+    world.export(world.cascade([0, 2]), own_bundle)
     assert not (own_bundle / "left-over.txt").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="exists and is no bundle"):
-        exported(world, tmp_path / "mine")
+        world.export(world.cascade([0, 2]), tmp_path / "mine")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".tmp-")] == []
 
 
@@ -278,8 +268,7 @@ def test_large_images_are_cut_as_they_were_for_the_study(tmp_path, sizes):
     assert data.manifest.layout == "files"
     ids = [exported_members.of(store, data, ["wrn-10-1"], input_size=size).ids[0] for size in sizes]
     world = ExportedMembers(store, data, ids)
-    world.write_choices(world.candidate("c1", "uniform", [0, 1]))
-    bundle = exported(world, tmp_path / "bundle")
+    bundle = world.export(world.candidate("c1", "uniform", [0, 1]), tmp_path / "bundle")
     manifest = read_manifest(bundle)
     assert (manifest["input"]["height"], manifest["input"]["resize"]) == (96, [110, 110])
     assert manifest["study_agreement"]["exact"] == (sizes == [96, 96])
