@@ -1,6 +1,6 @@
 """train_ensembles: a study from its plan to its report.
 
-    plan_study -> train_and_answer -> confirm_answer
+    plan_study -> train_and_answer -> confirm_answer -> export_bundle
                   members: a train_member for each member that is not done
                   answer, when they have ended, well or not: clean_up, predict_members -> evaluate_ensembles -> report
 
@@ -18,6 +18,7 @@ from consort.kube.names import CONFIG_MAP, STORE_SECRET
 from consort_components.clean_up.component import clean_up
 from consort_components.confirm_answer.component import confirm_answer
 from consort_components.evaluate_ensembles.component import evaluate_ensembles
+from consort_components.export_bundle.component import export_bundle
 from consort_components.plan_study.component import plan_study
 from consort_components.predict_members.component import predict_members
 from consort_components.report.component import report
@@ -40,11 +41,12 @@ def train_ensembles(members_at_a_time: int = MEMBERS_AT_A_TIME) -> graph_compone
     @dsl.pipeline(name="train-ensembles", description="Train a study's members, compare ensembles, report.",
                   pipeline_config=pipeline_config())
     def pipeline(study: str, store: str = "", grow: bool = False, target: str = "cluster",
-                 recompute: bool = False) -> None:
+                 recompute: bool = False, export: bool = True) -> None:
         planned = step(plan_study(study=study, store=store, grow=grow))
         answered = train_and_answer(run=planned.outputs["run"], members=planned.outputs["members"], store=store,
                                     target=target, recompute=recompute).set_caching_options(False)
-        step(confirm_answer(run=planned.outputs["run"], store=store).after(answered))
+        confirmed = step(confirm_answer(run=planned.outputs["run"], store=store).after(answered))
+        step(export_bundle(run=planned.outputs["run"], store=store, wanted=export).after(confirmed))
 
     return pipeline
 

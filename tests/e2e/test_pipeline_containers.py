@@ -22,6 +22,7 @@ from consort_pipelines.compile import PACKAGE
 
 pytestmark = pytest.mark.timeout(600)
 ANSWER = ["clean-up", "predict-members", "evaluate-ensembles", "report"]
+LAST = ["confirm-answer", "export-bundle"]
 ONE_CANNOT = '[architectures."wrn-10-2"]\nseeds = 1\nrecipe = { learning_rate = 1e30 }'
 
 
@@ -64,7 +65,7 @@ def test_the_steps_bring_a_study_to_its_answer_and_a_second_run_trains_nothing(
     study = write_study(tmp_path, epochs=2)
     first, well = run_pipeline(place, package, study)
     assert well, said(first)
-    assert [s.step for s in first.steps] == ["plan-study", "train-member", "train-member", *ANSWER, "confirm-answer"]
+    assert [s.step for s in first.steps] == ["plan-study", "train-member", "train-member", *ANSWER, *LAST]
     records = {m: members.read_record(place.store, m) for m in members.begun(place.store)}
     assert sorted(first.of("plan-study")[0].parameters["members"]) == sorted(records) and len(records) == 2
     for trained in first.of("train-member"):
@@ -79,6 +80,11 @@ def test_the_steps_bring_a_study_to_its_answer_and_a_second_run_trains_nothing(
     for reported in reports:
         assert reported.files["page"] == hashlib.sha256(study_file(place, "report.html")).hexdigest()
         assert reported.files["table"] == hashlib.sha256(study_file(place, "table.md")).hexdigest()
+    [exported] = first.of("export-bundle")
+    model, choices = exported.metadata["bundle"], json.loads(study_file(place, "choices.json"))
+    assert model["candidate"] == choices["choices"][0]["candidate"] and set(model["members"]) <= set(records)
+    key = model["uri"].removeprefix(f"{place.store.uri}/") + "/model.onnx"
+    assert exported.files["model.onnx"] == hashlib.sha256(place.store.read(key)).hexdigest()
     assert str(place.namespace.access.secret_key) not in said(first)
     assert [pods_of(place, member) for member in records] == [1, 1] and place.names("pytorchjobs") == []
 
@@ -86,7 +92,7 @@ def test_the_steps_bring_a_study_to_its_answer_and_a_second_run_trains_nothing(
     assert len(before) == 2
     again, well = run_pipeline(place, package, study)
     assert well, said(again)
-    assert [s.step for s in again.steps] == ["plan-study", *ANSWER, "confirm-answer"]
+    assert [s.step for s in again.steps] == ["plan-study", *ANSWER, *LAST]
     assert again.of("plan-study")[0].parameters == {**first.of("plan-study")[0].parameters, "members": []}
     assert record_files(place) == before and [pods_of(place, member) for member in records] == [1, 1]
 

@@ -116,6 +116,16 @@ def test_report_and_metrics_are_artifacts(ran: Ran) -> None:
     assert set(of_members[0]) == {"member", "val_accuracy", "macs", "train_seconds", "attempts"}
 
 
+def test_what_is_recommended_is_a_model_in_the_end(ran: Ran) -> None:
+    (folder,) = ran.steps("export-bundle")
+    bundle = folder / "bundle"
+    (output,) = json.loads((folder / "executor_output.json").read_text())["artifacts"]["bundle"]["artifacts"]
+    choices, manifest = json.loads(ran.study_file("choices.json")), json.loads((bundle / "manifest.json").read_text())
+    assert output["metadata"]["candidate"] == manifest["candidate"] == choices["choices"][0]["candidate"]
+    assert output["metadata"]["accuracy"] == manifest["measured"]["test"]["accuracy"]
+    assert (bundle / "model.onnx").stat().st_size > 100_000
+
+
 def test_the_page_needs_nothing_that_a_sandboxed_frame_lacks(ran: Ran) -> None:
     page = ran.study_file("report.html").decode()
     for lacking in ("localStorage", "sessionStorage", "indexedDB", "document.cookie", "window.top", "fetch(",

@@ -9,7 +9,7 @@ from consort.cli.app import app
 from consort.kube.experiment import experiments
 from consort.kube.images import Images
 from consort.kube.member_job import member_job
-from consort.kube.step_jobs import answer_job, cron_job, latency_table_job, launch_job
+from consort.kube.step_jobs import answer_job, cron_job, export_job, latency_table_job, launch_job
 from consort.study.file import Study
 
 STORE, RUN = "s3://bucket/prefix", "0123456789"
@@ -20,6 +20,7 @@ STUDY = Study.model_validate({
 OBJECTS = {
     "member": member_job("wrn-16-1-s0-f6b0de0c21", STORE, STUDY, RUN, IMAGES),
     "answer": answer_job(STORE, STUDY, RUN, IMAGES),
+    "export": export_job(STORE, STUDY, RUN, IMAGES, ["--members", "wrn-16-1-s0", "--combine", "arithmetic", "--half"]),
     "latency table": latency_table_job(STORE, STUDY, RUN, IMAGES),
     "launcher": launch_job(STORE, STUDY, RUN, IMAGES, "katib-tpe"),
     "schedule": cron_job(STORE, STUDY, RUN, IMAGES, "0 3 * * *"),

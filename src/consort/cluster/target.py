@@ -12,7 +12,7 @@ from consort.errors import MissingKey
 from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.kube.images import Images
 from consort.kube.member_job import member_job
-from consort.kube.step_jobs import answer_job
+from consort.kube.step_jobs import answer_job, export_job
 from consort.run.answer import nothing_finished
 from consort.run.run import Run
 from consort.study.file import Study
@@ -86,6 +86,12 @@ class ClusterTarget:
         with Silence(self.api, self.listen, lambda: f"the Job {job['metadata']['name']} has not ended") as silence:
             run_job(self.api, job, self.owner, silence.listen)
         return run.summary()
+
+    def export(self, run: Run, what: Sequence[str]) -> None:
+        """Export a bundle into the store in one Job; what: arguments of `consort export`."""
+        self.say(f"exporting in namespace {self.api.namespace}")
+        run_job(self.api, export_job(run.store.uri, run.study, run.plan.run, self.images(run.study), what), self.owner,
+                self.say)
 
     def searching(self, run: Run) -> ClusterSearch:
         """The trials of a search, as Katib leads them."""

@@ -10,8 +10,6 @@
 
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +22,11 @@ from consort import __version__, hardware
 from consort.data.image_folder import ImageFolder
 from consort.data.prepared import Prepared
 from consort.documents import sha256
-from consort.errors import InputError, system_reason
+from consort.errors import InputError
 from consort.export import measured, serve_files
-from consort.export.chosen import Chosen
-from consort.export.networks import Size, exportable, input_rule, open_network, sizes
+from consort.export.chosen import Chosen, exportable
+from consort.export.networks import Size, input_rule, open_network, sizes
+from consort.export.place import MANIFEST, replaced
 from consort.export.running import FORMAT, open_session, run
 from consort.members.records import MemberRecord
 from consort.models.onnx_export import to_onnx, with_weights
@@ -49,6 +48,8 @@ class Origin:
     study: str
     run: str
     cache: Path
+    image: str = f"docker.io/consort/consort:{__version__}"
+    """Consort's, for a Deployment of the bundle."""
 
 
 @dataclass(frozen=True)
@@ -78,25 +79,8 @@ def write_bundle(origin: Origin, parts: Parts, folder: Path, again: bool = False
 
     again: measure the latency anew, where the store has it.
     """
-    _check_target(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as unfinished:
-            made = Path(unfinished) / "bundle"
-            made.mkdir()
-            manifest = _fill(origin, parts, made, again, report)
-            if folder.exists():
-                shutil.rmtree(folder)
-            made.rename(folder)
-    except OSError as e:
-        raise InputError(f"{folder} cannot be written: {system_reason(e)}. Name another folder with --output.") from e
-    return manifest
-
-
-def _check_target(folder: Path) -> None:
-    other = folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").is_file()
-    if other or (folder.exists() and not folder.is_dir()):
-        raise InputError(f"{folder} exists and is no bundle: name another folder with --output.")
+    with replaced(folder) as made:
+        return _fill(origin, parts, made, again, report)
 
 
 def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Report) -> dict[str, Any]:
@@ -121,7 +105,7 @@ def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Repor
     np.save(folder / "examples/study-answers.npy", answers, allow_pickle=False)
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in origin.data.classes))
     (folder / "LICENSE-NOTES.txt").write_text(license_notes(parts.records))
-    serve_files.write(folder, manifest, origin.store.uri)
+    serve_files.write(folder, manifest, origin.store.uri, origin.image)
     return close(folder, manifest)
 
 
@@ -130,7 +114,7 @@ def close(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*"))
              if path.is_file()}
     manifest["files"] = {name: {"sha256": sha256(data), "bytes": len(data)} for name, data in sorted(files.items())}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
     return manifest
 
 

@@ -1,16 +1,14 @@
 """A bundle in a store: put there when it is exported, fetched by what serves it. No torch here."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from consort.errors import InputError, MissingKey
 from consort.export import serve_files
+from consort.export.place import MANIFEST, replaced
 from consort.export.running import FORMAT
 from consort.store import Store
-
-MANIFEST = "manifest.json"
 
 
 def put(store: Store, folder: Path, manifest: dict[str, Any]) -> str:
@@ -23,20 +21,19 @@ def put(store: Store, folder: Path, manifest: dict[str, Any]) -> str:
     return f"{store.uri.rstrip('/')}/{place}"
 
 
-def fetch(store: Store, place: str, cache: Path) -> Path:
-    """A folder with the bundle that lies below `place`. It is not checked against its manifest here."""
+def fetch(store: Store, place: str, folder: Path) -> dict[str, Any]:
+    """Copy the bundle that lies below `place` to a folder; its manifest. It is not checked against it here."""
     place = place.strip("/")
     try:
         raw = store.read(f"{place}/{MANIFEST}")
     except MissingKey as e:
         raise InputError(f"there is no bundle at {store.uri.rstrip('/')}/{place}: `consort export` puts one "
                          "there.") from e
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="bundle-", dir=cache))
     manifest = json.loads(raw)
-    if manifest.get("format", 0) <= FORMAT:
-        for name in manifest["files"]:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(store.read(f"{place}/{name}"))
-    (folder / MANIFEST).write_bytes(raw)
-    return folder
+    with replaced(folder) as made:
+        if manifest.get("format", 0) <= FORMAT:
+            for name in manifest["files"]:
+                (made / name).parent.mkdir(parents=True, exist_ok=True)
+                (made / name).write_bytes(store.read(f"{place}/{name}"))
+        (made / MANIFEST).write_bytes(raw)
+    return manifest

@@ -14,9 +14,13 @@ from consort.ensembles.composition import combine as combine_log_probs
 from consort.ensembles.metrics import fit_temperature
 from consort.errors import InputError, unknown_name
 from consort.export.combination import Combination
-from consort.export.networks import exportable
 from consort.members.logits import log_probabilities
+from consort.members.records import MemberRecord
 from consort.store import Store
+
+WEIGHTS = "weights.safetensors"
+OF_MEMBERS = "members"
+"""In place of a candidate's id, where members were named."""
 
 
 @dataclass(frozen=True)
@@ -60,5 +64,30 @@ def of_members(store: Store, data: Prepared, names: Sequence[str], combine: str,
     log_probs = log_probabilities(store, records, data, "val", None, cache)
     temperature = fit_temperature(combine_log_probs(log_probs, combine), data.labels("val"))
     label = " + ".join(record.architecture for record in records)
-    return Chosen("members", label, "single" if len(records) == 1 else "ensemble", tuple(r.id for r in records),
+    return Chosen(OF_MEMBERS, label, "single" if len(records) == 1 else "ensemble", tuple(r.id for r in records),
                   Combination((len(records),), combine, (temperature,)))
+
+
+def exportable(store: Store, ids: Sequence[str], data: Prepared) -> list[MemberRecord]:
+    """The records of members, all of which have weights for this data; InputError naming those that have none."""
+    present = members.files(store, ids)
+    records, lacking = [], []
+    for member_id in ids:
+        record = members.read_record(store, member_id)
+        if record is None:
+            lacking.append(f"{member_id} is not finished")
+        elif record.data != data.fingerprint:
+            lacking.append(f"{member_id} was trained on other data ({record.data})")
+        elif WEIGHTS not in record.files:
+            lacking.append(f"{member_id} is predictions alone: it has no weights that could run")
+        elif WEIGHTS not in present[member_id]:
+            lacking.append(f"{member_id} has lost its weights: {WEIGHTS} is gone from the store")
+        elif record.preprocessing is not None:
+            lacking.append(f"{member_id} wants images as its weights were published with ("
+                           f"{record.preprocessing['source']}), and a bundle prepares images in one way for all")
+        else:
+            records.append(record)
+    if lacking:
+        raise InputError("these members cannot be exported:\n  " + "\n  ".join(lacking) + "\nName others with "
+                         "--members, or another candidate.")
+    return records

@@ -9,40 +9,13 @@ from torch import nn
 from consort import members
 from consort.data.batches import EVAL_CROP
 from consort.data.prepared import Prepared
-from consort.errors import InputError
+from consort.export.chosen import WEIGHTS
 from consort.members.records import MemberRecord
 from consort.models.families import build
 from consort.models.input_size import network_input
 from consort.store import Store
 
-WEIGHTS = "weights.safetensors"
-
 Size = tuple[int, int]
-
-
-def exportable(store: Store, ids: Sequence[str], data: Prepared) -> list[MemberRecord]:
-    """The records of members, all of which have weights for this data; InputError naming those that have none."""
-    present = members.files(store, ids)
-    records, lacking = [], []
-    for member_id in ids:
-        record = members.read_record(store, member_id)
-        if record is None:
-            lacking.append(f"{member_id} is not finished")
-        elif record.data != data.fingerprint:
-            lacking.append(f"{member_id} was trained on other data ({record.data})")
-        elif WEIGHTS not in record.files:
-            lacking.append(f"{member_id} is predictions alone: it has no weights that could run")
-        elif WEIGHTS not in present[member_id]:
-            lacking.append(f"{member_id} has lost its weights: {WEIGHTS} is gone from the store")
-        elif record.preprocessing is not None:
-            lacking.append(f"{member_id} wants images as its weights were published with ("
-                           f"{record.preprocessing['source']}), and a bundle prepares images in one way for all")
-        else:
-            records.append(record)
-    if lacking:
-        raise InputError("these members cannot be exported:\n  " + "\n  ".join(lacking) + "\nName others with "
-                         "--members, or another candidate.")
-    return records
 
 
 def open_network(store: Store, record: MemberRecord, classes: int) -> nn.Module:

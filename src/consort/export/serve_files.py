@@ -6,7 +6,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from consort import __version__
 from consort.store import keys
 
 PROGRAMS = {"pixels.py": "consort.data", "running.py": "consort.export", "verify.py": "consort.export",
@@ -16,14 +15,13 @@ PROGRAMS = {"pixels.py": "consort.data", "running.py": "consort.export", "verify
 TEMPLATES = {"predict.py.in": "predict.py", "README.md": "README.md", "kserve.yaml": "serve/kserve.yaml",
              "config.pbtxt": "serve/config.pbtxt", "Dockerfile": "serve/Dockerfile",
              "deployment.yaml": "serve/deployment.yaml"}
-IMAGE = f"docker.io/consort/consort:{__version__}"
 
 
-def write(folder: Path, manifest: dict[str, Any], store_uri: str) -> None:
-    """Write all of them for the bundle that the manifest describes."""
+def write(folder: Path, manifest: dict[str, Any], store_uri: str, image: str) -> None:
+    """Write all of them for the bundle that the manifest describes. image: Consort's, which the Deployment runs."""
     for name, package in PROGRAMS.items():
         (folder / name).write_text(standing_alone(files(package).joinpath(name).read_text()))
-    values = _values(manifest, store_uri)
+    values = _values(manifest, store_uri, image)
     for name, target in TEMPLATES.items():
         path = folder / target
         path.parent.mkdir(exist_ok=True)
@@ -46,7 +44,7 @@ def place_in_store(manifest: dict[str, Any]) -> str:
     return keys.bundle(manifest["study"], manifest["run"], manifest["candidate"])
 
 
-def _values(manifest: dict[str, Any], store_uri: str) -> dict[str, str]:
+def _values(manifest: dict[str, Any], store_uri: str, image: str) -> dict[str, str]:
     test, latency, rule = manifest["measured"]["test"], manifest["latency"], manifest["input"]
     bucket = store_uri.rstrip("/") if store_uri.startswith("s3://") else "s3://BUCKET"
     return {"name": service_name(manifest), "label": manifest["label"], "study": manifest["study"],
@@ -54,5 +52,5 @@ def _values(manifest: dict[str, Any], store_uri: str) -> dict[str, str]:
             "classes": len(manifest["labels"]), "images": f"{test['images']:,}", "accuracy": f"{test['accuracy']:.2%}",
             "low": f"{test['low']:.2%}", "high": f"{test['high']:.2%}", "macs": f"{test['mean_macs']:,}",
             "p50": f"{latency['p50_ms']:.3g}", "p90": f"{latency['p90_ms']:.3g}", "cpu": latency["hardware"]["cpu"],
-            "onnxruntime": latency["runtime_version"], "image": IMAGE,
+            "onnxruntime": latency["runtime_version"], "image": image,
             "uri": f"{bucket}/{place_in_store(manifest)}"}

@@ -56,6 +56,10 @@ def latency_job_name(study: str, run: str) -> str:
     return f"{study}-{run}-latency"
 
 
+def export_job_name(study: str, run: str) -> str:
+    return f"{study}-{run}-export"
+
+
 def launch_job_name(study: str, run: str) -> str:
     return f"{study}-{run}-launch"
 

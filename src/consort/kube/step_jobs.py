@@ -56,6 +56,25 @@ def latency_table_job(store_uri: str, study: Study, run: str, images: Images) ->
     return job
 
 
+def export_job(store_uri: str, study: Study, run: str, images: Images, what: Sequence[str] = ()) -> dict[str, Any]:
+    """A Job that exports a bundle into the store, measured where members are trained.
+
+    what: the arguments of `consort export` after the run, such as a candidate's id.
+    """
+    cluster = study.cluster
+    storage = pod.storage(cluster)
+    arguments = ["export", f"{study.name}/{run}", *what, "--store", store_uri, "--output", f"{pod.SCRATCH}/bundle",
+                 *pod.images_arguments(cluster)]
+    step = pod.container("export", images.torch, arguments, pod.resources(cluster, gpus=False),
+                         max(1, int(cluster.cpus)), mounts=[mount for _, mount in storage])
+    spec = pod.pod(cluster, [step], volumes=[volume for volume, _ in storage])
+    job = _job(names.export_job_name(study.name, run), names.ANSWER, store_uri, study, run, pod.place(spec, cluster))
+    job["spec"]["activeDeadlineSeconds"] = cluster.deadline_seconds
+    if cluster.queue:
+        job["metadata"]["labels"][names.QUEUE_LABEL] = cluster.queue
+    return job
+
+
 def launch_job(store_uri: str, study: Study, run: str, images: Images, sampler: str | None = None) -> dict[str, Any]:
     """A Job that runs or searches a study from within the cluster: it starts what trains, follows it, and reports.
 

@@ -16,7 +16,7 @@ from consort_pipelines.compile import PACKAGE
 ROOT = Path(__file__).parents[3]
 TORCH, PLAIN = f"docker.io/consort/consort-torch:{__version__}", f"docker.io/consort/consort:{__version__}"
 IMAGES = {"plan-study": PLAIN, "train-member": PLAIN, "predict-members": TORCH, "evaluate-ensembles": PLAIN,
-          "report": PLAIN, "clean-up": PLAIN, "confirm-answer": PLAIN}
+          "report": PLAIN, "clean-up": PLAIN, "confirm-answer": PLAIN, "export-bundle": TORCH}
 
 
 def compiled(folder: Path, *arguments: str, **environment: str) -> str:
@@ -56,7 +56,14 @@ def edges(found: dict[str, dict]) -> dict[str, list[str]]:
 
 def test_a_study_is_planned_trained_and_confirmed(spec: dict) -> None:
     assert edges(tasks(spec)) == {"plan-study": [], "train-and-answer": ["plan-study"],
-                                  "confirm-answer": ["plan-study", "train-and-answer"]}
+                                  "confirm-answer": ["plan-study", "train-and-answer"],
+                                  "export-bundle": ["confirm-answer", "plan-study"]}
+
+
+def test_the_last_step_gives_a_model(spec: dict) -> None:
+    shown = spec["components"]["comp-export-bundle"]["outputDefinitions"]["artifacts"]
+    assert {name: artifact["artifactType"]["schemaTitle"] for name, artifact in shown.items()} == {
+        "bundle": "system.Model"}
 
 
 def test_the_answer_comes_when_the_members_have_ended_well_or_not(spec: dict) -> None:
@@ -127,7 +134,8 @@ def test_steps_run_as_the_user_of_the_images(on_kubernetes: dict[str, dict]) -> 
 def test_the_parameters_are_the_study_s(spec: dict) -> None:
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert {name: p.get("defaultValue") for name, p in parameters.items()} == {
-        "study": None, "store": "", "grow": False, "target": "cluster", "recompute": False}
+        "study": None, "store": "", "grow": False, "target": "cluster", "recompute": False,
+        "export": True}
 
 
 def test_the_compiled_package_in_the_repository_is_up_to_date(text: str) -> None:

@@ -34,6 +34,7 @@ def test_the_winners_are_trained_answered_confirmed_and_compared(ensemble: dict)
     assert edges(tasks(ensemble)) == {
         "plan-study": [], "search-architecture": ["plan-study"], "train-and-answer": ["search-architecture"],
         "confirm-answer": ["search-architecture", "train-and-answer"],
+        "export-bundle": ["confirm-answer", "search-architecture"],
         "compare-winners": ["plan-study", "train-and-answer"]}
 
 
@@ -60,7 +61,8 @@ def test_the_last_step_shows_the_page_of_the_search_and_its_table(ensemble: dict
 @pytest.mark.parametrize("package", ["search", "ensemble"])
 def test_every_step_runs_in_its_image_and_installs_nothing(package: str, request: pytest.FixtureRequest) -> None:
     for name, executor in request.getfixturevalue(package)["deploymentSpec"]["executors"].items():
-        assert executor["container"]["image"] == (TORCH if name == "exec-predict-members" else PLAIN)
+        assert executor["container"]["image"] == (
+            TORCH if name in ("exec-predict-members", "exec-export-bundle") else PLAIN)
         assert "pip install" not in str(executor["container"]["command"])
 
 
@@ -68,7 +70,8 @@ def test_every_step_runs_in_its_image_and_installs_nothing(package: str, request
 def test_the_parameters_are_the_study_s(package: str, request: pytest.FixtureRequest) -> None:
     parameters = request.getfixturevalue(package)["root"]["inputDefinitions"]["parameters"]
     assert {name: p.get("defaultValue") for name, p in parameters.items()} == {
-        "study": None, "store": "", "target": "cluster", "sampler": ""}
+        "study": None, "store": "", "target": "cluster", "sampler": "",
+        **({"export": True} if package == "ensemble" else {})}
 
 
 @pytest.mark.parametrize("name", SEARCHES)

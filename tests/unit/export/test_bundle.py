@@ -253,10 +253,10 @@ def test_a_store_gets_the_bundle_and_what_triton_reads(world, bundle, tmp_path):
     stored = {key.removeprefix(f"{place}/") for key in store.list(place)}
     assert stored == {*manifest["files"], "manifest.json", "triton/small-c1/config.pbtxt",
                       "triton/small-c1/1/model.onnx"}
-    copy = fetch(store, place, tmp_path / "cache")
-    assert all(check.ok is not False for check in verify(copy))
+    assert fetch(store, place, tmp_path / "copy") == manifest
+    assert all(check.ok is not False for check in verify(tmp_path / "copy"))
     with pytest.raises(InputError, match="there is no bundle at"):
-        fetch(store, "studies/small/nowhere", tmp_path / "cache")
+        fetch(store, "studies/small/nowhere", tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("sizes", [[96, 96], [96, 64]])

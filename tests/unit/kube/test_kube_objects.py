@@ -13,7 +13,7 @@ from consort import errors
 from consort.kube import names
 from consort.kube.images import Images
 from consort.kube.member_job import member_job
-from consort.kube.step_jobs import FINAL_EXIT_CODES, answer_job, cron_job, launch_job
+from consort.kube.step_jobs import FINAL_EXIT_CODES, answer_job, cron_job, export_job, launch_job
 from consort.study.execution import MAX_NODES
 from consort.study.file import Study
 from study_tables import cluster_tables
@@ -39,7 +39,8 @@ def member(cluster: Mapping | None = None, **run: Any) -> dict:
 
 def all_objects(of: Study) -> list[dict]:
     return [member_job(MEMBER, STORE, of, RUN, IMAGES), answer_job(STORE, of, RUN, IMAGES),
-            launch_job(STORE, of, RUN, IMAGES), cron_job(STORE, of, RUN, IMAGES, "0 3 * * *")]
+            export_job(STORE, of, RUN, IMAGES, ["c7"]), launch_job(STORE, of, RUN, IMAGES),
+            cron_job(STORE, of, RUN, IMAGES, "0 3 * * *")]
 
 
 def templates(value: Any) -> Iterator[dict]:
@@ -145,7 +146,7 @@ def test_labels_lead_from_a_pod_to_its_member_and_from_a_job_to_its_store():
             "consort", "consort", "member")
     assert job["metadata"]["annotations"] == {names.STORE_ANNOTATION: STORE}
     assert [o["metadata"]["labels"][names.COMPONENT_LABEL] for o in all_objects(study())] == [
-        "member", "answer", "launcher", "launcher"]
+        "member", "answer", "answer", "launcher", "launcher"]
 
 
 def test_hash_is_over_what_a_job_does_and_not_over_who_asks_for_it():
