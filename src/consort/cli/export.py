@@ -112,10 +112,12 @@ def _by_job(run: "Run", chosen: "Chosen | None", settings: list[str], output: Pa
     from consort.cli.connecting import cluster_target, connect_for
     from consort.export.bundle_copy import fetch
     from consort.export.chosen import OF_MEMBERS
+    from consort.screen.live import Screen
     from consort.store import keys
 
     api = connect_for(run.store, namespace, context)
-    cluster_target(api, Console(stderr=True)).export(run, [*([chosen.id] if chosen else []), *settings])
+    with Screen(Console(stderr=True)) as screen:
+        cluster_target(api, screen.listen).export(run, [*([chosen.id] if chosen else []), *settings])
     place = keys.bundle(run.study.name, run.plan.run, chosen.id if chosen else OF_MEMBERS)
     return fetch(run.store, place, output), f"{run.store.uri.rstrip('/')}/{place}"
 

@@ -104,3 +104,27 @@ def test_a_deleted_answer_job_says_that_the_same_command_goes_on(world: World) -
             stopped.set()
             thread.join()
     assert raised.value.exit_code == 4
+
+
+def test_an_export_is_one_job_that_is_gone_when_it_succeeded(world: World) -> None:
+    found: list[list[str]] = []
+
+    def succeed(stopped: threading.Event) -> None:
+        for event in world.cluster.follow("Job", "", stopped.is_set):
+            if event.type == "ADDED":
+                found.append(event.object["spec"]["template"]["spec"]["containers"][0]["args"])
+                world.cluster.set_status("Job", event.object["metadata"]["name"],
+                                         {"conditions": [{"type": "Complete", "status": "True"}]})
+
+    stopped = threading.Event()
+    thread = threading.Thread(target=succeed, args=(stopped,))
+    thread.start()
+    try:
+        world.target.export(world.run, ["c7", "--half"])
+    finally:
+        stopped.set()
+        thread.join()
+    [arguments] = found
+    assert arguments[:4] == ["export", world.run.ref, "c7", "--half"] and world.run.store.uri in arguments
+    assert world.cluster.list("Job") == []
+    assert "exporting in namespace default" in world.out.getvalue()
