@@ -19,7 +19,8 @@ def ran(new_world, tmp_path_factory) -> Iterator[tuple[World, str]]:
     """A store with a run of four members, and the run's name."""
     world: World = new_world()
     study = write_study(tmp_path_factory.mktemp("study"), {"wrn-10-1": 2, "wrn-10-2": 1})
-    study.write_text(study.read_text().replace("flip = false", 'flip = false\nprecision = "float32"'))
+    study.write_text(study.read_text().replace("flip = false", 'flip = false\nprecision = "float32"').replace(
+        "repeats = 3", 'repeats = 3\nruntime = "onnxruntime"'))
     done = consort("run", study, "--store", world.store.root)
     assert done.returncode == 0, done.stderr
     yield world, f"tiny/{next((world.store.root / 'studies/tiny').iterdir()).name}"
@@ -63,6 +64,8 @@ def test_what_is_recommended_is_what_is_exported_and_verified(ran, call, exporte
     assert [m["id"] for m in manifest["members"]] == wanted["members"]
     assert manifest["measured"]["test"]["accuracy"] == pytest.approx(wanted["test"]["accuracy"], abs=2e-3)
     assert manifest["measured"]["val"]["mean_macs"] == pytest.approx(wanted["costs"]["macs"], rel=0.01)
+    assert manifest["latency"]["sum_of_members"] == {"runtime": "onnxruntime",
+                                                     "serial_ms": round(wanted["costs"]["serial_ms"], 4)}
     done = call("verify", tmp_path / "bundle", "--store", ran[0].store.root, "--json")
     assert done.code == 0, done.out + done.err
     assert {c["name"]: c["ok"] for c in json.loads(done.out)["checks"]}["study"] is True

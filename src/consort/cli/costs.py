@@ -54,6 +54,8 @@ def latency(
     classes: ClassesOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    runtime: Annotated[str, typer.Option(metavar="torch|onnxruntime", help="onnxruntime: as a bundle, on the CPU.")
+                       ] = "torch",
     repeats: Annotated[int, typer.Option(min=3, help="Measured passes, after a warm-up.")] = 50,
     again: AgainOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -61,18 +63,21 @@ def latency(
 ) -> None:
     """Measure the milliseconds of a forward pass on this machine.
 
-    Median and spread after a warm-up, kept in the store per hardware and version of torch.
+    Median and spread after a warm-up, kept in the store per hardware and version of the runtime.
     """
     from consort.costs.conditions import Conditions, parse_size
     from consort.costs.latency import find_or_measure_all
+    from consort.errors import unknown_name
     from consort.models.families import published
 
+    if runtime not in ("torch", "onnxruntime"):
+        raise unknown_name("runtime", runtime, ("torch", "onnxruntime"))
     opened = open_store_at(store)
     wanted = {}
     for name in architectures:
         default = published(name)
         size = (default.input_size, default.input_size) if input is None else parse_size(input, "--input")
-        wanted[name] = Conditions(size, classes or default.classes, batch_size, threads)
+        wanted[name] = Conditions(size, classes or default.classes, batch_size, threads, runtime=runtime)
     records = list(find_or_measure_all(opened, wanted, repeats, again).values())
     if as_json:
         import json

@@ -143,4 +143,5 @@ def _candidate(run: "Run", choice: str | None, budget: dict[str, float]) -> "Cho
     from consort.run.choices import choices
 
     found, evidence = choices(run)
-    return chosen_of(candidate_of(found, decide(found, evidence, budget).candidate if budget else choice))
+    wanted = decide(found, evidence, budget).candidate if budget else choice
+    return chosen_of(candidate_of(found, wanted), run.study.latency.runtime)

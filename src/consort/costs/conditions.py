@@ -36,7 +36,8 @@ class Conditions:
     precision: str = "auto"
     """bfloat16 or float32; auto: bfloat16 where the hardware has it."""
     runtime: str = "torch"
-    """What runs the network; torch: as it is written, operator by operator."""
+    """What runs the network; torch: as it is written, operator by operator; onnxruntime: as a bundle does, on the CPU.
+    """
 
     @property
     def further(self) -> list[str]:
@@ -53,4 +54,4 @@ class Conditions:
 
 def conditions_of(settings: Latency, input_size: Size, classes: int) -> Conditions:
     """Those that a study asks for."""
-    return Conditions(input_size, classes, settings.batch_size, settings.threads)
+    return Conditions(input_size, classes, settings.batch_size, settings.threads, runtime=settings.runtime)

@@ -27,6 +27,8 @@ class LatencyRecord:
     measured_at: str
     quantiles_ms: list[float] | None = None
     """Of the passes, QUANTILES + 1 of them, rising; None where an earlier version measured and kept three."""
+    runtime: str = "torch"
+    """What ran it: torch or onnxruntime."""
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from consort.study.file import Latency
 
 
 def stored(store: Store, architecture: str, conditions: Conditions) -> LatencyRecord | None:
-    """The latency on this hardware with this version of torch, or None."""
+    """The latency on this hardware with this version of the runtime, or None."""
     here = hardware.hardware_id(hardware.describe())
     key = keys.latency_record(here, architecture, conditions.text)
     if not store.exists(key):
         return None
     record = from_json(LatencyRecord, store.read(key), key)
-    torch = hardware.versions().get("torch")
-    return record if torch in (None, record.versions.get("torch")) else None
+    version = hardware.versions((conditions.runtime,)).get(conditions.runtime)
+    return record if version in (None, record.versions.get(conditions.runtime)) else None
 
 
 def stored_here(store: Store, sizes: Mapping[str, str], classes: int, settings: Latency) -> dict[str, LatencyRecord]:

@@ -101,6 +101,7 @@ def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Repor
     manifest["study_agreement"] = measured.study_agreement(probabilities, asked, answers, _why_inexact(parts))
     report("measuring its latency")
     manifest["latency"] = measured.latency(origin.store, sha256(model), open_session(folder), images, again)
+    manifest["latency"]["sum_of_members"] = parts.chosen.predicted
     write_examples(origin.data, folder / "examples", examples_of(asked), images, probabilities, asked)
     np.save(folder / "examples/study-answers.npy", answers, allow_pickle=False)
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in origin.data.classes))

@@ -33,6 +33,9 @@ class Chosen:
     members: tuple[str, ...]
     """Ids; of a cascade in the order in which they are asked."""
     combination: Combination
+    predicted: dict[str, Any] | None = None
+    """serial_ms, the mean over validation images that the members' own latencies add up to, and the runtime that they
+    were measured in; None where nothing is known."""
     promise: dict[str, Any] | None = None
     """What the threshold promises: loss, confidence, text."""
 
@@ -46,15 +49,17 @@ def candidate_of(found: Choices, wanted: str | None = None) -> Candidate:
     return known[wanted]
 
 
-def chosen_of(candidate: Candidate) -> Chosen:
-    """What a candidate's bundle is made of."""
+def chosen_of(candidate: Candidate, runtime: str = "torch") -> Chosen:
+    """What a candidate's bundle is made of. runtime: what its latencies were measured in."""
     if candidate.kind == "soup":
         raise InputError(f"{candidate.id} is a soup, the mean of members' weights, which cannot be exported yet.")
     count, cascade = len(candidate.members), candidate.kind == "cascade"
     thresholds = tuple(math.inf if t is None else t for t in candidate.thresholds)
     combination = Combination((1,) * count if cascade else (count,), candidate.combine, candidate.temperatures,
                               candidate.confidence, thresholds)
-    return Chosen(candidate.id, candidate.label, candidate.kind, candidate.members, combination,
+    predicted = None if candidate.costs.serial_ms is None else {
+        "serial_ms": round(candidate.costs.serial_ms, 4), "runtime": runtime}
+    return Chosen(candidate.id, candidate.label, candidate.kind, candidate.members, combination, predicted,
                   None if candidate.promise is None else dataclasses.asdict(candidate.promise))
 
 

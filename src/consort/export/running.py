@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from consort.data.pixels import decoded
+from consort.models.onnx_session import open_graph
 
 FORMAT = 1
 BATCH = 64
@@ -45,15 +46,9 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
 def open_session(bundle: Path, threads: int = 1) -> Any:
     """The bundle's graph, ready to run on `threads` threads of the CPU; BundleError where it cannot be loaded."""
     try:
-        import onnxruntime
+        return open_graph(str(bundle / "model.onnx"), threads)
     except ImportError as e:
         raise BundleError("running a bundle needs onnxruntime: pip install onnxruntime numpy pillow.") from e
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(bundle / "model.onnx"), options, providers=["CPUExecutionProvider"])
     except Exception as e:  # onnxruntime's errors have no common class
         raise BundleError(f"{bundle / 'model.onnx'} cannot be loaded: {str(e).splitlines()[0]}") from e
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from consort.store import keys
 
-PROGRAMS = {"pixels.py": "consort.data", "running.py": "consort.export", "verify.py": "consort.export",
+PROGRAMS = {"pixels.py": "consort.data", "onnx_session.py": "consort.models", "running.py": "consort.export",
+            "verify.py": "consort.export",
             "batching.py": "consort.export", "counts.py": "consort.export", "serving.py": "consort.export",
             "page.html": "consort.export"}
 """Modules that need nothing else of Consort: a bundle has copies."""

@@ -33,7 +33,11 @@ class Latency(Table):
     hardware: str | None = None
     """Id of the hardware whose measurements are shown; by default this one's, or those that the store has most of."""
 
+    runtime: Literal["torch", "onnxruntime"] = "torch"
+    """What runs the networks that are timed; onnxruntime: as a bundle does, on the CPU."""
+
     @model_serializer(mode="wrap")
     def _as_given(self, serialize: Callable) -> dict:
-        """Without `hardware` where none was named: run names are hashes over this, and stay what they were."""
-        return {key: value for key, value in serialize(self).items() if key != "hardware" or value is not None}
+        """Without what is as in the first version: run names are hashes over this, and stay what they were."""
+        before = {"hardware": None, "runtime": "torch"}
+        return {key: value for key, value in serialize(self).items() if key not in before or value != before[key]}

@@ -93,6 +93,7 @@ def test_the_manifest_says_what_was_measured(world, bundle):
     first, second = (m["macs"] for m in manifest["members"])
     assert 0.1 < test["asked"]["2"] < 0.9, "or the test of the cascade says nothing"
     assert test["mean_macs"] == pytest.approx(first + test["asked"]["2"] * second, rel=1e-4)
+    assert manifest["latency"]["sum_of_members"] is None, "no latency of the members was measured"
     assert manifest["latency"]["threads"] == 1 and manifest["latency"]["hardware"]["cpu"]
 
 

@@ -64,6 +64,11 @@ def test_run_names_stay_what_they_are(data):
     assert run_name(study(latency={"hardware": "0123456789"}), [data]) != "8a9579e14f"
 
 
+def test_runtime_of_latencies_is_kept_where_it_is_not_torch():
+    assert toml_study('latency.runtime = "onnxruntime"').model_dump()["latency"]["runtime"] == "onnxruntime"
+    assert "runtime" not in toml_study('latency.runtime = "torch"').model_dump()["latency"]
+
+
 def test_hardware_of_latencies_is_kept_where_it_is_named():
     assert toml_study('latency.hardware = "0123456789"').model_dump()["latency"]["hardware"] == "0123456789"
     assert "hardware" not in toml_study("latency.threads = 2").model_dump()["latency"]
