@@ -138,7 +138,7 @@ def model_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None
     num_bytes = sum(record.params for record in parts.records) * (2 if parts.half else 4)
     if num_bytes > LARGEST_BYTES:
         raise InputError(f"an ONNX file has room for 2 GiB, and these members have {num_bytes / 2**30:.1f} GiB of "
-                         "weights: --half halves them, and --format torch has no such limit.")
+                         "weights: --half halves them, or name fewer with --members.")
     model = joined(networks, parts.chosen.combination, normalisation, parts.size, len(origin.data.classes), parts.half)
     return model.SerializeToString(deterministic=True)
 

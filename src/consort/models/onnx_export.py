@@ -32,8 +32,8 @@ def to_onnx(network: nn.Module, name: str, size: tuple[int, int]) -> Any:
     except ModuleNotFoundError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'consort[export]'.") from e
     except (torch.onnx.OnnxExporterError, RuntimeError, NotImplementedError) as e:
-        raise InputError(f"{name} cannot be written as ONNX: {_reason(e)}. `consort export --format torch` keeps it in "
-                         "PyTorch.") from e
+        raise InputError(f"{name} cannot be written as ONNX: {_reason(e)}. Choose a candidate without "
+                         "it.") from e
     assert program is not None
     return _without_traces(program.model_proto)
 

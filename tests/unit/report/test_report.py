@@ -89,7 +89,12 @@ def test_page_says_answer_missing_members_and_provenance():
 
 def test_page_names_the_hardware_that_latencies_are_from():
     text = Page(page_html(with_latency(SUMMARY), PICTURE)).text.replace("\u00a0", " ")
-    assert "On another processor (hardware 0123abcdef)." in text and "some processor" in text
+    assert "On another processor (hardware 0123abcdef). Run in PyTorch." in text and "some processor" in text
+
+
+def test_page_ends_with_the_command_that_exports_what_it_recommends():
+    text = Page(page_html(SUMMARY, PICTURE)).text
+    assert f"consort export {SUMMARY['study']}/{SUMMARY['run']} -o bundle" in text
 
 
 def test_page_refers_to_nothing_outside_itself():
