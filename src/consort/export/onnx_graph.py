@@ -87,7 +87,7 @@ class _Part:
 
 
 def _normalised(part: _Part, normalisation: Normalisation) -> str:
-    """As `data.augment.normalise`: float32 [N, 3, height, width] with mean 0 and deviation 1 per channel."""
+    """As `data.augment.Normalise`: float32 [N, 3, height, width] with mean 0 and deviation 1 per channel."""
     mean, std = (np.array(values, dtype=np.float32) for values in (normalisation.mean, normalisation.std))
     scale = part.constant("scale", np.float32(1) / (np.float32(255) * std), np.float32)
     shift = part.constant("shift", -mean / std, np.float32)

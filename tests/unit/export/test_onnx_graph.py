@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from consort.data.augment import normalise
+from consort.data.augment import Normalise
 from consort.ensembles.composition import log_softmax
 from consort.errors import InputError
 from consort.export.combination import Combination, answers
@@ -41,7 +41,7 @@ def plain(networks) -> list[Network]:
 
 @pytest.fixture(scope="module")
 def log_probs(networks) -> np.ndarray:
-    x = normalise(torch.from_numpy(IMAGES), list(NORMALISATION.mean), list(NORMALISATION.std), torch.device("cpu"))
+    x = Normalise(list(NORMALISATION.mean), list(NORMALISATION.std), torch.device("cpu"))(torch.from_numpy(IMAGES))
     with torch.inference_mode():
         return np.stack([log_softmax(network(x).numpy()) for network in networks])
 
