@@ -1,5 +1,6 @@
 """A whole study where the locale is not UTF-8, where there is no home, and where the user has no name."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -39,6 +40,10 @@ def consort(folder: Path, *arguments: str, before: tuple[str, ...] = (), **envir
     return done.stdout.decode()
 
 
+def states(planned: str) -> list[str]:
+    return [member["state"] for member in json.loads(planned)["members"]]
+
+
 def test_a_study_where_the_locale_is_not_utf8(tmp_path):
     write_folder(tmp_path / "bilder-ä", image_set(classes=("müde", "日本")))
     (tmp_path / "study.toml").write_text(STUDY, encoding="utf-8")
@@ -46,8 +51,8 @@ def test_a_study_where_the_locale_is_not_utf8(tmp_path):
     report, = (tmp_path / "läden").glob("studies/odd/*/report.html")
     assert f"report: {report}" in printed
     assert all(name in report.read_text(encoding="utf-8") for name in ("müde", "日本", "Où?"))
-    planned = consort(tmp_path, "plan", "study.toml", "--store", "läden", LC_ALL="C.UTF-8")
-    assert planned.split()[-1] == "done", "the same data and members in another locale"
+    planned = consort(tmp_path, "plan", "study.toml", "--store", "läden", "--json", LC_ALL="C.UTF-8")
+    assert states(planned) == ["done"], "the same data and members in another locale"
     written = consort(tmp_path, "init", "first.toml", "--data", "bilder-ä", LC_ALL="C", PYTHONUTF8="0")
     assert "first.toml" in written
     assert 'source = "bilder-ä"' in (tmp_path / "first.toml").read_text(encoding="utf-8")
@@ -61,6 +66,6 @@ def test_plan_without_a_home_for_a_user_without_a_name(tmp_path, home):
     before = AS_NOBODY if os.getuid() == 0 and shutil.which("setpriv") else ()
     for folder, mode in ((tmp_path, 0o755), (tmp_path / "out", 0o777)):
         folder.chmod(mode)
-    printed = consort(tmp_path, "plan", "study.toml", "--store", "out/store", before=before,
+    printed = consort(tmp_path, "plan", "study.toml", "--store", "out/store", "--json", before=before,
                       **({} if home is None else {"HOME": home}))
-    assert printed.split()[1:] == ["to", "train"]
+    assert states(printed) == ["to train"]

@@ -3,6 +3,7 @@
 No torch where the count is known.
 """
 
+import contextlib
 import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,7 +38,8 @@ def counted(name: str, size: Size, classes: int, cache: Path) -> Counted:
     from consort.costs.macs import count  # torch takes seconds to import
 
     cost = count(name, size, classes)
-    write_whole(file, canonical_json({"asked": asked, "macs": cost.macs, "params": cost.params}).encode())
+    with contextlib.suppress(OSError):  # without a home, or with one that is read-only, it is counted again each time
+        write_whole(file, canonical_json({"asked": asked, "macs": cost.macs, "params": cost.params}).encode())
     return Counted(cost.macs, cost.params)
 
 
