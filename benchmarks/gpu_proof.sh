@@ -11,7 +11,7 @@
 set -u
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 images=$(realpath "$2")
-EVALUATE_SECONDS=${EVALUATE_SECONDS:-60}
+EVALUATE_SECONDS=${EVALUATE_SECONDS:-60}  # kept for the evaluation of a study that has to be stopped
 root=$(cd "$(dirname "$0")/.." && pwd)
 parts=${PARTS:-checks bench study small}
 wheels=${WHEELS:-$root/../wheels}
@@ -30,6 +30,10 @@ wanted() { [[ " $parts " == *" $1 "* ]]; }
 limited() { timeout -s TERM -k 15 "$@"; }  # SECONDS COMMAND...: it may save what it has
 left() { echo $((${END_SECONDS:-600} - SECONDS + began)); }
 least() { echo $(($1 < $2 ? $1 : $2)); }
+before() {  # SECONDS COMMAND...: it is stopped so long before the end
+  local seconds=$(($(left) - $1))
+  limited $((seconds > 5 ? seconds : 5)) "${@:2}"
+}
 
 to_compile() {  # FILE: the study, with compilation where $COMPILE asks for it
   cat "$1"
@@ -46,12 +50,12 @@ run_study() {  # FILE SECONDS
     $python -m consort run "$file" --data "$images" --store "$store"
   code=$?
   say "$name ended with $code"
-  limited 40 $python benchmarks/pool_logits.py "$store" "$out/$name-logits.npz"
+  before 30 $python benchmarks/pool_logits.py "$store" "$out/$name-logits.npz"
   ref=$name/$(basename "$(ls -d "$store/studies/$name"/*/ | tail -1)")
   if [[ $code != 0 ]]; then  # of the members that are done
     say "what is there of $ref"
-    limited "$EVALUATE_SECONDS" $python -m consort evaluate "$ref" --store "$store"
-    limited 20 $python -m consort report "$ref" --store "$store"
+    before 20 $python -m consort evaluate "$ref" --store "$store"
+    before 5 $python -m consort report "$ref" --store "$store"
   fi
   (cd "$store" && tar czf "$out/$name.tar.gz" "studies/$name" members/*/member.json)
   cat "$store/studies/$ref/table.md"

@@ -7,16 +7,19 @@ from consort.models.names import wide_resnet
 
 
 def shares(specs: Sequence[MemberSpec], workers: int) -> list[list[MemberSpec]]:
-    """A list of members for each worker, costliest first, so that all end at about the same time."""
+    """A list of members for each worker, so that all end at about the same time.
+
+    Cheapest first in each: a run that is interrupted then has as many members as can be.
+    """
     work = _work({s.architecture for s in specs})
     lists: list[list[MemberSpec]] = [[] for _ in range(workers)]
     loads = [0.0] * workers
-    # A long training that starts last would run alone.
+    # The costliest are dealt first: the others even out what they leave.
     for spec in sorted(specs, key=lambda s: -work[s.architecture] * s.recipe.epochs):
         least = loads.index(min(loads))
         lists[least].append(spec)
         loads[least] += work[spec.architecture] * spec.recipe.epochs
-    return [members for members in lists if members]
+    return [members[::-1] for members in lists if members]
 
 
 def _work(architectures: set[str]) -> Mapping[str, float]:
