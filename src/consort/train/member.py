@@ -83,7 +83,7 @@ class Member:
             self.state.load(restored.tensors)
             self.step = restored.step
             self.listen(Resumed(spec.id, self.step, self.steps))
-        self.pace = Pace(self.counters["seconds"], self.counters["cpu_seconds"])
+        self.pace = Pace(self.counters["seconds"], self.counters["cpu_seconds"], self.step)
 
     def _compiled(self) -> bool:
         """Whether to compile: if asked for, and possible."""
@@ -132,7 +132,7 @@ class Member:
                 self.history.end_epoch(self.step // self.batches.steps_per_epoch, self.step,
                                        self.pace_of(self.step - 1)[0], before + (seconds - before) * done / len(losses),
                                        self.recipe.batch_size)
-        speed = self.pace.to_tell(self.step)
+        speed = self.pace.to_tell(self.step, self.step == self.steps)
         if speed is not None:
             self.listen(Progressed(
                 self.spec.id, epoch=round(self.step / self.batches.steps_per_epoch, 2), epochs=self.recipe.epochs,
