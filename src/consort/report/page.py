@@ -26,7 +26,6 @@ def page_html(summary: dict, picture: bytes, answered: tuple[Choices, Evidence] 
     return document("page.html", ("chart.js", "table.js", "page.js", "budget.js"), embedded, picture, {
         **summary,
         "can_be_moved": embedded["offline"] is not None,
-        "headline": answered and answered[0].headline,
         "rows_left_out": len(summary["rows"]) - len(embedded["rows"]),
         "answer_scale": gain_scale(summary["answers"]),
         "pair_scale": gain_scale(summary["fair_pairs"]),
