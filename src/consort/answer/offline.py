@@ -20,7 +20,7 @@ from consort.answer.gains import gain, over_images
 
 KNOBS = ("macs", "serial_ms", "bytes")
 """Costs that a reader bounds."""
-MAX_BYTES = 700_000
+MAX_BYTES = 500_000
 """What is larger would make the page too heavy; `consort answer` answers then."""
 
 
