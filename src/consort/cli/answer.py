@@ -36,7 +36,7 @@ def answer(
     worst: WorstOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What to deploy within a budget, and how sure that is.
+    """Say what to deploy within a budget, and how sure that is.
 
     Any bounds together; without any, without a budget. Nothing is trained or measured.
     """
