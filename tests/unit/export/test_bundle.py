@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import exported_members
@@ -95,6 +96,14 @@ def test_the_manifest_says_what_was_measured(world, bundle):
     assert test["mean_macs"] == pytest.approx(first + test["asked"]["2"] * second, rel=1e-4)
     assert manifest["latency"]["sum_of_members"] is None, "no latency of the members was measured"
     assert manifest["latency"]["threads"] == 1 and manifest["latency"]["hardware"]["cpu"]
+
+
+def test_what_kubernetes_reads_is_yaml_of_one_name(bundle):
+    deployment, service = yaml.safe_load_all((bundle / "serve/deployment.yaml").read_text())
+    assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
+    assert deployment["spec"]["template"]["metadata"]["labels"] == service["spec"]["selector"]
+    [served] = yaml.safe_load_all((bundle / "serve/kserve.yaml").read_text())
+    assert served["kind"] == "InferenceService"
 
 
 def test_the_same_choice_gives_the_same_bytes(world, bundle, tmp_path):
