@@ -19,6 +19,7 @@ Exit code 1 is a defect of Consort itself.
 """
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -98,9 +99,15 @@ def system_reason(error: Exception) -> str:
     return type(error).__name__
 
 
+ALIKE = 4
+"""First letters in common that make two names alike, such as evolve and evolution."""
+
+
 def near_names(name: str, known: Iterable[str]) -> list[str]:
-    """Up to four known names that are likely misspelt as `name`, the nearest first."""
-    return difflib.get_close_matches(name, sorted(known), n=4, cutoff=0.65)
+    """Up to four known names that are likely misspelt as `name`, the nearest first; else those that begin like it."""
+    known = sorted(known)
+    return (difflib.get_close_matches(name, known, n=4, cutoff=0.65)
+            or [other for other in known if len(os.path.commonprefix([name, other])) >= ALIKE][:4])
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:
