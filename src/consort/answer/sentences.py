@@ -56,9 +56,10 @@ def why(chosen: Candidate, best: Candidate, val_images: int) -> str:
     fewer = len(best.members) - len(chosen.members)
     simpler = f"asks {_number(fewer)} network{'s' if fewer > 1 else ''} fewer" if fewer > 0 else \
         f"costs {format_count(chosen.costs.macs)} MACs instead of {format_count(best.costs.macs)}"
-    ahead = "as accurate on validation" if lead <= 0 else f"only {_size(lead)} better on validation"
-    return (f"The most accurate, {named(best)}, is {ahead}, which {val_images:,} images do not tell apart; "
-            f"this {simpler}.")
+    if lead <= 0:
+        return f"On validation it is as accurate as {named(best)}, and {simpler}."
+    return (f"The most accurate, {named(best)}, is only {_size(lead)} better on validation (too close to call on "
+            f"{val_images:,} images); this {simpler}.")
 
 
 def notes(chosen: Candidate, versus_majority: Gain, found: Choices) -> list[str]:
@@ -101,15 +102,15 @@ def promise(one: Candidate, found: Choices) -> list[str]:
         return []
     if one.promise is not None:
         return [f"Promise: it {one.promise.text}."]
-    none = f"Chosen for its cost, this threshold promises nothing about what it loses against {named_all(one)}."
+    none = f"No promise: where it stops was chosen for its cost, and what that loses against {named_all(one)} is open."
     same = next((other for other in found.candidates if other.promise and set(other.members) == set(one.members)), None)
     if same is not None and same.promise is not None:
-        return [f"{none} One that does ({same.id}): {asked(same)}: {percent(same.test.accuracy, found.test_images)} at "
+        return [f"{none} {same.id} has one: {asked(same)}: {percent(same.test.accuracy, found.test_images)} at "
                 f"{format_count(same.costs.macs)} MACs on average; it {same.promise.text}."]
     needed = images_needed(found.cascade_loss)
     few = f"; that takes {needed:,} or more" if found.val_images < needed else ""
-    return [f"{none} A loss of at most {_size(found.cascade_loss)} can be promised by none with "
-            f"{found.val_images:,} validation images{few}."]
+    return [f"{none} With {found.val_images:,} validation images none of these networks' cascades can promise to lose "
+            f"at most {_size(found.cascade_loss)}{few}."]
 
 
 def named_all(one: Candidate) -> str:
@@ -145,18 +146,26 @@ def deploy(one: Candidate, num_images: int) -> str:
 
 def asked(one: Candidate) -> str:
     """How a cascade is run: "run wrn-16-1, ask wrn-16-2 only below 0.84 confidence"."""
-    measure = {"probability": "confidence", "margin": "margin", "agreement": "agreement"}.get(one.confidence or "")
     parts = [f"run {one.architectures[0]}"]
     for place, threshold in enumerate(one.thresholds, 1):
         architecture = one.architectures[place]
         name = f"another {architecture}" if architecture in one.architectures[:place] else architecture
         if threshold is None:  # nobody stops before this member
             parts[-1] += f" and {name}"
-        elif measure:
-            parts.append(f"ask {name} only below {threshold:.2f} {measure}")
         else:
-            parts.append(f"ask {name} only above {-threshold:.2f} nats of entropy")
+            parts.append(f"ask {name} only {_unsure(one.confidence, threshold)}")
     return ", ".join(parts)
+
+
+def _unsure(confidence: str | None, threshold: float) -> str:
+    """When the next network is asked; see `ensembles.cascades.CONFIDENCES`."""
+    if confidence == "margin":
+        return f"where the two likeliest classes are less than {threshold:.2f} apart"
+    if confidence == "agreement":
+        return f"where less than {100 * threshold:.0f} % of those asked agree"
+    if confidence == "entropy":
+        return f"where the answer is unsure (entropy above {-threshold:.2f} nats)"
+    return f"below {threshold:.2f} confidence"
 
 
 def held_against(chosen: Candidate, other: Candidate | None, gain: Gain | None, found: Choices) -> str:

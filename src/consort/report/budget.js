@@ -66,10 +66,9 @@ class Chooser {
     const simpler = fewer > 0 ? `asks ${this.numbers[fewer] ?? fewer} network${fewer > 1 ? "s" : ""} fewer`
       : `costs ${one.macsText} MACs instead of ${first.macsText}`;
     const size = String(Number((100 * lead).toPrecision(2)));
-    const ahead = lead <= 0 ? "as accurate on validation"
-      : `only ${size} point${size === "1" ? "" : "s"} better on validation`;
-    return `The most accurate, ${first.name}, is ${ahead}, which ${this.valImages.toLocaleString("en-US")} images do not tell `
-      + `apart; this ${simpler}.`;
+    if (lead <= 0) return `On validation it is as accurate as ${first.name}, and ${simpler}.`;
+    return `The most accurate, ${first.name}, is only ${size} point${size === "1" ? "" : "s"} better on validation `
+      + `(too close to call on ${this.valImages.toLocaleString("en-US")} images); this ${simpler}.`;
   }
 }
 

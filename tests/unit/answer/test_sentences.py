@@ -53,9 +53,10 @@ def test_a_cascade_says_how_it_runs_and_what_it_costs_on_average_and_at_worst():
 @pytest.mark.parametrize("label,thresholds,confidence,words", [
     ("3 x A", [0.9, 0.8], "probability",
      "run A, ask another A only below 0.90 confidence, ask another A only below 0.80 confidence"),
-    ("2 x A + 1 x B", [None, 0.67], "agreement", "run A and another A, ask B only below 0.67 agreement"),
-    ("1 x A + 1 x B", [0.5], "margin", "run A, ask B only below 0.50 margin"),
-    ("1 x A + 1 x B", [-0.31], "entropy", "run A, ask B only above 0.31 nats of entropy")])
+    ("2 x A + 1 x B", [None, 0.67], "agreement",
+     "run A and another A, ask B only where less than 67 % of those asked agree"),
+    ("1 x A + 1 x B", [0.5], "margin", "run A, ask B only where the two likeliest classes are less than 0.50 apart"),
+    ("1 x A + 1 x B", [-0.31], "entropy", "run A, ask B only where the answer is unsure (entropy above 0.31 nats)")])
 def test_every_kind_of_cascade_has_words(label, thresholds, confidence, words):
     assert sentences.asked(candidate(0, label, 0.9, thresholds=thresholds, confidence=confidence)) == words
 
@@ -88,12 +89,12 @@ def test_why():
     assert sentences.why(TWO, TWO, 5000).endswith("and nothing simpler comes within one standard error of it.")
     better = candidate(3, "3 x wrn-16-1", 0.8725, cost=costs(80e6))
     assert sentences.why(SINGLE, better, 5000) == (
-        "The most accurate, three wrn-16-1, is only 0.25 points better on validation, which 5,000 images do not tell "
-        "apart; this asks two networks fewer.")
+        "The most accurate, three wrn-16-1, is only 0.25 points better on validation (too close to call on 5,000 "
+        "images); this asks two networks fewer.")
     whole = candidate(4, "2 x wrn-16-1", 0.87, cost=costs(53.3e6))
     early = candidate(5, "2 x wrn-16-1", 0.87, cost=costs(31e6, worst=53.3e6), thresholds=[0.9])
-    assert sentences.why(early, whole, 300).endswith(
-        "is as accurate on validation, which 300 images do not tell apart; this costs 31.0 M MACs instead of 53.3 M.")
+    assert sentences.why(early, whole, 300) == (
+        "On validation it is as accurate as two wrn-16-1, and costs 31.0 M MACs instead of 53.3 M.")
 
 
 def test_what_has_to_be_known_before_believing_it():
@@ -127,12 +128,13 @@ def test_each_of_the_two_intervals_is_named():
 def test_a_promise_is_said_or_why_there_is_none():
     assert sentences.promise(SINGLE, empty([SINGLE])) == []
     assert sentences.promise(CASCADE, empty([CASCADE], val_images=300)) == [
-        "Chosen for its cost, this threshold promises nothing about what it loses against asking both. A loss of at "
-        "most 0.2 points can be promised by none with 300 validation images; that takes 2,048 or more."]
+        "No promise: where it stops was chosen for its cost, and what that loses against asking both is open. With 300 "
+        "validation images none of these networks' cascades can promise to lose at most 0.2 points; that takes 2,048 "
+        "or more."]
     kept = dataclasses.replace(CASCADE, id="c9", promise=Promise(0.002, 0.95, "loses at most 0.2 points"),
                                costs=costs(2e6, worst=2.3e6))
     assert sentences.promise(CASCADE, empty([CASCADE, kept]))[0].endswith(
-        "One that does (c9): run A, ask B only below 0.84 confidence: 96.1 % at 2.00 M MACs on average; it loses at "
+        "c9 has one: run A, ask B only below 0.84 confidence: 96.1 % at 2.00 M MACs on average; it loses at "
         "most 0.2 points.")
     assert sentences.promise(kept, empty([CASCADE, kept])) == ["Promise: it loses at most 0.2 points."]
 
