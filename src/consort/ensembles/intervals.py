@@ -46,16 +46,6 @@ class Interval:
         return self.low > -margin
 
 
-def of_accuracy(right: np.ndarray, resampled: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Of an accuracy, for other images like these: right [images] (0..1: the share of subsets that are right, or a
-    bool), resampled [resamples] its bootstrap means. 100 % of N images give 1 - 3 / N, not 100 %."""
-    low, high = _percentiles(resampled, confidence)
-    if low == high:
-        unseen, mean = never_seen(len(right), confidence), float(np.mean(right))
-        low, high = max(0.0, mean - unseen), min(1.0, mean + unseen)
-    return Interval(low, high)
-
-
 def of_difference(difference: np.ndarray, resampled: np.ndarray, confidence: float = 0.95) -> Interval:
     """Of a paired difference of accuracies, for these very networks on other images like these.
 

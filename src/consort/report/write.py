@@ -1,4 +1,5 @@
-"""Reads one object of the store, writes three beside it; and copies a finished report out of the store."""
+"""Reads the summary and the choices of a run, writes three files beside them; and copies a finished report out of the
+store."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -22,13 +22,6 @@ def test_verdicts_of_an_interval():
     assert Interval(-0.25, 0.5).width == 0.75
 
 
-@pytest.mark.parametrize("value,expected", [(1.0, (1 - 3 / 1000, 1.0)), (0.0, (0.0, 3 / 1000))])
-def test_an_accuracy_of_all_or_none_is_uncertain_by_three_images(value, expected):
-    right = np.full(1000, value)
-    found = intervals.of_accuracy(right, resampled(right))
-    assert (found.low, found.high) == pytest.approx(expected, abs=1e-5)
-
-
 def test_equal_predictions_differ_by_up_to_three_images():
     same = np.zeros(1000)
     found = intervals.of_difference(same, resampled(same))
