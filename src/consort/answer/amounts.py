@@ -1,6 +1,13 @@
-"""Amounts as people read them: 26.7 M MACs, 5 ms, 20 MB."""
+"""Amounts as people read them: two, 26.7 M MACs, 5 ms, 20 MB."""
 
 import math
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def count_word(count: int) -> str:
+    """Such as "two"; figures above ten."""
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
 
 
 def format_count(count: float) -> str:

@@ -11,7 +11,7 @@ import json
 import numpy as np
 
 from consort.answer import sentences
-from consort.answer.amounts import format_count
+from consort.answer.amounts import NUMBERS, format_count
 from consort.answer.budgets import SLACK, WORDS
 from consort.answer.choice import best_first, simplest_first
 from consort.answer.choices import Candidate, Choices, Gain
@@ -38,7 +38,7 @@ def offline(found: Choices, evidence: Evidence) -> dict | None:
         "bounds": bounds, "start": {knob: v for knob, v in found.headline.budget.items() if knob in bounds},
         "bits": base64.b64encode(bits.tobytes()).decode(), "bytesEach": bits.shape[1],
         "right": val.sum(axis=1).tolist(), "simplest": simplest_first(candidates),
-        "numbers": list(sentences.NUMBERS),
+        "numbers": list(NUMBERS),
         "candidates": [_candidate(one, evidence.test[i], found, evidence)
                        for one, i in zip(candidates, order, strict=True)],
         "pairs": _pairs(found, candidates, evidence.test[order], val.sum(axis=1)),

@@ -7,10 +7,8 @@ reason to mix them.
 
 from dataclasses import dataclass
 
-from consort.answer.amounts import format_count, format_ms
+from consort.answer.amounts import count_word, format_count, format_ms
 from consort.answer.search_rows import KINDS, LATENCIES, arms_of, best_within, difference, ensembles, is_mixed, kinds
-
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 
 
 @dataclass(frozen=True)
@@ -154,8 +152,7 @@ def _percent(share: float) -> str:
 
 
 def _size(row: dict) -> str:
-    count = len(row["networks"])
-    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+    return count_word(len(row["networks"]))
 
 
 def _copies(row: dict) -> str:

@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from consort.answer.amounts import format_count, format_ms
+from consort.answer.amounts import count_word, format_count, format_ms
 from consort.answer.budgets import within_words
 from consort.answer.choices import Candidate, Choice, Choices, Gain
 from consort.ensembles.bounds import images_needed
 from consort.ensembles.metrics import temperature_note
 
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 DETAILED_FROM = 20_000
 """Test images from which a percentage gets two decimals: one decimal is less than half a standard error below."""
 FEW_VALIDATION_IMAGES = 200
@@ -54,7 +53,7 @@ def why(chosen: Candidate, best: Candidate, val_images: int) -> str:
                 "error of it.")
     lead = best.val.accuracy - chosen.val.accuracy
     fewer = len(best.members) - len(chosen.members)
-    simpler = f"asks {_number(fewer)} network{'s' if fewer > 1 else ''} fewer" if fewer > 0 else \
+    simpler = f"asks {count_word(fewer)} network{'s' if fewer > 1 else ''} fewer" if fewer > 0 else \
         f"costs {format_count(chosen.costs.macs)} MACs instead of {format_count(best.costs.macs)}"
     if lead <= 0:
         return f"On validation it is as accurate as {named(best)}, and {simpler}."
@@ -115,7 +114,7 @@ def promise(one: Candidate, found: Choices) -> list[str]:
 
 def named_all(one: Candidate) -> str:
     """Such as "asking all three"."""
-    return f"asking {'both' if len(one.members) == 2 else f'all {_number(len(one.members))}'}"
+    return f"asking {'both' if len(one.members) == 2 else f'all {count_word(len(one.members))}'}"
 
 
 def intervals(choice: Choice, found: Choices) -> list[str]:
@@ -195,15 +194,11 @@ def _equivalence(gain: Gain, found: Choices) -> str:
 
 
 def _counted(architectures: Sequence[str]) -> list[str]:
-    return [f"{_number(count)} {name}" for name, count in Counter(architectures).items()]
+    return [f"{count_word(count)} {name}" for name, count in Counter(architectures).items()]
 
 
 def _is_one(one: Candidate) -> bool:
     return len(one.members) == 1 or one.kind in ("cascade", "soup")
-
-
-def _number(count: int) -> str:
-    return NUMBERS[count] if count < len(NUMBERS) else str(count)
 
 
 def _listed(texts: Sequence[str], last: str = " and ") -> str:

@@ -45,7 +45,8 @@ def candidate_of(found: Choices, wanted: str | None = None) -> Candidate:
     known = {candidate.id: candidate for candidate in found.candidates}
     wanted = wanted or found.headline.candidate
     if wanted not in known:
-        raise unknown_name("candidate", wanted, known, "The report's table lists them.")
+        raise unknown_name("candidate", wanted, known, "table.md of the report lists those that a budget "
+                           "chooses, choices.json all.")
     return known[wanted]
 
 

@@ -11,10 +11,8 @@ from consort.report.units import UNKNOWN, decimal, interval, milliseconds, perce
 
 COLUMNS = ("Ensemble", "MACs", "Latency, parallel", "Latency, serial", "Training MACs", "Subsets", "Test accuracy",
            "NLL", "Best single that costs no more", "Gain, points")
-
-
-CHOICE_COLUMNS = ("Within", "Deploy", "Test accuracy", "MACs", "Latency, serial", "Against", "Difference, points",
-                  "if trained again")
+CHOICE_COLUMNS = ("Within", "Deploy", "Test accuracy", "MACs", "Latency, serial", "Against",
+                  "Difference, points, these networks", "the same recipes trained again")
 
 
 def table_markdown(summary: dict, found: Choices | None = None) -> str:
@@ -79,7 +77,7 @@ def _fair_pairs(pairs: list[dict]) -> str:
     if not pairs:
         return ""
     header = ("Three of width k", "MACs", "Accuracy", "One of width 2k", "MACs", "Accuracy", "Combined by",
-              "Gain, points", "if trained again")
+              "Gain, points, these networks", "the same recipes trained again")
     rows = [[pair["ensemble"], scaled(pair["macs"]), percent(pair["accuracy"]),
              pair["versus"], scaled(pair["versus_macs"]), percent(pair["versus_accuracy"]), pair["combine"],
              f"{points(pair['gain'])} {interval(pair['low'], pair['high'], signed=True)}",
