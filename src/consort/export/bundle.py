@@ -27,7 +27,7 @@ from consort.export import measured, serve_files
 from consort.export.chosen import Chosen, exportable
 from consort.export.networks import Size, input_rule, open_network, sizes
 from consort.export.place import MANIFEST, replaced
-from consort.export.running import FORMAT, open_session, run
+from consort.export.running import FORMAT, BundleError, open_session, run
 from consort.members.records import MemberRecord
 from consort.models.onnx_export import to_onnx, with_weights
 from consort.store import Store
@@ -75,12 +75,16 @@ def parts_of(origin: Origin, chosen: Chosen, half: bool = False) -> Parts:
 
 def write_bundle(origin: Origin, parts: Parts, folder: Path, again: bool = False,
                  report: Report = lambda text: None) -> dict[str, Any]:
-    """Write the bundle and return its manifest. A bundle that is there is replaced; InputError for another folder.
+    """Write the bundle and return its manifest. A bundle that is there is replaced. InputError for another folder, and
+    where the bundle cannot be run over the study's images.
 
     again: measure the latency anew, where the store has it.
     """
-    with replaced(folder) as made:
-        return _fill(origin, parts, made, again, report)
+    try:
+        with replaced(folder) as made:
+            return _fill(origin, parts, made, again, report)
+    except BundleError as e:
+        raise InputError(str(e)) from e
 
 
 def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Report) -> dict[str, Any]:

@@ -29,11 +29,23 @@ def fetch(store: Store, place: str, folder: Path) -> dict[str, Any]:
     except MissingKey as e:
         raise InputError(f"there is no bundle at {store.uri.rstrip('/')}/{place}: `consort export` puts one "
                          "there.") from e
-    manifest = json.loads(raw)
+    manifest = _manifest(raw, f"{store.uri.rstrip('/')}/{place}/{MANIFEST}")
     with replaced(folder) as made:
-        if manifest.get("format", 0) <= FORMAT:
+        if manifest["format"] <= FORMAT:
             for name in manifest["files"]:
                 (made / name).parent.mkdir(parents=True, exist_ok=True)
                 (made / name).write_bytes(store.read(f"{place}/{name}"))
         (made / MANIFEST).write_bytes(raw)
+    return manifest
+
+
+def _manifest(raw: bytes, where: str) -> dict[str, Any]:
+    """InputError where it is none, or names files outside of the bundle's folder."""
+    try:
+        manifest = json.loads(raw)
+        names = manifest["files"] if manifest["format"] <= FORMAT else []
+    except (ValueError, KeyError, TypeError) as e:
+        raise InputError(f"{where} is not a readable manifest ({type(e).__name__}: {e}). Export it again.") from e
+    if outside := [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise InputError(f"{where} names files outside of the bundle: {', '.join(outside[:3])}. Export it again.")
     return manifest

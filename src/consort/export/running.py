@@ -18,6 +18,9 @@ from consort.data.pixels import decoded
 from consort.models.onnx_session import open_graph
 
 FORMAT = 1
+PARTS = ("name", "label", "members", "input", "labels", "data", "files", "measured", "study_agreement", "latency",
+         "versions")
+"""What running, verifying and serving read of a manifest."""
 BATCH = 64
 WARM_UP, REPEATS = 10, 200
 """Passes before any is timed, and timed ones."""
@@ -40,6 +43,8 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
     if newer > FORMAT:
         raise BundleError(f"{path} has format {newer}, and this verifier reads up to {FORMAT}: use the verify.py of "
                           "the bundle, or a newer Consort.")
+    if lacking := [part for part in PARTS if part not in manifest]:
+        raise BundleError(f"{path} is no whole manifest: it lacks {', '.join(lacking)}. Export it again.")
     return manifest
 
 

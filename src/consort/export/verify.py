@@ -207,8 +207,11 @@ def _files(paths: list[Path], rule: dict[str, Any]) -> ImageFiles:
 
 
 def _prepared(folder: Path, bundle: Path, manifest: dict[str, Any]) -> Images:
-    images, labels = (np.load(folder / f"test-{name}.npy", mmap_mode="r", allow_pickle=False)
-                      for name in ("images", "labels"))
+    try:
+        images, labels = (np.load(folder / f"test-{name}.npy", mmap_mode="r", allow_pickle=False)
+                          for name in ("images", "labels"))
+    except (OSError, ValueError) as e:
+        raise BundleError(f"{folder} has prepared images that cannot be read: {e}. Prepare them again.") from e
     rule = manifest["input"]
     if images.shape[1:] != (rule["height"], rule["width"], 3) or len(images) != len(labels):
         raise BundleError(f"{folder} holds images {list(images.shape)}, and the bundle takes {rule['height']} x "
