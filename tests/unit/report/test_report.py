@@ -220,3 +220,13 @@ def test_the_table_has_the_choices_with_both_intervals_and_how_to_take_one():
     assert over is not None and over.anew is not None
     assert lines[1].endswith(f"{units.points(over.value)} {units.interval(over.low, over.high, signed=True)} | "
                              f"{units.interval(over.anew.low, over.anew.high, signed=True)} |")
+
+
+@pytest.mark.parametrize("anew,verdict", [
+    ({"low": -0.003, "high": 0.029, "resolved": False}, "open"),
+    ({"low": 0.003, "high": 0.029, "resolved": True}, "up"),
+    (None, "open")])
+def test_a_fair_pair_has_the_verdict_of_the_same_recipes_trained_again(anew, verdict):
+    """These very networks differ in all three."""
+    pairs = page_html({**SUMMARY, "fair_pairs": [SUMMARY["fair_pairs"][0] | {"anew": anew}]}, b"PNG")
+    assert f'<span class="gain {verdict}">' in pairs[pairs.index('id="fair-pairs"'):]
