@@ -6,13 +6,13 @@ images and changes nothing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from statistics import NormalDist
 
 import numpy as np
 
 from consort.answer.choices import Candidate, Costs, OnTest, OnValidation, Promise
 from consort.costs.parallel import slowest_ms
 from consort.costs.records import LatencyRecord
+from consort.ensembles.bounds import wilson
 from consort.ensembles.cascades import Cascade, answer, asked, curve, promised
 from consort.ensembles.composition import Composition, Subset, combine, log_softmax
 from consort.ensembles.metrics import correct, ece, nll, pareto_front
@@ -171,7 +171,7 @@ def measure_candidates(members: Members, proposed: Sequence[Proposed], log_probs
         cascade, records = one.cascade, [members.records[i] for i in one.order]
         answered = answer(log_probs, cascade) if cascade else combine(log_probs[list(one.order)], members.combine)
         right, calibrated = correct(answered, labels), _tempered(answered, one.temperature)
-        low, high = wilson(int(right.sum()), len(labels), confidence)
+        low, high = wilson(float(right.mean()), len(labels), confidence)
         found.append(Candidate(
             id=f"c{number}", label=one.label, kind=one.kind, members=tuple(record.id for record in records),
             architectures=tuple(record.architecture for record in records), combine=members.combine,
@@ -182,16 +182,6 @@ def measure_candidates(members: Members, proposed: Sequence[Proposed], log_probs
             test=OnTest(float(right.mean()), low, high, nll(calibrated, labels), ece(calibrated, labels))))
         rights.append(right)
     return found, np.array(rights)
-
-
-def wilson(count: int, num_images: int, confidence: float) -> tuple[float, float]:
-    """Wilson's score interval of a share that was seen `count` times (Wilson 1927); it is never of width 0."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = count / num_images
-    middle = share + z * z / (2 * num_images)
-    half = z * float(np.sqrt(share * (1 - share) / num_images + z * z / (4 * num_images**2)))
-    stretch = 1 + z * z / num_images
-    return max((middle - half) / stretch, 0.0), min((middle + half) / stretch, 1.0)
 
 
 def _tempered(log_probs: np.ndarray, temperature: float) -> np.ndarray:

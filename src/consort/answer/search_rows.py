@@ -1,9 +1,7 @@
 """What a reader sees of search.json where. Shared by the page, the tables and the picture, so that they agree."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from statistics import NormalDist
 
 KINDS = {"single": "single network", "uniform": "copies of one network", "joint": "networks chosen together",
          "copies": "copies of the best single", "best": "best single of all"}
@@ -82,14 +80,6 @@ def reward_floor(rewards: Sequence[float]) -> float:
     ordered = sorted(rewards)
     first, third = ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]
     return max(ordered[0], first - 1.5 * (third - first))
-
-
-def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
-    """Wilson's score interval of a share that was seen among `count` (Wilson 1927)."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    middle = share + z * z / (2 * count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max((middle - half) / (1 + z * z / count), 0.0), min((middle + half) / (1 + z * z / count), 1.0)
 
 
 def leaders(results: dict) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
-"""Exact bounds from counts of images, where a bootstrap has too little to resample."""
+"""Bounds from counts of images, where a bootstrap has too little to resample."""
 
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 
@@ -12,6 +13,15 @@ def never_seen(images: int, confidence: float = 0.95) -> float:
     """The share that something may have at most, with this confidence, which none of so many images showed: about
     3 / images at 95 % (the rule of three; exactly, 1 - (1 - confidence)^(1 / images))."""
     return float(-np.expm1(np.log1p(-confidence) / images))
+
+
+def wilson(share: float, images: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Score interval of a share of so many images (Wilson 1927); it is never of width 0."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    middle = share + z * z / (2 * images)
+    half = z * float(np.sqrt(share * (1 - share) / images + z * z / (4 * images**2)))
+    stretch = 1 + z * z / images
+    return max((middle - half) / stretch, 0.0), min((middle + half) / stretch, 1.0)
 
 
 def mcnemar(one: int, other: int) -> float:

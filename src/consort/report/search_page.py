@@ -19,9 +19,9 @@ from consort.answer.search_rows import (
     leaders,
     reward_floor,
     trial_rows,
-    wilson,
 )
 from consort.costs.conditions import parse_size
+from consort.ensembles.bounds import wilson
 from consort.report.document import document, gain_scale, rounded
 from consort.report.search_drawing import drawing
 from consort.report.search_table import anew_words, arm_rows, reward_words, table_error_words
@@ -99,8 +99,12 @@ def _differences(results: dict) -> list[dict]:
     """Every pair of winners once, the later kind first."""
     found = list(ensembles(results).items())
     return [{"kind": kind, "minus": other, "gain": gain["accuracy"], "low": gain["low"], "high": gain["high"],
-             "anew": anew_words(gain)}
+             "anew": anew_words(gain), "verdict": _ends(gain.get("anew"))}
             for i, (other, _) in enumerate(found) for kind, row in found[i + 1:] if (gain := difference(row, other))]
+
+
+def _ends(anew: list[float] | None) -> dict[str, float | None]:
+    return {"low": anew[0], "high": anew[1]} if anew else {"low": None, "high": None}
 
 
 def _drawings(results: dict) -> dict[str, list[dict]]:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from consort.answer import stored
-from consort.answer.candidates import Members, Proposed, costs_of, unbeaten, wilson
+from consort.answer.candidates import Members, Proposed, costs_of, unbeaten
 from consort.answer.choices import Choices, OnValidation
 from consort.answer.evidence import Evidence
 from consort.costs.records import LatencyRecord
+from consort.ensembles.bounds import wilson
 from consort.ensembles.cascades import Cascade, answer, asked
 from consort.ensembles.composition import combine, log_softmax
 from consort.ensembles.metrics import correct, nll
@@ -127,4 +128,4 @@ def test_what_is_as_good_everywhere_and_better_somewhere_beats_and_equals_do_not
 
 @pytest.mark.parametrize("count,low,high", [(0, 0.0, 0.037), (100, 0.963, 1.0), (50, 0.404, 0.596)])
 def test_the_interval_of_an_accuracy_is_wilsons(count, low, high):
-    assert wilson(count, 100, 0.95) == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))
+    assert wilson(count / 100, 100, 0.95) == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))

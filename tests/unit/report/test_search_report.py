@@ -19,8 +19,8 @@ from consort.answer.search_rows import (
     leaders,
     reward_floor,
     trial_rows,
-    wilson,
 )
+from consort.ensembles.bounds import wilson
 from consort.errors import InputError, IntegrityError
 from consort.report import copy_search_report, units, write_search_report
 from consort.report.search_drawing import described, drawing
