@@ -52,19 +52,17 @@ def _verdict(results: dict, found: dict[str, dict]) -> tuple[str, str, list[str]
                                  "about mixing."), []
     first, closest = mixing[0], min(mixing, key=lambda one: one["accuracy"])
     reach = f"{_size(joint)} networks chosen together reach {_percent(joint['accuracy'])} on test"
-    against = f"{_copies(joint)} of one network"
+    against = f"Against {_copies(joint)} of one network: {_again(first)}."
     further = [f"Those copies are {first['ensemble']}, the best on validation of {len(mixing)} kinds. Of these very "
                f"networks, on other images like the test images, the difference is {_points(first)}."]
     if closest is not first:
         further.append(f"The copies that are best on test are {closest['ensemble']}: {_points(closest)}.")
     if all(one["anew"] and one["anew"][0] > 0 for one in mixing):
         return "mixed-wins", (f"Mixing pays: {_lower(within)}, {reach}, more than the copies of any network that was "
-                              f"trained again; {_again(first)} against {against}."), further
+                              f"trained again. {against}"), further
     if first["anew"] and first["anew"][1] < 0:
-        return "mixed-loses", (f"Copies are better: {_lower(within)}, {reach}, {_again(first)} against "
-                               f"{against}."), further
-    return "unresolved", (f"Whether mixing pays is not shown: {_lower(within)}, {reach}, {_again(first)} against "
-                          f"{against}."), further
+        return "mixed-loses", f"Copies are better: {_lower(within)}, {reach}. {against}", further
+    return "unresolved", f"Whether mixing pays is not shown: {_lower(within)}, {reach}. {against}", further
 
 
 def _against_single(found: dict[str, dict]) -> list[str]:
@@ -75,7 +73,7 @@ def _against_single(found: dict[str, dict]) -> list[str]:
         return []
     single = found[kind]
     close = "" if gain["low"] > 0 or gain["high"] < 0 else ": too close to call"
-    return [f"The best single network that was trained anywhere in it within that latency, {single['ensemble']}, has "
+    return [f"The best single network within that latency of all that were trained, {single['ensemble']}, has "
             f"{_percent(single['accuracy'])}: {_points(gain)} for {ensemble['macs'] / single['macs']:.2g} times its "
             f"MACs{close}."]
 
