@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from consort.cluster.adopt import create_or_adopt
 from consort.cluster.explain import last_lines
 from consort.cluster.follow import Happening, feed
+from consort.cluster.silence import Silence
 from consort.errors import ClusterUnavailable, IncompleteRun, StepFailed
 from consort.events import Listener, Said, StepEnded, read_line
 from consort.kube import names
@@ -28,13 +29,14 @@ def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, li
     name = job["metadata"]["name"]
     labels = job["metadata"]["labels"]
     selector = ",".join(f"{key}={labels[key]}" for key in (names.MANAGED_BY_LABEL, names.RUN_LABEL))
-    with feed(api, {"Job": selector, "Pod": f"{names.JOB_LABEL}={name}"}) as events:
+    with (Silence(api, listen, lambda: f"the Job {name} has not ended") as silence,
+          feed(api, {"Job": selector, "Pod": f"{names.JOB_LABEL}={name}"}) as events):
         current = create_or_adopt(api, job, owner, _has_ended, CLEAR_SECONDS)
         deadline = time.monotonic() + job["spec"]["activeDeadlineSeconds"] + GRACE_SECONDS
         while time.monotonic() < deadline:
             happening = events.next(1.0)
             if happening is not None and happening.source == "Pod" and (stuck := pod_status(happening.object).stuck):
-                listen(Said(f"waiting: {stuck}", warns=True))
+                silence.listen(Said(f"waiting: {stuck}", warns=True))
             status = _status(happening, name, current["metadata"]["uid"])
             if status is not None and status.state == "succeeded":
                 api.delete("Job", name)

@@ -82,17 +82,15 @@ class ClusterTarget:
         if (summary := _answered(run, missing)) is not None:
             return summary
         self.listen(Said("evaluating in the cluster"))
-        self._run_job(answer_job(run.store.uri, run.study, run.plan.run, self.images(run.study)))
+        run_job(self.api, answer_job(run.store.uri, run.study, run.plan.run, self.images(run.study)), self.owner,
+                self.listen)
         return run.summary()
 
     def export(self, run: Run, what: Sequence[str]) -> None:
         """Export a bundle into the store in one Job; what: arguments of `consort export`."""
         self.listen(Said(f"exporting in namespace {self.api.namespace}"))
-        self._run_job(export_job(run.store.uri, run.study, run.plan.run, self.images(run.study), what))
-
-    def _run_job(self, job: dict) -> None:
-        with Silence(self.api, self.listen, lambda: f"the Job {job['metadata']['name']} has not ended") as silence:
-            run_job(self.api, job, self.owner, silence.listen)
+        run_job(self.api, export_job(run.store.uri, run.study, run.plan.run, self.images(run.study), what), self.owner,
+                self.listen)
 
     def searching(self, run: Run) -> ClusterSearch:
         """The trials of a search, as Katib leads them."""

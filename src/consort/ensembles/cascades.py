@@ -153,11 +153,6 @@ def curve(log_probs: np.ndarray, labels: np.ndarray, subset: Subset, costs: Sequ
     return [kept[i] for i in sorted({round(i) for i in np.linspace(0, len(kept) - 1, min(most, len(kept)))})]
 
 
-def cheapest_without_loss(points: Sequence[Point], accuracy: float) -> Point | None:
-    """The cheapest point that reaches an accuracy on validation: by this, confidences are compared with each other."""
-    return min((point for point in points if point.accuracy >= accuracy), key=lambda point: point.cost, default=None)
-
-
 def promised(log_probs: np.ndarray, labels: np.ndarray, cascade: Cascade, loss: float, confidence: float = 0.95,
              among: int = 1) -> Cascade | None:
     """This cascade with the lowest threshold for all stages that, with this confidence, loses at most `loss` of

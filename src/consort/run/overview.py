@@ -33,8 +33,9 @@ class RunOverview:
 def overviews(store: Store) -> Iterator[RunOverview]:
     """Every planned run of the store, by name; plans of other versions have no members that this one knows."""
     present = set(store.list(keys.STUDIES))
-    done = {key.split("/")[1] for key in store.list(keys.MEMBERS) if key.endswith("/member.json")}
-    failed = {key.split("/")[1] for key in store.list(keys.MEMBERS) if key.endswith("/failed.json")}
+    files = store.list(keys.MEMBERS)
+    done, failed = ({key.split("/")[1] for key in files if key.endswith(name)}
+                    for name in ("/member.json", "/failed.json"))
     for key in sorted(key for key in present if key.endswith("/plan.json")):
         name, run = key.split("/")[1:3]
         ids = _ids(store.read(key))
