@@ -4,12 +4,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from consort import members
-from consort.members.spec import MemberSpec
 from consort.store import Store, keys
-from consort.study.file import stored_study
 
 
 @dataclass(frozen=True)
@@ -48,14 +44,8 @@ def overviews(store: Store) -> Iterator[RunOverview]:
 
 def _ids(plan: bytes) -> list[str]:
     """The members that a plan names; none where this version cannot read it."""
-    try:
-        values = json.loads(plan)
-        study = stored_study(values["study"])
-        trained = [MemberSpec(name, values["data"], study.recipe_of(name), seed).id
-                   for name, a in study.architectures.items() if not a.weights for seed in a.seeds]
-        return [*trained, *values["weights"]]
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
-        return []
+    trained, imported = members.ids_of_plan(plan)
+    return [*trained, *imported]
 
 
 def members_of_runs(store: Store) -> dict[str, list[str]]:
