@@ -47,6 +47,7 @@ def step_container(cluster: Cluster, images: Images, arguments: Sequence[str]) -
 def _train_arguments(store_uri: str, cluster: Cluster, run: Run) -> list[str]:
     return ["train", "--member", _ID, "--store", store_uri, "--log", "json", *checkpoint_arguments(run),
             "--patience", PATIENCE_SECONDS, *pod.images_arguments(cluster),
+            *(["--deterministic"] if run.deterministic else []), *(["--compile"] if run.compile else []),
             *(["--torchrun"] if cluster.nodes * cluster.processes > 1 else [])]
 
 
