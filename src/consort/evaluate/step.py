@@ -103,7 +103,8 @@ def _select(store: Store, study: Study, data: Prepared, records: Sequence[Member
     labels, first = data.labels("val"), study.evaluate.combine[0]
     log_probs = log_probabilities(store, records, data, "val", None, cache)
     macs = [record.macs for record in records]
-    selected = {method: select(log_probs, labels, ensembles, macs, method) for method in study.evaluate.combine}
+    selected: dict[str, list[Selected]] = {
+        method: select(log_probs, labels, ensembles, macs, method) for method in study.evaluate.combine}
     rows = {method: selection_columns(ensembles, choices, method, records, latencies)
             for method, choices in selected.items()}
     members = Members(records, latencies, first)
