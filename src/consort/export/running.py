@@ -18,6 +18,9 @@ from consort.data.pixels import decoded
 from consort.models.onnx_session import open_graph
 
 FORMAT = 1
+ENTRIES = ("name", "label", "members", "input", "labels", "data", "measured", "study_agreement", "latency", "versions",
+           "files")
+"""Of a manifest of this format, which what runs, verifies and serves a bundle reads."""
 BATCH = 64
 WARM_UP, REPEATS = 10, 200
 """Passes before any is timed, and timed ones."""
@@ -33,6 +36,7 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
         newer = int(manifest["format"])
+        lacking = [name for name in ENTRIES if name not in manifest]
     except FileNotFoundError:
         raise BundleError(f"{bundle} is not a bundle: it has no manifest.json. `consort export` writes one.") from None
     except (OSError, ValueError, KeyError, TypeError) as e:
@@ -40,6 +44,8 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
     if newer > FORMAT:
         raise BundleError(f"{path} has format {newer}, and this verifier reads up to {FORMAT}: use the verify.py of "
                           "the bundle, or a newer Consort.")
+    if lacking:
+        raise BundleError(f"{path} is not a readable manifest: it has no {', '.join(lacking)}. Export it again.")
     return manifest
 
 

@@ -160,9 +160,10 @@ def test_a_manifest_of_a_newer_version_or_none_is_said(own_bundle, tmp_path):
         verify(own_bundle)
     with pytest.raises(BundleError, match="is not a bundle"):
         verify(tmp_path)
-    (own_bundle / "manifest.json").write_text("[]")
-    with pytest.raises(BundleError, match="not a readable manifest"):
-        verify(own_bundle)
+    for text, problem in (("[]", "TypeError"), ('{"format": 1}', "it has no name, label, .* files")):
+        (own_bundle / "manifest.json").write_text(text)
+        with pytest.raises(BundleError, match=f"not a readable manifest.*{problem}"):
+            verify(own_bundle)
 
 
 def test_images_in_folders_of_classes_are_measured_too(bundle, tmp_path):
