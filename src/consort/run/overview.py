@@ -37,9 +37,17 @@ def overviews(store: Store) -> Iterator[RunOverview]:
         ids = _ids(store.read(key))
         finished = [record.finished_at for m in ids if m in done and (record := members.read_record(store, m))]
         summary, page = keys.study_file(name, run, "summary.json"), keys.study_file(name, run, "report.html")
-        answer = str(json.loads(store.read(summary)).get("answer", "")) if summary in present else ""
+        answer = _answer(store.read(summary)) if summary in present else ""
         yield RunOverview(f"{name}/{run}", len(ids), len(finished), len(failed.intersection(ids)),
                           max(finished, default=""), answer, f"{store.uri}/{page}" if page in present else "")
+
+
+def _answer(summary: bytes) -> str:
+    """The answer of an evaluation; empty where it is damaged, which whoever asks for this run is told."""
+    try:
+        return str(json.loads(summary).get("answer", ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def _ids(plan: bytes) -> list[str]:
