@@ -225,7 +225,7 @@ def test_doctor(run: Callable[..., Done], tmp_path: Path) -> None:
     assert done.code == 0, done.out
     checks = json.loads(run("doctor", "--store", tmp_path / "store", "--json").out)
     assert [c["check"] for c in checks] == ["python", "torch", "processor", "memory", "disk", "store",
-                                            "timm", "cluster", "search", "kfp"]
+                                            "export", "serve", "timm", "cluster", "search", "kfp"]
     assert {c["state"] for c in checks} <= {"ok", "note"}
     assert list((tmp_path / "store").iterdir()) == []
     (tmp_path / "file").touch()
