@@ -19,7 +19,6 @@ Exit code 1 is a defect of Consort itself.
 """
 
 import difflib
-import os
 from collections.abc import Iterable
 
 
@@ -107,7 +106,7 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Up to four known names that are likely misspelt as `name`, the nearest first; else those that begin like it."""
     known = sorted(known)
     return (difflib.get_close_matches(name, known, n=4, cutoff=0.65)
-            or [other for other in known if len(os.path.commonprefix([name, other])) >= ALIKE][:4])
+            or ([other for other in known if name[:ALIKE] == other[:ALIKE]][:4] if len(name) >= ALIKE else []))
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from consort.cores import cores as cores  # it is asked here for what a machine has
 from consort.documents import canonical_json, sha256
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """x86 and Arm names, in /proc/cpuinfo, of instructions that multiply bfloat16."""
-
-CGROUP = Path("/sys/fs/cgroup")
-"""Where the system tells a container its limits."""
 
 
 def cpu_flags() -> frozenset[str]:
@@ -25,28 +23,6 @@ def cpu_flags() -> frozenset[str]:
 def native_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 in hardware."""
     return bool(_BFLOAT16_FLAGS & cpu_flags())
-
-
-def cores() -> int:
-    """The processor cores that this process may use: its affinity, and the container's CPU quota where there is one.
-
-    Of a quota such as 1.5 CPUs the whole ones count, though at least 1: a thread more would be stopped for the rest of
-    each period, and the others would wait for it.
-    """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cpu_quota()
-    return allowed if quota is None else max(1, min(allowed, int(quota)))
-
-
-def _cpu_quota() -> float | None:
-    """CPUs that the container may use, as cgroup version 2 or 1 says it; None without a limit."""
-    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
-        try:
-            quota, period = " ".join((CGROUP / name).read_text() for name in files).split()
-            return int(quota) / int(period) if quota not in ("max", "-1") else None
-        except (OSError, ValueError, ZeroDivisionError):
-            continue
-    return None
 
 
 def gpus() -> list[str]:

@@ -44,7 +44,7 @@ def limits(folder: Path, version: int, quota: int | None, period: int = 100_000)
 @pytest.mark.parametrize(("quota", "expected"), [(100_000, 1), (50_000, 1), (150_000, 1), (200_000, 2), (290_000, 2),
                                                  (800_000, 3), (None, 3)])
 def test_a_quota_counts_in_whole_cores(monkeypatch, tmp_path, version, quota, expected):
-    monkeypatch.setattr(hardware, "CGROUP", limits(tmp_path, version, quota))
+    monkeypatch.setattr("consort.cores.CGROUP", limits(tmp_path, version, quota))
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
     assert hardware.cores() == expected
 
@@ -52,7 +52,7 @@ def test_a_quota_counts_in_whole_cores(monkeypatch, tmp_path, version, quota, ex
 @pytest.mark.parametrize("text", ["", "max", "x 100000", "100000 0"])
 def test_an_unreadable_quota_is_none(monkeypatch, tmp_path, text):
     (tmp_path / "cpu.max").write_text(text)
-    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    monkeypatch.setattr("consort.cores.CGROUP", tmp_path)
     assert hardware.cores() == len(os.sched_getaffinity(0))
 
 

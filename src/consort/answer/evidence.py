@@ -1,6 +1,8 @@
 """Which images every candidate is right about: all that a choice within a new budget needs."""
 
 import io
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,7 +39,7 @@ def evidence_of(data: bytes, where: str) -> Evidence:
             return Evidence(np.unpackbits(arrays["val"], axis=1, count=num_val).astype(bool),
                             np.unpackbits(arrays["test"], axis=1, count=num_test).astype(bool),
                             np.unpackbits(arrays["majority"], count=num_test).astype(bool))
-    except (ValueError, KeyError, OSError, EOFError) as e:
+    except (ValueError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as e:
         raise IntegrityError(f"{where} is not readable: {e}. `consort evaluate` writes it anew.") from e
 
 

@@ -1,4 +1,4 @@
-"""The command line. Arguments and the environment are read here and nowhere else."""
+"""The command line. Arguments are read here and nowhere else."""
 
 import codecs
 import io

@@ -19,7 +19,7 @@ def verify(
     budget_ms: Annotated[float | None, typer.Option(
         min=0, help="Fail where 9 of 10 images are not answered within this.", show_default=False)] = None,
     store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure again, here, what a bundle promises.
 
@@ -34,7 +34,7 @@ def verify(
         checks = verification.verify(bundle, images, budget_ms)
     except verification.BundleError as e:
         raise InputError(str(e)) from e
-    print(verification.as_json(bundle, checks) if json else "\n".join(verification.lines(checks)))
+    print(verification.as_json(bundle, checks) if as_json else "\n".join(verification.lines(checks)))
     if any(check.ok is False for check in checks):
         raise typer.Exit(4)
 

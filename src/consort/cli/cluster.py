@@ -1,7 +1,7 @@
 """consort attach, cancel and gc: following what runs on a cluster, and ending it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,6 @@ from consort.cli.options import (
     cache_folder,
     open_store_at,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = None,

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from consort.store import Store
     from consort.study.file import Study
 
-
-
 QUICK_SECONDS = 20.0
 """How long a command that a person waits for asks a cluster that is silent; one that runs a study has longer."""
 

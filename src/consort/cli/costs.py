@@ -35,9 +35,9 @@ def flops(
     if as_json:
         import json
 
-        print(json.dumps([{"name": c.name, "input": c.input, "classes": c.classes, "macs": c.macs,
-                                  "flops": c.flops, "params": c.params, "uncounted": c.uncounted}
-                                 | ({"layers": c.layers} if layers else {}) for c in costs], indent=1))
+        print(json.dumps([{"name": c.name, "input": c.input, "classes": c.classes, "macs": c.macs, "flops": c.flops,
+                           "params": c.params, "uncounted": c.uncounted}
+                          | ({"layers": c.layers} if layers else {}) for c in costs], indent=1))
         return
     print(f"{'name':28} {'input':>9} {'classes':>7} {'M MACs':>12} {'M FLOPs':>12} {'params':>13}")
     for c in costs:

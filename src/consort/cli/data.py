@@ -81,7 +81,7 @@ def info(fingerprint: Annotated[str | None, typer.Argument(show_default=False)] 
     prepared = [open_prepared(opened, name, cache_folder()) for name in chosen]
     if as_json or fingerprint is not None:
         print(json.dumps([{"fingerprint": p.fingerprint, **dataclasses.asdict(p.manifest)} for p in prepared],
-                                indent=1))
+                         indent=1))
         return
     for p in prepared:
         size = "x".join(map(str, p.manifest.image_size)) if p.manifest.image_size else "streamed"

@@ -44,7 +44,7 @@ def export(
     context: ContextOption = None,
     images: ImagesOption = None,
     store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the network, ensemble or cascade that a run recommends as a folder that runs.
 
@@ -70,7 +70,7 @@ def export(
         manifest, place = _by_job(planned, chosen, settings, output, namespace, context)
     else:
         manifest, place = _here(planned, chosen, members, combine, half, again, images, output)
-    if json:
+    if as_json:
         print(canonical_json({"bundle": str(output), "uri": place, "manifest": manifest}))
     else:
         _print(output, manifest, place)

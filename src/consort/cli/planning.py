@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from consort.study.file import Study
 
 REF = r"[a-z0-9-]+/[a-z0-9]+"
-NAMED_DATA = ("digits", "cifar10", "cifar100")
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,13 @@ def is_ref(study: Path) -> bool:
 
 def read_study(path: Path, data: str | None) -> "tuple[Study, str]":
     """The study of a file and its text, with another data source where one was given."""
+    from consort.data.builtin import BUILTIN
     from consort.store.files import expanded
     from consort.study.file import load_study
 
     study = load_study(path)
     if data is not None:
-        as_it_is = data in NAMED_DATA or data.startswith("store:")
+        as_it_is = data in BUILTIN or data.startswith("store:")
         source = data if as_it_is else str(expanded(data).resolve())
         study = study.model_copy(update={"data": study.data.model_copy(update={"source": source})})
     return study, path.read_text(encoding="utf-8-sig")

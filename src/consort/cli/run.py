@@ -1,4 +1,4 @@
-"""consort run, plan and init: a study from its file to its answer."""
+"""consort run and plan: a study from its file to its answer."""
 
 import os
 from pathlib import Path
@@ -22,6 +22,8 @@ from consort.cli.options import (
 from consort.cli.signals import interrupt_on_sigterm
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from consort.run.run import Run
     from consort.run.target import Target
     from consort.study.search import Search
@@ -74,15 +76,20 @@ def run(
                       soft_wrap=True, highlight=False)
         raise typer.Exit(143 if asked() and chosen.remote else 130) from None
     if summary:
-        from consort.report import copy_report
-        from consort.screen.answer import print_answer
-
-        print_answer(console, summary, opened)
-        if (folder := output_folder(output, chosen, planned)) is not None:
-            print(f"copied to {copy_report(opened, planned.study.name, planned.plan.run, folder)}")
+        _tell(planned, summary, console, output, chosen)
     if missing:
         raise IncompleteRun(f"{len(missing)} of {len(planned.ids)} members are missing; what finished is kept:\n"
                             + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
+
+
+def _tell(run: "Run", summary: dict, console: "Console", output: Path | None, target: "Target") -> None:
+    """The answer and where the report is; the report is copied to where the user is."""
+    from consort.report import copy_report
+    from consort.screen.answer import print_answer
+
+    print_answer(console, summary, run.store)
+    if (folder := output_folder(output, target, run)) is not None:
+        print(f"copied to {copy_report(run.store, run.study.name, run.plan.run, folder)}")
 
 
 def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOption = False, data: DataOption = None,

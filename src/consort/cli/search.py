@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from consort.search.trials import Candidate
     from consort.store import Store
 
-OF_KATIB = "katib-"
-
 
 def search(
     study: StudyArgument,
@@ -62,6 +60,7 @@ def search(
     from rich.console import Console
 
     from consort.errors import IncompleteRun, unknown_name
+    from consort.kube.experiment import OF_KATIB
     from consort.screen.live import Screen
     from consort.search.stages import STAGES, execute_search
 

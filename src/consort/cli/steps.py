@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from consort.store import Store
     from consort.train.settings import Settings
 
+
 def train(
     member: Annotated[list[str], typer.Option("--member", help="Id of a planned member (`consort plan` lists them); "
                                               "may be repeated.")],

@@ -1,13 +1,14 @@
 """One batch/v1 Job, run to its end: created, or adopted where it runs already."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from consort.cluster.adopt import create_or_adopt
 from consort.cluster.explain import last_lines
 from consort.cluster.follow import Happening, feed
-from consort.errors import ClusterUnavailable, IncompleteRun, StepFailed
+from consort.cluster.silence import Silence
+from consort.errors import ClusterUnavailable, IncompleteRun, InputError, StepFailed
 from consort.events import Listener, Said, StepEnded, read_line
 from consort.kube import names
 from consort.kube.status import JobStatus, job_status, pod_status
@@ -20,21 +21,23 @@ GRACE_SECONDS = 300.0
 """Beyond the Job's own deadline, before its silence is an error."""
 
 
-def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, listen: Listener) -> None:
+def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, listen: Listener,
+            check: Callable[[dict], None] = lambda known: None) -> None:
     """Create the Job, or adopt the running one of this name; an ended one is replaced. Raises StepFailed with its end.
 
     owner: reference to what the Job shall not outlive; an adopted one that has owners gets this one too.
-    listen: is told what the Job waits for."""
+    listen: is told what the Job waits for. check: raises where a running one is not to be adopted."""
     name = job["metadata"]["name"]
     labels = job["metadata"]["labels"]
     selector = ",".join(f"{key}={labels[key]}" for key in (names.MANAGED_BY_LABEL, names.RUN_LABEL))
-    with feed(api, {"Job": selector, "Pod": f"{names.JOB_LABEL}={name}"}) as events:
-        current = create_or_adopt(api, job, owner, _has_ended, CLEAR_SECONDS)
+    with (Silence(api, listen, lambda: f"the Job {name} has not ended") as silence,
+          feed(api, {"Job": selector, "Pod": f"{names.JOB_LABEL}={name}"}) as events):
+        current = create_or_adopt(api, job, owner, _has_ended, CLEAR_SECONDS, check)
         deadline = time.monotonic() + job["spec"]["activeDeadlineSeconds"] + GRACE_SECONDS
         while time.monotonic() < deadline:
             happening = events.next(1.0)
             if happening is not None and happening.source == "Pod" and (stuck := pod_status(happening.object).stuck):
-                listen(Said(f"waiting: {stuck}", warns=True))
+                silence.listen(Said(f"waiting: {stuck}", warns=True))
             status = _status(happening, name, current["metadata"]["uid"])
             if status is not None and status.state == "succeeded":
                 api.delete("Job", name)
@@ -43,6 +46,20 @@ def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, li
                 raise _failure(api, name, status)
     raise ClusterUnavailable(f"the Job {name} neither ended nor failed within its deadline; `kubectl describe job "
                              f"{name} -n {api.namespace}` tells more.")
+
+
+def refuse_other_work(wanted: dict) -> Callable[[dict], None]:
+    """A `check`: raises InputError where the Job of this name was given other arguments, and does something else."""
+    def check(known: dict) -> None:
+        if _arguments(known) != _arguments(wanted):
+            raise InputError(f"the Job {wanted['metadata']['name']} still runs, and does something else: "
+                             f"`consort {' '.join(_arguments(known))}`. Wait until it has ended, or delete it.")
+    return check
+
+
+def _arguments(job: dict) -> list[str]:
+    """Of its containers."""
+    return [argument for container in job["spec"]["template"]["spec"]["containers"] for argument in container["args"]]
 
 
 def _has_ended(job: dict) -> bool:

@@ -78,8 +78,7 @@ class ClusterSearch:
         if self.search.objective.source == "table" and self.hardware_id is None:
             self.listen(Said("measuring the blocks of the space in the cluster"))
             job = latency_table_job(self.run.store.uri, self.run.study, self.run.plan.run, self.images)
-            with Silence(self.api, self.listen, lambda: f"the Job {job['metadata']['name']} has not ended") as silence:
-                run_job(self.api, job, self.owner, silence.listen)
+            run_job(self.api, job, self.owner, self.listen)
         self.listen(SearchBegun(self.arms, self.search, self.ended))
         for arm, manifest in zip(self.arms, wanted, strict=True):
             if not self._known(arm, manifest):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from consort.cluster.jobs import run_job
+from consort.cluster.jobs import refuse_other_work, run_job
 from consort.cluster.member_jobs import MemberJobs
 from consort.cluster.search import ClusterSearch
 from consort.cluster.silence import Silence
@@ -82,17 +82,17 @@ class ClusterTarget:
         if (summary := _answered(run, missing)) is not None:
             return summary
         self.listen(Said("evaluating in the cluster"))
-        self._run_job(answer_job(run.store.uri, run.study, run.plan.run, self.images(run.study)))
+        run_job(self.api, answer_job(run.store.uri, run.study, run.plan.run, self.images(run.study)), self.owner,
+                self.listen)
         return run.summary()
 
     def export(self, run: Run, what: Sequence[str]) -> None:
-        """Export a bundle into the store in one Job; what: arguments of `consort export`."""
-        self.listen(Said(f"exporting in namespace {self.api.namespace}"))
-        self._run_job(export_job(run.store.uri, run.study, run.plan.run, self.images(run.study), what))
+        """Export a bundle into the store in one Job; what: arguments of `consort export`.
 
-    def _run_job(self, job: dict) -> None:
-        with Silence(self.api, self.listen, lambda: f"the Job {job['metadata']['name']} has not ended") as silence:
-            run_job(self.api, job, self.owner, silence.listen)
+        Raises InputError where the run's Job exports something else now: its bundle would be taken for this one."""
+        self.listen(Said(f"exporting in namespace {self.api.namespace}"))
+        job = export_job(run.store.uri, run.study, run.plan.run, self.images(run.study), what)
+        run_job(self.api, job, self.owner, self.listen, refuse_other_work(job))
 
     def searching(self, run: Run) -> ClusterSearch:
         """The trials of a search, as Katib leads them."""

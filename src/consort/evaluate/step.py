@@ -10,13 +10,14 @@ import io
 import json
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from consort.answer.candidates import Ensemble, Members, measure_candidates, propose
+from consort.answer.candidates import Ensemble, Members, Proposed, measure_candidates, propose
 from consort.costs.records import LatencyRecord
 from consort.data.prepared import Prepared
 from consort.ensembles.composition import combine
@@ -57,47 +58,19 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
                             + "".join(f"; {member_id}: {why}" for member_id, why in missing.items()) + ".")
     ensembles = candidates(_by_architecture(study, records), study.evaluate.mixed_members, study.evaluate.max_subsets)
 
-    labels = data.labels("val")
-    log_probs = log_probabilities(store, records, data, "val", None, cache)
-    macs = [record.macs for record in records]
-    val_accuracies = [accuracy(member, labels) for member in log_probs]
-    selected: dict[str, list[Selected]] = {}
-    known: dict[str, list[Row]] = {}
-    for method in study.evaluate.combine:
-        selected[method] = select(log_probs, labels, ensembles, macs, method)
-        known[method] = selection_columns(ensembles, selected[method], method, records, latencies)
-    first = study.evaluate.combine[0]
-    the_members = Members(records, latencies, first)
-    proposed = propose(the_members, [Ensemble(composition, choice.subset, choice.temperature) for composition, choice
-                                     in zip(ensembles.compositions, selected[first], strict=True)], log_probs, labels,
-                       study.answer.cascade_loss)
-    right = [np.array([correct(member, labels) for member in log_probs])]
-    del log_probs
-
+    val = _select(store, study, data, records, ensembles, latencies, cache)
     rows: list[Row] = []
     about_test: dict = {}
     for name, test_set in {"test": data, **also}.items():
         labels = _test_labels(name, test_set, data)
         log_probs = log_probabilities(store, records, data, "test", None if name == "test" else test_set, cache)
-        found = _compare(name, study, ensembles, selected, known, macs, log_probs, labels)
+        found = _compare(name, study, ensembles, val, log_probs, labels)
         rows += [row for method in found for row in found[method].rows]
         if name == "test":
-            right.append(np.array([correct(member, labels) for member in log_probs]))
-            seeds = pooled_seed_variance(np.concatenate(right, axis=1), [record.architecture for record in records])
-            trainings = Trainings(ensembles.subsets, [record.architecture for record in records], seeds)
-            answered = conclude(store, study, run, data, records, seeds, proposed, measure_candidates(
-                the_members, proposed, log_probs, labels, study.evaluate.confidence))
-            about_test = {
-                **answer_columns(answered),
-                "fair_pairs": [pair for method in study.evaluate.combine
-                               for pair in fair_pairs(found[method], trainings)],
-                "reliability": _reliability(found[study.evaluate.combine[0]], records, log_probs, labels),
-                "diversity": _diversity(records, log_probs, labels),
-                "members": _members(store, records, val_accuracies, [accuracy(member, labels) for member in log_probs]),
-            }
+            about_test = _conclude(store, study, run, data, ensembles, val, found, log_probs, labels)
         del log_probs
     summary = {
-        "study": study.name, "run": run, "question": study.question, "combine": first,
+        "study": study.name, "run": run, "question": study.question, "combine": study.evaluate.combine[0],
         "confidence": study.evaluate.confidence, **about_test, "rows": rows,
         "latencies": [dataclasses.asdict(latency) for latency in latencies.values()], "missing": dict(missing),
         "context": context, "test_images": len(data.labels("test")), "val_images": len(data.labels("val")),
@@ -107,6 +80,58 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
                           ("summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())):
         store.write(keys.study_file(study.name, run, name), content)
     return summary
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """What validation says of the members and their ensembles, and what it selects."""
+
+    members: Members
+    selected: dict[str, list[Selected]]
+    """Way of combining -> what it selects of every ensemble."""
+    rows: dict[str, list[Row]]
+    """Way of combining -> what is known of every ensemble's row."""
+    proposed: list[Proposed]
+    right: np.ndarray
+    """bool [members, images]"""
+    accuracies: list[float]
+    """Of every member."""
+
+
+def _select(store: Store, study: Study, data: Prepared, records: Sequence[MemberRecord], ensembles: Candidates,
+            latencies: Mapping[str, LatencyRecord], cache: Path) -> _Selection:
+    labels, first = data.labels("val"), study.evaluate.combine[0]
+    log_probs = log_probabilities(store, records, data, "val", None, cache)
+    macs = [record.macs for record in records]
+    selected: dict[str, list[Selected]] = {
+        method: select(log_probs, labels, ensembles, macs, method) for method in study.evaluate.combine}
+    rows = {method: selection_columns(ensembles, choices, method, records, latencies)
+            for method, choices in selected.items()}
+    members = Members(records, latencies, first)
+    proposed = propose(members, [Ensemble(composition, choice.subset, choice.temperature) for composition, choice
+                                 in zip(ensembles.compositions, selected[first], strict=True)], log_probs, labels,
+                       study.answer.cascade_loss)
+    return _Selection(members, selected, rows, proposed, np.array([correct(member, labels) for member in log_probs]),
+                      [accuracy(member, labels) for member in log_probs])
+
+
+def _conclude(store: Store, study: Study, run: str, data: Prepared, ensembles: Candidates, val: _Selection,
+              found: Mapping[str, Comparable], log_probs: np.ndarray, labels: np.ndarray) -> dict:
+    """Decide and write what to deploy; what the summary says of the study's test images."""
+    records = val.members.records
+    architectures = [record.architecture for record in records]
+    right = np.array([correct(member, labels) for member in log_probs])
+    seeds = pooled_seed_variance(np.concatenate([val.right, right], axis=1), architectures)
+    trainings = Trainings(ensembles.subsets, architectures, seeds)
+    answered = conclude(store, study, run, data, records, seeds, val.proposed, measure_candidates(
+        val.members, val.proposed, log_probs, labels, study.evaluate.confidence))
+    return {
+        **answer_columns(answered),
+        "fair_pairs": [pair for method in study.evaluate.combine for pair in fair_pairs(found[method], trainings)],
+        "reliability": _reliability(found[study.evaluate.combine[0]], records, log_probs, labels),
+        "diversity": _diversity(records, log_probs, labels),
+        "members": _members(store, records, val.accuracies, [accuracy(member, labels) for member in log_probs]),
+    }
 
 
 def _record(store: Store, member_id: str, data: Prepared) -> MemberRecord:
@@ -135,12 +160,12 @@ def _test_labels(name: str, test_set: Prepared, data: Prepared) -> np.ndarray:
     return test_set.labels("test")
 
 
-def _compare(test_set: str, study: Study, ensembles: Candidates, selected: Mapping[str, list[Selected]],
-             known: Mapping[str, list[Row]], macs: Sequence[int], log_probs: np.ndarray,
+def _compare(test_set: str, study: Study, ensembles: Candidates, val: _Selection, log_probs: np.ndarray,
              labels: np.ndarray) -> dict[str, Comparable]:
     """Complete rows of one test set, per method. All share the bootstrap's resamples of the images."""
+    macs = [record.macs for record in val.members.records]
     measured = {method: measure(log_probs, labels, ensembles, choices, macs, method)
-                for method, choices in selected.items()}
+                for method, choices in val.selected.items()}
     # An image counts with the share of a row's subsets that are right about it: means over subsets come first.
     right = np.concatenate([[one.shares for one in of_method] for of_method in measured.values()])
     num_subsets = [len(subsets) for subsets in ensembles.subsets] * len(measured)
@@ -148,7 +173,7 @@ def _compare(test_set: str, study: Study, ensembles: Candidates, selected: Mappi
     found = {}
     for (method, of_method), columns in zip(measured.items(), np.split(resampled, len(measured), axis=1), strict=True):
         rows: list[Row] = [{**dict.fromkeys(COLUMNS), "test_set": test_set, **row, **one.columns}
-                           for row, one in zip(known[method], of_method, strict=True)]
+                           for row, one in zip(val.rows[method], of_method, strict=True)]
         found[method] = Comparable(rows, columns, study.evaluate.confidence, len(labels))
         fill_in(found[method])
     return found

@@ -4,7 +4,7 @@
     manifest.json       what it is, what it was measured to do, and the sha256 of every other file
     labels.txt          a class a line, in the order of the probabilities
     examples/           test images, what the bundle answered to them, and what the study says of all test images
-    predict.py, verify.py, running.py, pixels.py    run it and check it, without Consort and without torch
+    predict.py, verify.py, serving.py   run, check and serve it, with what they share, without Consort and torch
     serve/              for KServe, Triton, a container, a Deployment
 """
 

@@ -1,10 +1,10 @@
 """A bundle in a store: put there when it is exported, fetched by what serves it. No torch here."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from consort.errors import InputError, MissingKey
+from consort.errors import InputError, IntegrityError, MissingKey
 from consort.export import serve_files
 from consort.export.place import MANIFEST, replaced
 from consort.export.running import FORMAT
@@ -29,23 +29,24 @@ def fetch(store: Store, place: str, folder: Path) -> dict[str, Any]:
     except MissingKey as e:
         raise InputError(f"there is no bundle at {store.uri.rstrip('/')}/{place}: `consort export` puts one "
                          "there.") from e
-    manifest = _manifest(raw, f"{store.uri.rstrip('/')}/{place}/{MANIFEST}")
+    manifest, names = _listed(raw, f"{store.uri.rstrip('/')}/{place}/{MANIFEST}")
     with replaced(folder) as made:
-        if manifest["format"] <= FORMAT:
-            for name in manifest["files"]:
-                (made / name).parent.mkdir(parents=True, exist_ok=True)
-                (made / name).write_bytes(store.read(f"{place}/{name}"))
+        for name in names:
+            (made / name).parent.mkdir(parents=True, exist_ok=True)
+            (made / name).write_bytes(store.read(f"{place}/{name}"))
         (made / MANIFEST).write_bytes(raw)
     return manifest
 
 
-def _manifest(raw: bytes, where: str) -> dict[str, Any]:
-    """InputError where it is none, or names files outside of the bundle's folder."""
+def _listed(raw: bytes, uri: str) -> tuple[dict[str, Any], list[str]]:
+    """The manifest and the files that it lists, each inside the bundle's folder; of a newer format none."""
     try:
         manifest = json.loads(raw)
-        names = manifest["files"] if manifest["format"] <= FORMAT else []
-    except (ValueError, KeyError, TypeError) as e:
-        raise InputError(f"{where} is not a readable manifest ({type(e).__name__}: {e}). Export it again.") from e
-    if outside := [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]:
-        raise InputError(f"{where} names files outside of the bundle: {', '.join(outside[:3])}. Export it again.")
-    return manifest
+        names = list(manifest["files"]) if manifest.get("format", 0) <= FORMAT else []
+        paths = [PurePosixPath(name) for name in names]
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise IntegrityError(f"{uri} is not a bundle's manifest ({type(e).__name__}: {e}). Export it again.") from e
+    if outside := [str(path) for path in paths if path.is_absolute() or ".." in path.parts]:
+        raise IntegrityError(f"{uri} lists {outside[0]}, which is outside of the bundle: it was altered. Export it "
+                             "again.")
+    return manifest, names

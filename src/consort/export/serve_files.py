@@ -8,10 +8,9 @@ from typing import Any
 
 from consort.store import keys
 
-PROGRAMS = {"pixels.py": "consort.data", "onnx_session.py": "consort.models", "running.py": "consort.export",
-            "verify.py": "consort.export",
-            "batching.py": "consort.export", "counts.py": "consort.export", "serving.py": "consort.export",
-            "page.html": "consort.export"}
+PROGRAMS = {"cores.py": "consort", "pixels.py": "consort.data", "onnx_session.py": "consort.models",
+            **dict.fromkeys(("running.py", "verify.py", "batching.py", "counts.py", "serving.py", "page.html"),
+                            "consort.export")}
 """Modules that need nothing else of Consort: a bundle has copies."""
 TEMPLATES = {"predict.py.in": "predict.py", "README.md": "README.md", "kserve.yaml": "serve/kserve.yaml",
              "config.pbtxt": "serve/config.pbtxt", "Dockerfile": "serve/Dockerfile",
@@ -33,7 +32,7 @@ def write(folder: Path, manifest: dict[str, Any], store_uri: str, image: str) ->
 def standing_alone(source: str) -> str:
     """A module that imports the others of PROGRAMS from beside it."""
     names = "|".join(name.removesuffix(".py") for name in PROGRAMS)
-    return re.sub(rf"^from consort\.\w+\.({names}) import", r"from \1 import", source, flags=re.MULTILINE)
+    return re.sub(rf"^from consort\.(?:\w+\.)?({names}) import", r"from \1 import", source, flags=re.MULTILINE)
 
 
 def service_name(manifest: dict[str, Any]) -> str:

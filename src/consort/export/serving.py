@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import html
 import json
-import os
 import signal
 import socket
 import sys
@@ -27,6 +26,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from consort.cores import cores
 from consort.export.batching import Batcher, Full
 from consort.export.counts import Counts
 from consort.export.running import BundleError, open_session, read_image, read_manifest
@@ -260,7 +260,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 def serve(bundle: Path, host: str, port: int, threads: int | None, largest_batch: int, limits: Limits) -> None:
     """Serve until SIGTERM or SIGINT; what was asked before is still answered."""
-    server = Server(bundle, threads or len(os.sched_getaffinity(0)), largest_batch, limits)
+    server = Server(bundle, threads or cores(), largest_batch, limits)
     listener = listening(host, port)
     config = uvicorn.Config(server.app(), log_level="warning", access_log=False, lifespan="on", timeout_keep_alive=30,
                             backlog=BACKLOG, timeout_graceful_shutdown=int(limits.seconds) + 1)

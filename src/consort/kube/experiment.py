@@ -23,7 +23,7 @@ CHOICES = "CONSORT_CHOICES"
 OF_KATIB = "katib-"
 """A sampler of this prefix is one of Katib's own algorithms: katib-tpe is its tpe."""
 OF_CONSORT = "consort-"
-"""Katib's configuration has Consort's samplers under this prefix: manifests/components/katib."""
+"""Katib's configuration has Consort's samplers under this prefix: manifests/components/katib-config."""
 LONGEST_NAME, HASH_DIGITS = 40, 10
 LEAST_SECONDS = 3
 """Katib's collector looks for the trial's process; one that ends within about a second has gone by then."""

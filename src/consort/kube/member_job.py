@@ -1,7 +1,7 @@
 """A member as a job that trains it; and the container that trains, which trials of searches have too."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,16 +16,13 @@ PATIENCE_SECONDS = "120"
 _ID, _JOB = "\x01member\x01", "\x01job\x01"
 
 
-def member_job(member_id: str, store_uri: str, study: Study, run: str, images: Images,
-               owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The job that trains one member; `owner` is a reference to what it shall not outlive."""
+def member_job(member_id: str, store_uri: str, study: Study, run: str, images: Images) -> dict[str, Any]:
+    """The job that trains one member."""
     text = _template(store_uri, study.name, run, study.cluster.model_dump_json(), study.run.model_dump_json(), images)
     for token, value in ((_ID, member_id), (_JOB, names.member_job_name(member_id))):
         text = text.replace(json.dumps(token)[1:-1], value)
     job = json.loads(text)
     job["metadata"]["labels"][names.SPEC_HASH_LABEL] = names.spec_hash(job)
-    if owner:
-        job["metadata"]["ownerReferences"] = [dict(owner)]
     return job
 
 
@@ -50,6 +47,7 @@ def step_container(cluster: Cluster, images: Images, arguments: Sequence[str]) -
 def _train_arguments(store_uri: str, cluster: Cluster, run: Run) -> list[str]:
     return ["train", "--member", _ID, "--store", store_uri, "--log", "json", *checkpoint_arguments(run),
             "--patience", PATIENCE_SECONDS, *pod.images_arguments(cluster),
+            *(["--deterministic"] if run.deterministic else []), *(["--compile"] if run.compile else []),
             *(["--torchrun"] if cluster.nodes * cluster.processes > 1 else [])]
 
 

@@ -1,6 +1,6 @@
 """The other jobs of a run: its last steps, and launching it from within the cluster, once or on a schedule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from consort.kube import names, pod
@@ -18,8 +18,7 @@ LATE_SECONDS = 3600
 LAUNCHER_RESOURCES = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
 
 
-def answer_job(store_uri: str, study: Study, run: str, images: Images,
-               owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def answer_job(store_uri: str, study: Study, run: str, images: Images) -> dict[str, Any]:
     """One Job for the last steps: predict where logits or latencies are missing, then evaluate, then report."""
     cluster, name = study.cluster, f"{study.name}/{run}"
     storage = pod.storage(cluster)
@@ -34,12 +33,7 @@ def answer_job(store_uri: str, study: Study, run: str, images: Images,
         [pod.container("predict", images.torch, predict, pod.resources(cluster), threads, mounts=mounts),
          pod.container("evaluate", images.plain, ["evaluate", name, *where], plain, threads, mounts=mounts)],
         [volume for volume, _ in storage])
-    job = _job(names.answer_job_name(study.name, run), names.ANSWER, store_uri, study, run,
-               pod.place(spec, cluster), owner)
-    job["spec"]["activeDeadlineSeconds"] = cluster.deadline_seconds
-    if cluster.queue:
-        job["metadata"]["labels"][names.QUEUE_LABEL] = cluster.queue
-    return job
+    return _placed(names.answer_job_name(study.name, run), store_uri, study, run, spec)
 
 
 def latency_table_job(store_uri: str, study: Study, run: str, images: Images) -> dict[str, Any]:
@@ -49,11 +43,7 @@ def latency_table_job(store_uri: str, study: Study, run: str, images: Images) ->
     step = pod.container("latency", images.torch, ["latency-table", name, "--store", store_uri], pod.resources(cluster),
                          max(1, int(cluster.cpus)), mounts=[mount for _, mount in storage])
     spec = pod.pod(cluster, [step], volumes=[volume for volume, _ in storage])
-    job = _job(names.latency_job_name(study.name, run), names.ANSWER, store_uri, study, run, pod.place(spec, cluster))
-    job["spec"]["activeDeadlineSeconds"] = cluster.deadline_seconds
-    if cluster.queue:
-        job["metadata"]["labels"][names.QUEUE_LABEL] = cluster.queue
-    return job
+    return _placed(names.latency_job_name(study.name, run), store_uri, study, run, spec)
 
 
 def export_job(store_uri: str, study: Study, run: str, images: Images, what: Sequence[str] = ()) -> dict[str, Any]:
@@ -68,11 +58,7 @@ def export_job(store_uri: str, study: Study, run: str, images: Images, what: Seq
     step = pod.container("export", images.torch, arguments, pod.resources(cluster, gpus=False),
                          max(1, int(cluster.cpus)), mounts=[mount for _, mount in storage])
     spec = pod.pod(cluster, [step], volumes=[volume for volume, _ in storage])
-    job = _job(names.export_job_name(study.name, run), names.ANSWER, store_uri, study, run, pod.place(spec, cluster))
-    job["spec"]["activeDeadlineSeconds"] = cluster.deadline_seconds
-    if cluster.queue:
-        job["metadata"]["labels"][names.QUEUE_LABEL] = cluster.queue
-    return job
+    return _placed(names.export_job_name(study.name, run), store_uri, study, run, spec)
 
 
 def launch_job(store_uri: str, study: Study, run: str, images: Images, sampler: str | None = None) -> dict[str, Any]:
@@ -117,10 +103,19 @@ def _launcher(arguments: Sequence[str], study: Study, images: Images) -> dict[st
     return pod.pod(study.cluster, [step], account=names.LAUNCHER_ACCOUNT)
 
 
-def _job(name: str, component: str, store_uri: str, study: Study, run: str, spec: dict[str, Any],
-         owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _placed(name: str, store_uri: str, study: Study, run: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """A Job that runs where members do: on their nodes, in their queue, within their deadline."""
+    cluster = study.cluster
+    job = _job(name, names.ANSWER, store_uri, study, run, pod.place(spec, cluster))
+    job["spec"]["activeDeadlineSeconds"] = cluster.deadline_seconds
+    if cluster.queue:
+        job["metadata"]["labels"][names.QUEUE_LABEL] = cluster.queue
+    return job
+
+
+def _job(name: str, component: str, store_uri: str, study: Study, run: str, spec: dict[str, Any]) -> dict[str, Any]:
     labels = names.labels(component, study.name, run)
-    job = names.with_spec_hash({
+    return names.with_spec_hash({
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name, "labels": labels, "annotations": {names.STORE_ANNOTATION: store_uri}},
@@ -135,6 +130,3 @@ def _job(name: str, component: str, store_uri: str, study: Study, run: str, spec
             "template": {"metadata": {"labels": labels, "annotations": names.NO_SIDECAR},
                          "spec": {**spec, "restartPolicy": "Never"}},
         }})
-    if owner:
-        job["metadata"]["ownerReferences"] = [dict(owner)]
-    return job

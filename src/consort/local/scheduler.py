@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from consort.errors import Busy, StoreUnavailable, Terminated
+from consort.errors import Busy
 from consort.events import (
     Done,
     Elsewhere,
@@ -248,8 +248,8 @@ def _noted_signals() -> Iterator[list[int]]:
 
 
 def _retry_can_help(code: int) -> bool:
-    """Killed by a signal, stopped, or without its store; exit codes below 128 end the same way again."""
-    return code < 0 or code in (Terminated.exit_code, StoreUnavailable.exit_code) or code >= 128
+    """Killed by a signal, stopped (143), or without its store (175); codes below 128 end the same way again."""
+    return code < 0 or code >= 128
 
 
 def _ended_how(running: _Running) -> StepEnded | None:

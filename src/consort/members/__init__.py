@@ -4,6 +4,7 @@ from consort.members.stored import (
     begun,
     files,
     find,
+    ids_of_plan,
     is_id,
     read_failure,
     read_file,
@@ -17,5 +18,5 @@ from consort.members.stored import (
     write_specs,
 )
 
-__all__ = ["begun", "files", "find", "is_id", "read_failure", "read_file", "read_record", "read_spec", "why_missing",
-           "write_failure", "write_files", "write_record", "write_setback", "write_specs"]
+__all__ = ["begun", "files", "find", "ids_of_plan", "is_id", "read_failure", "read_file", "read_record",
+           "read_spec", "why_missing", "write_failure", "write_files", "write_record", "write_setback", "write_specs"]

@@ -1,6 +1,5 @@
 """Members in the store: their specification, their record, and files that are checked against the record."""
 
-import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -187,12 +186,17 @@ def _known(store: Store, member_id: str) -> bool:
 
 def _of_plans(store: Store) -> set[str]:
     """The ids of all members that planned runs train, from those plans that can be read."""
-    ids: set[str] = set()
-    for key in store.list(keys.STUDIES):
-        if key.endswith("/plan.json"):
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-                values = json.loads(store.read(key))
-                study = stored_study(values["study"])
-                ids |= {MemberSpec(name, values["data"], study.recipe_of(name), seed).id
-                        for name, a in study.architectures.items() if not a.weights for seed in a.seeds}
-    return ids
+    return {member for key in store.list(keys.STUDIES) if key.endswith("/plan.json")
+            for member in ids_of_plan(store.read(key))[0]}
+
+
+def ids_of_plan(plan: bytes) -> tuple[list[str], list[str]]:
+    """The ids of the members that a plan.json has trained, and imported; none where this version cannot read it."""
+    try:
+        values = json.loads(plan)
+        study = stored_study(values["study"])
+        trained = [MemberSpec(name, values["data"], study.recipe_of(name), seed).id
+                   for name, a in study.architectures.items() if not a.weights for seed in a.seeds]
+        return trained, list(values["weights"])
+    except (ValueError, KeyError, TypeError, AttributeError):  # pydantic's ValidationError is a ValueError
+        return [], []

@@ -39,7 +39,7 @@ def plan_growth(base: Run) -> Growth:
         following = at_level(base.study, level + 1)
         if following == study:
             return _at(base, level, f"every architecture has its {base.study.grow.max_seeds} seeds or more: "
-                                           "nothing to train")
+                                    "nothing to train")
         next_summary = _summary(base, following)
         limit, width = base.study.grow.until_width, headline_width(summary)
         if next_summary is None and limit is not None and _settled(study, width, limit):

@@ -4,12 +4,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from consort import members
-from consort.members.spec import MemberSpec
 from consort.store import Store, keys
-from consort.study.file import stored_study
 
 
 @dataclass(frozen=True)
@@ -33,28 +29,31 @@ class RunOverview:
 def overviews(store: Store) -> Iterator[RunOverview]:
     """Every planned run of the store, by name; plans of other versions have no members that this one knows."""
     present = set(store.list(keys.STUDIES))
-    done = {key.split("/")[1] for key in store.list(keys.MEMBERS) if key.endswith("/member.json")}
-    failed = {key.split("/")[1] for key in store.list(keys.MEMBERS) if key.endswith("/failed.json")}
+    files = store.list(keys.MEMBERS)
+    done, failed = ({key.split("/")[1] for key in files if key.endswith(name)}
+                    for name in ("/member.json", "/failed.json"))
     for key in sorted(key for key in present if key.endswith("/plan.json")):
         name, run = key.split("/")[1:3]
         ids = _ids(store.read(key))
         finished = [record.finished_at for m in ids if m in done and (record := members.read_record(store, m))]
         summary, page = keys.study_file(name, run, "summary.json"), keys.study_file(name, run, "report.html")
-        answer = str(json.loads(store.read(summary)).get("answer", "")) if summary in present else ""
+        answer = _answer(store.read(summary)) if summary in present else ""
         yield RunOverview(f"{name}/{run}", len(ids), len(finished), len(failed.intersection(ids)),
                           max(finished, default=""), answer, f"{store.uri}/{page}" if page in present else "")
 
 
+def _answer(summary: bytes) -> str:
+    """The answer of an evaluation; empty where it is damaged, which whoever asks for this run is told."""
+    try:
+        return str(json.loads(summary).get("answer", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
 def _ids(plan: bytes) -> list[str]:
     """The members that a plan names; none where this version cannot read it."""
-    try:
-        values = json.loads(plan)
-        study = stored_study(values["study"])
-        trained = [MemberSpec(name, values["data"], study.recipe_of(name), seed).id
-                   for name, a in study.architectures.items() if not a.weights for seed in a.seeds]
-        return [*trained, *values["weights"]]
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
-        return []
+    trained, imported = members.ids_of_plan(plan)
+    return [*trained, *imported]
 
 
 def members_of_runs(store: Store) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from consort import members
+from consort.errors import IntegrityError
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.run.plan import Plan, open_plan, replan
@@ -89,8 +90,12 @@ class Run:
         return self.store.exists(self.key(name))
 
     def summary(self) -> dict:
-        """What the evaluation found; raises MissingKey where the run was not evaluated."""
-        return json.loads(self.read("summary.json"))
+        """What the evaluation found; MissingKey where the run was not evaluated, IntegrityError where it is damaged."""
+        try:
+            return dict(json.loads(self.read("summary.json")))
+        except (ValueError, TypeError) as e:
+            raise IntegrityError(f"{self.key('summary.json')} is not readable JSON ({e}). `consort evaluate "
+                                 f"{self.ref}` writes it anew.") from e
 
     def replan(self, study: Study, study_text: str) -> "Run":
         """The planned run of a study that differs in its seeds, on the data that is prepared already."""

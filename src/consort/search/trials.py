@@ -78,9 +78,11 @@ def specs(plan: Plan, networks: Sequence[str]) -> list[MemberSpec]:
 
 def trial_id(plan: Plan, networks: Sequence[str], hardware_id: str) -> str:
     """`t-<10 hex digits>`: a hash over the members and over what judges them."""
+    latency = plan.study.latency
+    runtime = {} if latency.runtime == "torch" else {"runtime": latency.runtime}  # ids stay what they were before it
     judged_by = {"combine": plan.study.evaluate.combine[0],
                  "objective": search_of(plan).objective.model_dump(mode="json"),
-                 "latency": {"batch_size": plan.study.latency.batch_size, "threads": plan.study.latency.threads},
+                 "latency": {"batch_size": latency.batch_size, "threads": latency.threads, **runtime},
                  "hardware": hardware_id}
     identity = [sorted(spec.id for spec in specs(plan, networks)), judged_by]
     return "t-" + sha256(canonical_json(identity).encode())[:10]

@@ -91,12 +91,12 @@ Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
 
 
 class Run(Table):
-    """How to execute on one machine; nothing here changes what a member is."""
+    """How to execute; nothing here changes what a member is. The first two are of one machine."""
 
     workers: PositiveInt | None = None
     """Processes that train side by side, each with a core or a GPU of its own; by default as many as there are."""
     members_per_gpu: PositiveInt | None = None
-    """Members that one process trains side by side on a GPU; by default as many as fill it (`local.packs`)."""
+    """Members that one process trains side by side on a GPU; by default as many as fill it (`train.packs`)."""
     loader_workers: Annotated[int, Field(ge=0)] = 2
     """Processes per member that decode streamed images; small images need none."""
     checkpoint_seconds: Annotated[float, Field(ge=0.1)] = 60.0

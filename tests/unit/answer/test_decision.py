@@ -1,5 +1,6 @@
 """From candidates to choices.json: budgets, notes, gains, the file and the evidence beside it."""
 
+import contextlib
 import dataclasses
 import json
 
@@ -110,6 +111,15 @@ def test_evidence_is_read_back_as_it_was(num, num_val, num_test, seed):
 def test_evidence_that_is_none_is_named():
     with pytest.raises(IntegrityError, match=r"evidence\.npz is not readable"):
         evidence_of(b"no zip", "evidence.npz")
+
+
+@given(st.data())
+def test_evidence_that_was_damaged_is_named_or_still_reads(data):
+    whole = Evidence(np.ones((2, 40), bool), np.zeros((2, 30), bool), np.ones(30, bool)).to_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1))
+    damaged = data.draw(st.sampled_from([whole[:place], whole[:place] + b"\xff" + whole[place + 1:]]))
+    with contextlib.suppress(IntegrityError):
+        evidence_of(damaged, "evidence.npz")
 
 
 def test_the_store_has_both_or_neither(tmp_path):

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from consort.cluster.jobs import run_job
-from consort.errors import StepFailed
+from consort.cluster.jobs import refuse_other_work, run_job
+from consort.errors import InputError, StepFailed
 from consort.events import unheard
 from consort.kube import names
 from fake_cluster import FakeCluster
@@ -60,3 +60,19 @@ def test_an_adopted_job_without_owners_stays_free() -> None:
         run_job(cluster, job(), launcher, unheard)  # type: ignore[arg-type]
     found = cluster.get("Job", NAME)
     assert found is not None and not found["metadata"]["ownerReferences"]
+
+
+def test_a_running_job_that_does_something_else_is_not_taken_for_the_wanted_one() -> None:
+    cluster = FakeCluster()
+    running, wanted = of("export", "s/r", "c3"), of("export", "s/r", "c3", "--half")
+    cluster.create(running)
+    refuse_other_work(running)(running)
+    with pytest.raises(InputError, match=r"still runs, and does something else: `consort export s/r c3`"):
+        run_job(cluster, wanted, None, unheard, refuse_other_work(wanted))  # type: ignore[arg-type]
+    assert cluster.get("Job", NAME) is not None
+
+
+def of(*arguments: str) -> dict[str, Any]:
+    """The Job that calls `consort` with these arguments."""
+    spec = {"activeDeadlineSeconds": 60, "template": {"spec": {"containers": [{"args": list(arguments)}]}}}
+    return {**job(), "spec": spec}

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from consort import hardware
 from consort.data import decode as decode_module
 from consort.data.decode import decode, decode_all
 from consort.data.image_folder import ImageFolder
@@ -88,7 +87,7 @@ def test_images_come_back_in_the_order_of_their_paths(tmp_path: Path, small_chun
 
 def test_a_quota_of_one_cpu_decodes_in_one_thread(tmp_path: Path, monkeypatch, small_chunks):
     (tmp_path / "cpu.max").write_text("100000 100000\n")
-    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    monkeypatch.setattr("consort.cores.CGROUP", tmp_path)
     files = image_set(train=40)
     folder = WatchedFolder(write_folder(tmp_path / "images", files))
     decode_all(folder, list(files), None, False, silent)

@@ -14,7 +14,7 @@ from consort.ensembles.subset_scores import score_subsets
 @pytest.mark.skipif(hardware.cores() < 2, reason="one core has one thread with any quota")
 def test_a_quota_of_one_cpu_scores_in_one_thread(monkeypatch, tmp_path: Path):
     (tmp_path / "cpu.max").write_text("100000 100000\n")
-    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    monkeypatch.setattr("consort.cores.CGROUP", tmp_path)
     monkeypatch.setattr(subset_scores, "BLOCK_BYTES", 1)
     random = np.random.default_rng(0)
     scores = random.normal(size=(3, 64 * 200, 5)).astype(np.float32)

@@ -177,17 +177,6 @@ def test_a_manifest_of_a_newer_version_or_none_is_said(own_bundle, tmp_path):
         verify(own_bundle)
 
 
-@pytest.mark.parametrize("manifest,message", [
-    ("{", "not a readable manifest"), ('{"format": 1}', "not a readable manifest .KeyError"),
-    ('{"format": 1, "files": {"../model.onnx": {}}}', "files outside of the bundle: ../model.onnx")])
-def test_what_is_no_bundle_is_not_fetched(tmp_path, manifest, message):
-    store = FolderStore(tmp_path / "store")
-    store.write("studies/a/b/bundles/c0/manifest.json", manifest.encode())
-    with pytest.raises(InputError, match=message):
-        fetch(store, "studies/a/b/bundles/c0", tmp_path / "bundle")
-    assert not (tmp_path / "bundle").exists()
-
-
 def test_images_in_folders_of_classes_are_measured_too(bundle, tmp_path):
     expected = json.loads((bundle / "examples/expected.json").read_text())
     for example in expected:  # labelled as the bundle answers: it is right about all of them

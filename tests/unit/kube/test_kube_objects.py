@@ -14,6 +14,7 @@ from consort.kube import names
 from consort.kube.images import Images
 from consort.kube.member_job import member_job
 from consort.kube.step_jobs import FINAL_EXIT_CODES, answer_job, cron_job, export_job, launch_job
+from consort.local.commands import train_command
 from consort.study.execution import MAX_NODES
 from consort.study.file import Study
 from study_tables import cluster_tables
@@ -152,8 +153,8 @@ def test_labels_lead_from_a_pod_to_its_member_and_from_a_job_to_its_store():
 def test_hash_is_over_what_a_job_does_and_not_over_who_asks_for_it():
     job = member()
     assert job["metadata"]["labels"][names.SPEC_HASH_LABEL] == names.spec_hash(job)
-    for same in (member_job(MEMBER, STORE, study("other"), "abcdefabcd", IMAGES),
-                 member_job(MEMBER, STORE, study(), RUN, IMAGES, OWNER)):
+    owned = {**job, "metadata": {**job["metadata"], "ownerReferences": [OWNER]}}
+    for same in (member_job(MEMBER, STORE, study("other"), "abcdefabcd", IMAGES), owned):
         assert names.spec_hash(same) == names.spec_hash(job)
 
 
@@ -243,11 +244,14 @@ def test_credentials_come_from_the_secret_only():
         assert "AWS_" not in json.dumps(value)
 
 
-def test_owner_is_referred_to():
-    for job in (member_job(MEMBER, STORE, study(), RUN, IMAGES, OWNER),
-                answer_job(STORE, study(), RUN, IMAGES, OWNER)):
-        assert job["metadata"]["ownerReferences"] == [OWNER]
-    assert "ownerReferences" not in member()["metadata"]
+@pytest.mark.parametrize(("how", "expected"), [
+    ({}, []), ({"deterministic": True}, ["--deterministic"]), ({"deterministic": False}, []),
+    ({"deterministic": True, "compile": True}, ["--deterministic", "--compile"])])
+def test_a_member_trains_as_the_study_says_here_and_there(how: dict, expected: list[str]) -> None:
+    (step,) = containers(pod_of(member(cluster={"gpus": 1}, **how)))
+    here = train_command([MEMBER], STORE, study(**how).run)
+    for arguments in (step["args"], here):
+        assert [argument for argument in arguments if argument in ("--deterministic", "--compile")] == expected
 
 
 def test_last_steps_run_one_after_the_other_each_in_its_image():

@@ -6,9 +6,10 @@ import pytest
 from safetensors.torch import save_file
 
 from consort import members
-from consort.errors import MissingKey
+from consort.errors import IntegrityError, MissingKey
 from consort.members.records import MemberRecord
 from consort.models.families import build
+from consort.run.overview import overviews
 from consort.run.plan import plan
 from consort.run.run import NOT_IMPORTED, Run, open_run
 from consort.store.folder import FolderStore
@@ -57,6 +58,15 @@ def test_its_files_lie_below_its_name(run: Run) -> None:
     run.write("summary.json", b'{"answer": 1}')
     assert run.summary() == {"answer": 1} and run.has("summary.json") and not run.has("report.html")
     assert run.store.read(f"studies/{run.ref}/summary.json") == run.read("summary.json")
+
+
+@pytest.mark.parametrize("damaged", [b"", b'{"answer": ', b"7", b"\xff"])
+def test_a_damaged_summary_is_named_and_its_run_is_listed_all_the_same(run: Run, damaged: bytes) -> None:
+    run.write("summary.json", damaged)
+    with pytest.raises(IntegrityError, match=f"summary.json is not readable.*consort evaluate {run.ref}"):
+        run.summary()
+    (listed,) = overviews(run.store)
+    assert (listed.run, listed.answer) == (run.ref, "")
 
 
 def test_it_is_opened_again_from_the_store_alone(run: Run) -> None:
