@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 
 from consort import members
+from consort.errors import IntegrityError
 from consort.run.plan import run_name
 from consort.run.run import Run
 from consort.store import keys
@@ -84,8 +85,11 @@ def _summary(base: Run, study: Study) -> dict | None:
     key = keys.study_file(study.name, run_name(study, [base.plan.data, *base.plan.also.values()]), "summary.json")
     if not base.store.exists(key):
         return None
-    summary = json.loads(base.store.read(key))
-    lacking = [m for m in summary["missing"] if members.read_failure(base.store, m) is None]
+    try:
+        summary = json.loads(base.store.read(key))
+        lacking = [m for m in summary["missing"] if members.read_failure(base.store, m) is None]
+    except (ValueError, KeyError, TypeError) as e:
+        raise IntegrityError(f"{key} is not a readable summary ({e}). Delete it and run the study again.") from e
     return summary if not lacking else None
 
 

@@ -307,6 +307,14 @@ def test_a_level_with_members_to_come_is_not_complete(store: FolderStore) -> Non
     assert (plan_growth(base).level, seeds(plan_growth(base))) == (1, [(0, 2, 1, 3), (0, 1, 2)])
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_damaged_summary_is_named_when_a_study_grows(store: FolderStore, text: str) -> None:
+    base = run_of(store, "grow = 2\n" + STUDY)
+    store.write(base.key("summary.json"), text.encode())
+    with pytest.raises(IntegrityError, match=r"summary.json is not a readable summary .*run the study again"):
+        plan_growth(base)
+
+
 def test_a_study_without_grow_stays_as_it_is(store: FolderStore) -> None:
     base = run_of(store)
     evaluated(store, plan_growth(base))
