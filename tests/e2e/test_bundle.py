@@ -2,6 +2,7 @@
 those of the study."""
 
 import json
+import time
 import urllib.request
 from pathlib import Path
 
@@ -22,6 +23,18 @@ BATCH = 200
 def post(url: str, body: bytes) -> dict:
     with urllib.request.urlopen(urllib.request.Request(url, body), timeout=60) as answer:
         return json.load(answer)
+
+
+def wait_until_ready(address: str, seconds: float = 60) -> None:
+    """Until the Service leads to the pod: a node learns of it a moment after the Deployment is ready."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/v2/health/ready", timeout=5):
+                return
+        except OSError:
+            assert time.monotonic() < deadline, f"{address} does not answer"
+            time.sleep(0.5)
 
 
 def outputs(url: str, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -50,6 +63,7 @@ def test_the_bundle_in_the_bucket_is_served_and_answers_as_the_study_does(place:
     place.kubectl("apply", "-f", str(bundle / "serve/deployment.yaml"))
     place.kubectl("rollout", "status", f"deployment/{deployment['metadata']['name']}", "--timeout=120s")
     address = address_here(f"http://{service['metadata']['name']}.{place.namespace.name}:80")
+    wait_until_ready(address)
     model = f"{address}/v2/models/{manifest['name']}"
 
     images = open_prepared(place.store, manifest["data"]["fingerprint"], bundle.parent / "cache").images("test")
