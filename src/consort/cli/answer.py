@@ -5,23 +5,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, open_store_at
+from consort.cli.options import (
+    DEFAULT_STORE,
+    JsonOption,
+    MacsOption,
+    MbOption,
+    MsOption,
+    ParallelOption,
+    ParamsOption,
+    StoreOption,
+    WorstOption,
+    open_store_at,
+)
 
 if TYPE_CHECKING:
     from consort.answer.choices import Choices
     from consort.answer.evidence import Evidence
     from consort.store import Store
-
-MacsOption = Annotated[str | None, typer.Option(
-    "--macs", metavar="AMOUNT", help="Multiply-adds an image, such as 100M; a cascade's mean.", show_default=False)]
-MsOption = Annotated[float | None, typer.Option(
-    "--ms", min=0, help="Milliseconds an image, one network after the other; a cascade's mean.", show_default=False)]
-ParallelOption = Annotated[bool, typer.Option("--parallel", help="--ms is with one device per member.")]
-ParamsOption = Annotated[str | None, typer.Option(
-    "--params", metavar="AMOUNT", help="Parameters, such as 10M.", show_default=False)]
-MbOption = Annotated[float | None, typer.Option(
-    "--mb", min=0, help="Megabytes of weights.", show_default=False)]
-WorstOption = Annotated[bool, typer.Option("--worst", help="--macs and --ms hold for every image, not on average.")]
 
 
 def answer(

@@ -5,15 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consort.cli.answer import MacsOption, MbOption, MsOption, ParallelOption, ParamsOption, WorstOption, budget_of
+from consort.cli.answer import budget_of
 from consort.cli.options import (
     DEFAULT_STORE,
     ContextOption,
     ImagesOption,
     JsonOption,
+    MacsOption,
+    MbOption,
+    MsOption,
     NamespaceOption,
+    ParallelOption,
+    ParamsOption,
     StoreOption,
     StudyArgument,
+    WorstOption,
     open_store_at,
 )
 

@@ -30,3 +30,13 @@ ContextOption = Annotated[str | None, typer.Option(
 LogOption = Annotated[str, typer.Option("--log", metavar="text|json", help="Plain lines, or one JSON event a line.")]
 ImagesOption = Annotated[Path | None, typer.Option(
     "--images", help="Where streamed images are, when not where they were prepared.", show_default=False)]
+MacsOption = Annotated[str | None, typer.Option(
+    "--macs", metavar="AMOUNT", help="Multiply-adds an image, such as 100M; a cascade's mean.", show_default=False)]
+MsOption = Annotated[float | None, typer.Option(
+    "--ms", min=0, help="Milliseconds an image, one network after the other; a cascade's mean.", show_default=False)]
+ParallelOption = Annotated[bool, typer.Option("--parallel", help="--ms is with one device per member.")]
+ParamsOption = Annotated[str | None, typer.Option(
+    "--params", metavar="AMOUNT", help="Parameters, such as 10M.", show_default=False)]
+MbOption = Annotated[float | None, typer.Option(
+    "--mb", min=0, help="Megabytes of weights.", show_default=False)]
+WorstOption = Annotated[bool, typer.Option("--worst", help="--macs and --ms hold for every image, not on average.")]
