@@ -43,7 +43,8 @@ class ExportedMembers:
         costs = Costs(*[0.0] * 2, *[None] * 4, params=0, bytes=None, train_macs=None)
         how = {"combine": "geometric", "temperatures": (1.1,), "confidence": None, "thresholds": (), "promise": None}
         return Candidate(id, f"{kind} of {len(numbers)}", kind, tuple(self.ids[n] for n in numbers), (),
-                         **{**how, **values}, costs=costs, val=OnValidation(0, 0), test=OnTest(0, 0, 0, 0, 0))
+                         **{**how, **values}, costs=costs, val=OnValidation(0, 0, 0),
+                         test=OnTest(0, 0, 0, 0, 0, 0, 0, 0))
 
     def cascade(self, numbers: list[int]) -> Candidate:
         """One that asks two members, sure by a margin of 0.5."""

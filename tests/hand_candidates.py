@@ -1,12 +1,14 @@
 """Candidates, evidence and choices written by hand, for tests of the answer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from consort.answer.choices import Candidate, Choices, Costs, Majority, OnTest, OnValidation, Promise
 from consort.answer.decision import About
 from consort.answer.evidence import Evidence
+from consort.ensembles.image_scores import value_of
 from consort.study.answer import Answer
 
 
@@ -29,8 +31,16 @@ def candidate(number: int, label: str, val: float, test: float = 0.5, cost: Cost
         f"c{number}", f"cascade of {label}" if kind == "cascade" else label, kind,
         tuple(f"{name}-s{seed}-0123456789" for seed, name in enumerate(architectures)), architectures, "geometric",
         (1.0,) * (len(architectures) if kind == "cascade" else 1), confidence if kind == "cascade" else None,
-        tuple(thresholds or ()), promise, cost or costs(1e6 * len(architectures)), OnValidation(val, nll),
-        OnTest(test, test - 0.01, test + 0.01, 0.5, 0.02))
+        tuple(thresholds or ()), promise, cost or costs(1e6 * len(architectures)), OnValidation(val, nll, val),
+        OnTest(test, test - 0.01, test + 0.01, 0.5, 0.02, test, test - 0.01, test + 0.01))
+
+
+def judged(one: Candidate, metric: str, val: np.ndarray, test: np.ndarray) -> Candidate:
+    """The same with the values of these scores of its images."""
+    values = {split: value_of(metric, scores) for split, scores in (("val", val), ("test", test))}
+    nll = values["val"] if metric == "nll" else one.val.nll
+    return replace(one, val=replace(one.val, value=values["val"], nll=nll), test=replace(
+        one.test, value=values["test"], value_low=values["test"] - 0.01, value_high=values["test"] + 0.01))
 
 
 def right(num_images: int, share: float, of: int = 0) -> np.ndarray:
@@ -40,8 +50,8 @@ def right(num_images: int, share: float, of: int = 0) -> np.ndarray:
 
 
 def about(asked: Answer | None = None, classes: Sequence[str] = ("cat", "dog", "owl"), majority: float = 0.4) -> About:
-    return About("owls", "r1", "one or three?", 0.95, tuple(classes), Majority(classes[0], majority), None, (),
-                 asked or Answer())
+    return About("owls", "r1", "one or three?", 0.95, tuple(classes), Majority(classes[0], majority, majority), None,
+                 (), asked or Answer())
 
 
 def evidence(val: Sequence[np.ndarray], test: Sequence[np.ndarray], majority: float = 0.4) -> Evidence:
@@ -49,7 +59,8 @@ def evidence(val: Sequence[np.ndarray], test: Sequence[np.ndarray], majority: fl
 
 
 def empty(candidates: Sequence[Candidate], val_images: int = 5000, test_images: int = 10_000,
-          margin: float | None = None, classes: Sequence[str] = ("cat", "dog", "owl")) -> Choices:
+          margin: float | None = None, classes: Sequence[str] = ("cat", "dog", "owl"),
+          metric: str = "accuracy") -> Choices:
     """Choices without a choice, for the sentences."""
-    return Choices("owls", "r1", "", "accuracy", 0.95, val_images, test_images, tuple(classes),
-                   Majority(classes[0], 0.4), None, (), margin, 0.002, (), tuple(candidates), ())
+    return Choices("owls", "r1", "", metric, 0.95, val_images, test_images, tuple(classes),
+                   Majority(classes[0], 0.4, 0.4), None, (), margin, 0.002, (), tuple(candidates), ())

@@ -246,9 +246,10 @@ def test_it_prints(open_report):
     assert browser.evaluate("document.querySelector('#plot-macs .plot svg').viewBox.baseVal.width") > 700
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_the_script_chooses_and_says_what_python_does_within_any_budget(open_report, seed):
-    found, evidence = world(seed)
+@pytest.mark.parametrize("seed,metric", [*((seed, "accuracy") for seed in range(6)), (1, "nll"), (4, "nll"),
+                                         (1, "balanced_accuracy"), (4, "balanced_accuracy")])
+def test_the_script_chooses_and_says_what_python_does_within_any_budget(open_report, seed, metric):
+    found, evidence = world(seed, metric=metric)
     browser = open_report(SUMMARY, answered=(found, evidence))
     steps = [1e6, 2e6, 3.3e6, 5e6, 8e6, 12.5e6]
     budgets = [{}, *({"macs": macs} for macs in steps), *({"serial_ms": macs / 2e6} for macs in steps),
@@ -297,6 +298,16 @@ def test_moving_the_budget_changes_the_choice_its_difference_and_what_to_export(
         f"{100 * gain.value:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points (95 %)"
         for low, high in ((gain.low, gain.high), (gain.anew.low, gain.anew.high))]
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_gain_in_nats_is_drawn_in_nats(open_report):
+    found, evidence = world(1, metric="nll")
+    browser = open_report(SUMMARY | {"metric": "nll"}, answered=(found, evidence))
+    gain, text = found.headline.gain, browser.evaluate("document.querySelector('#chosen').innerText")
+    assert gain is not None and "Gain over " in text and "points" not in text
+    number = browser.evaluate("document.querySelector('#chosen .difference .number').textContent")
+    assert number.replace("\u00a0", " ") == f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] nats (95 %)"
+    assert "What is chosen above is chosen by NLL." in browser.evaluate("document.querySelector('main').innerText")
 
 
 def test_a_run_of_before_there_were_choices_has_no_budget_to_move(open_report):

@@ -6,15 +6,20 @@ images and changes nothing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from consort.answer.choices import Candidate, Costs, OnTest, OnValidation, Promise
+from consort.answer.metric import goodness
+from consort.answer.sentences import of_accuracy
 from consort.costs.parallel import slowest_ms
 from consort.costs.records import LatencyRecord
 from consort.ensembles.bounds import wilson
 from consort.ensembles.cascades import Cascade, answer, asked, curve, promised
-from consort.ensembles.composition import Composition, Subset, combine, log_softmax
+from consort.ensembles.composition import Composition, Subset, combine, tempered
+from consort.ensembles.image_scores import image_scores, one_image, value_of
+from consort.ensembles.intervals import of_mean
 from consort.ensembles.metrics import correct, ece, nll, pareto_front
 from consort.members.records import MemberRecord
 
@@ -53,8 +58,8 @@ class Proposed:
     """Of what is no cascade."""
     costs: Costs
     val: OnValidation
-    right: np.ndarray
-    """bool [validation images]."""
+    scores: np.ndarray
+    """Of the validation images, by the metric."""
     promise: Promise | None = None
 
 
@@ -66,6 +71,8 @@ class Members:
     latencies: Mapping[str, LatencyRecord]
     """Architecture -> how long one forward pass takes, where it was measured."""
     combine: str
+    metric: str = "accuracy"
+    """By which they are judged."""
 
 
 def propose(members: Members, ensembles: Sequence[Ensemble], log_probs: np.ndarray, labels: np.ndarray,
@@ -75,29 +82,36 @@ def propose(members: Members, ensembles: Sequence[Ensemble], log_probs: np.ndarr
     log_probs [members, validation images, classes], labels [validation images]. loss: what a promise is about.
     """
     found = [_ensemble(members, one, log_probs, labels) for one in ensembles]
-    tried = [one for one, _ in zip(_cascaded(ensembles, found), range(_most_cascaded(labels, log_probs)), strict=False)]
+    tried = _cascaded(ensembles, found, members.metric)[:_most_cascaded(labels, log_probs)]
     macs = [record.macs for record in members.records]
     found += [_cascade(members, one, point.cascade, log_probs, labels) for one in tried
-              for point in curve(log_probs, labels, one.subset, macs, members.combine)]
+              for point in curve(log_probs, labels, one.subset, macs, members.combine,
+                                 partial(image_scores, members.metric))]
     found += _with_promise(members, tried[:PROMISED], log_probs, labels, loss)
-    keep = unbeaten(found)
+    keep = unbeaten(found, members.metric)
     return [one for one, stays in zip(found, keep, strict=True) if stays or one.kind == "single" or one.promise]
 
 
 def _ensemble(members: Members, one: Ensemble, log_probs: np.ndarray, labels: np.ndarray) -> Proposed:
     combined = combine(log_probs[list(one.subset)], members.combine)
-    right = correct(combined, labels)
     costs = costs_of(members, one.subset, np.full(len(labels), len(one.subset)))
-    val = OnValidation(float(right.mean()), nll(_tempered(combined, one.temperature), labels))
-    return Proposed(one.composition.label, one.composition.kind, one.subset, None, one.temperature, costs, val, right)
+    return Proposed(one.composition.label, one.composition.kind, one.subset, None, one.temperature, costs,
+                    *_judged(members.metric, combined, one.temperature, labels))
 
 
 def _cascade(members: Members, one: Ensemble, cascade: Cascade, log_probs: np.ndarray, labels: np.ndarray) -> Proposed:
     answered = answer(log_probs, cascade)
-    right = correct(answered, labels)
     costs = costs_of(members, cascade.order, asked(log_probs, cascade))
     return Proposed(f"cascade of {one.composition.label}", "cascade", cascade.order, cascade, 1.0, costs,
-                    OnValidation(float(right.mean()), nll(answered, labels)), right)
+                    *_judged(members.metric, answered, 1.0, labels))
+
+
+def _judged(metric: str, answered: np.ndarray, temperature: float,
+            labels: np.ndarray) -> tuple[OnValidation, np.ndarray]:
+    """A prediction on the validation images, and its scores: of an NLL those after calibration."""
+    right, calibrated = correct(answered, labels), tempered(answered, temperature)
+    scores = image_scores(metric, calibrated, labels, right)
+    return OnValidation(float(right.mean()), nll(calibrated, labels), value_of(metric, scores)), scores
 
 
 def _with_promise(members: Members, ensembles: Sequence[Ensemble], log_probs: np.ndarray, labels: np.ndarray,
@@ -110,18 +124,19 @@ def _with_promise(members: Members, ensembles: Sequence[Ensemble], log_probs: np
         base = Cascade(order, members.combine, "probability", (np.inf,) * (len(order) - 1), (1.0,) * len(order))
         cascade = promised(log_probs, labels, base, loss, PROMISE_CONFIDENCE, len(ensembles))
         if cascade is not None and asked(log_probs, cascade).min() < len(order):
-            text = (f"loses at most {100 * loss:.3g} points against asking every member, with "
-                    f"{100 * PROMISE_CONFIDENCE:g} % confidence")
+            text = (f"loses at most {100 * loss:.3g} points{of_accuracy(members.metric)} against asking every member, "
+                    f"with {100 * PROMISE_CONFIDENCE:g} % confidence")
             found.append(replace(_cascade(members, one, cascade, log_probs, labels),
                                  promise=Promise(loss, PROMISE_CONFIDENCE, text)))
     return found
 
 
-def _cascaded(ensembles: Sequence[Ensemble], found: Sequence[Proposed]) -> list[Ensemble]:
-    """The ensembles of two to four members, those first that none is both cheaper and more accurate than."""
-    front = pareto_front(np.array([one.costs.macs for one in found]), np.array([one.val.accuracy for one in found]))
+def _cascaded(ensembles: Sequence[Ensemble], found: Sequence[Proposed], metric: str) -> list[Ensemble]:
+    """The ensembles of two to four members, those first that none is both cheaper and better than."""
+    values = np.array([goodness(metric, one.val.value) for one in found])
+    front = pareto_front(np.array([one.costs.macs for one in found]), values)
     small = [i for i, one in enumerate(ensembles) if 2 <= len(one.subset) <= LARGEST_CASCADE]
-    return [ensembles[i] for i in sorted(small, key=lambda i: (not front[i], -found[i].val.accuracy))]
+    return [ensembles[i] for i in sorted(small, key=lambda i: (not front[i], -values[i]))]
 
 
 def _most_cascaded(labels: np.ndarray, log_probs: np.ndarray) -> int:
@@ -150,28 +165,28 @@ def costs_of(members: Members, order: Sequence[int], asked: np.ndarray) -> Costs
         train_macs=None if any(r.imported for r in records) else sum(r.train_macs for r in records))
 
 
-def unbeaten(found: Sequence[Proposed]) -> list[bool]:
-    """Those that no other is at least as good as in accuracy, number of networks and every cost, and better in one.
+def unbeaten(found: Sequence[Proposed], metric: str = "accuracy") -> list[bool]:
+    """Those that no other is at least as good as in the metric, number of networks and every cost, and better in one.
 
     What is beaten is the choice within no budget: another one fits wherever it does.
     """
-    values = np.array([[-one.val.accuracy, len(one.order),
+    values = np.array([[-goodness(metric, one.val.value), len(one.order),
                         *(np.inf if cost is None else cost for cost in astuple(one.costs))] for one in found])
     return [not ((values <= row).all(axis=1) & (values < row).any(axis=1)).any() for row in values]
 
 
 def measure_candidates(members: Members, proposed: Sequence[Proposed], log_probs: np.ndarray, labels: np.ndarray,
                        confidence: float) -> tuple[list[Candidate], np.ndarray]:
-    """The same on the test images: the candidates, and which images each is right about, bool [candidates, images].
+    """The same on the test images: the candidates, and their scores [candidates, images].
 
     log_probs [members, test images, classes], labels [test images]; confidence: of the intervals.
     """
-    found, rights = [], []
+    found, scores, metric = [], [], members.metric
     for number, one in enumerate(proposed):
         cascade, records = one.cascade, [members.records[i] for i in one.order]
         answered = answer(log_probs, cascade) if cascade else combine(log_probs[list(one.order)], members.combine)
-        right, calibrated = correct(answered, labels), _tempered(answered, one.temperature)
-        low, high = wilson(float(right.mean()), len(labels), confidence)
+        right, calibrated = correct(answered, labels), tempered(answered, one.temperature)
+        scores.append(image_scores(metric, calibrated, labels, right))
         found.append(Candidate(
             id=f"c{number}", label=one.label, kind=one.kind, members=tuple(record.id for record in records),
             architectures=tuple(record.architecture for record in records), combine=members.combine,
@@ -179,10 +194,18 @@ def measure_candidates(members: Members, proposed: Sequence[Proposed], log_probs
             confidence=cascade.confidence if cascade else None,
             thresholds=tuple(t if np.isfinite(t) else None for t in cascade.thresholds) if cascade else (),
             promise=one.promise, costs=one.costs, val=one.val,
-            test=OnTest(float(right.mean()), low, high, nll(calibrated, labels), ece(calibrated, labels))))
-        rights.append(right)
-    return found, np.array(rights)
+            test=_on_test(metric, right, calibrated, scores[-1], labels, confidence)))
+    return found, np.array(scores)
 
 
-def _tempered(log_probs: np.ndarray, temperature: float) -> np.ndarray:
-    return log_probs if temperature == 1 else log_softmax(log_probs / log_probs.dtype.type(temperature))
+def _on_test(metric: str, right: np.ndarray, calibrated: np.ndarray, scores: np.ndarray, labels: np.ndarray,
+             confidence: float) -> OnTest:
+    accuracy = float(right.mean())
+    low, high = wilson(accuracy, len(labels), confidence)
+    value, ends = accuracy, (low, high)
+    if metric != "accuracy":
+        between = of_mean(scores, one_image(metric, labels), confidence)
+        value, ends = value_of(metric, scores), (max(0.0, between.low), min(1.0, between.high))
+    if metric == "nll":
+        ends = max(0.0, -between.high), max(0.0, -between.low)
+    return OnTest(accuracy, low, high, nll(calibrated, labels), ece(calibrated, labels), value, *ends)

@@ -1,7 +1,7 @@
 """The choice within a budget. Validation decides; no test image is looked at here.
 
 The rule, of the candidates that keep every bound of the budget:
-- *best*: the highest accuracy on validation, then the lowest NLL, then the fewest MACs;
+- *best*: the best value of the study's metric on validation, then the lowest NLL, then the fewest MACs;
 - *partner*: the best of those that are singles;
 - *candidate*, which is recommended: the simplest of those that are not below the partner on validation and not more
   than one standard error of the paired difference below the best. Simplest: the fewest networks that one image can be
@@ -15,11 +15,10 @@ The one-standard-error rule is that of Breiman et al. 1984 (section 3.4.3), here
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from consort.answer.budgets import fits
-from consort.answer.choices import Candidate
-from consort.answer.evidence import apart, standard_error
+from consort.answer.choices import Candidate, Choices
+from consort.answer.evidence import Evidence, behind
+from consort.answer.metric import goodness
 
 
 @dataclass(frozen=True)
@@ -32,28 +31,28 @@ class Chosen:
     alternative: int | None
 
 
-def best_first(candidates: Sequence[Candidate]) -> list[int]:
+def best_first(candidates: Sequence[Candidate], metric: str = "accuracy") -> list[int]:
     """Places of the candidates, the best on validation first."""
-    return sorted(range(len(candidates)), key=lambda i: _rank(candidates[i]))
+    return sorted(range(len(candidates)), key=lambda i: _rank(candidates[i], metric))
 
 
-def simplest_first(candidates: Sequence[Candidate]) -> list[int]:
+def simplest_first(candidates: Sequence[Candidate], metric: str = "accuracy") -> list[int]:
     """Places of the candidates, the simplest first."""
     return sorted(range(len(candidates)), key=lambda i: (len(candidates[i].members), candidates[i].costs.macs,
-                                                         *_rank(candidates[i])))
+                                                         *_rank(candidates[i], metric)))
 
 
-def choose(candidates: Sequence[Candidate], right: np.ndarray, budget: Mapping[str, float]) -> Chosen | None:
-    """What to deploy within a budget; None where nothing fits. right: bool [candidates, validation images]."""
-    within = [i for i in best_first(candidates) if fits(candidates[i].costs, budget)]
+def choose(found: Choices, evidence: Evidence, budget: Mapping[str, float]) -> Chosen | None:
+    """What to deploy within a budget; None where nothing fits."""
+    candidates, metric = found.candidates, found.metric
+    within = [i for i in best_first(candidates, metric) if fits(candidates[i].costs, budget)]
     if not within:
         return None
     best = within[0]
     partner = next((i for i in within if candidates[i].kind == "single"), None)
-    not_told = untold(right, best, within)
-    floor = 0 if partner is None else int(right[partner].sum())
-    allowed = {i for i in within if i in not_told and right[i].sum() >= floor}
-    candidate = next(i for i in simplest_first(candidates) if i in allowed)
+    not_told, values = untold(evidence, best, within), [goodness(metric, one.val.value) for one in candidates]
+    allowed = {i for i in within if i in not_told and (partner is None or values[i] >= values[partner])}
+    candidate = next(i for i in simplest_first(candidates, metric) if i in allowed)
     if candidates[candidate].kind == "single":
         alternative = next((i for i in within if candidates[i].kind != "single"), None)
     else:
@@ -61,13 +60,11 @@ def choose(candidates: Sequence[Candidate], right: np.ndarray, budget: Mapping[s
     return Chosen(candidate, best, partner, alternative)
 
 
-def untold(right: np.ndarray, best: int, others: Sequence[int]) -> set[int]:
+def untold(evidence: Evidence, best: int, others: Sequence[int]) -> set[int]:
     """Those of the others that are at most one standard error of the paired difference below the best."""
-    num_images = right.shape[1]
-    behind = (right[best].sum() - right[list(others)].sum(axis=1)) / num_images
-    near = behind <= standard_error(behind, apart(right, best, others), num_images)
-    return {i for i, close in zip(others, near, strict=True) if close}
+    difference, error = behind(evidence.val, best, others, evidence.one_image[0])
+    return {i for i, near in zip(others, difference <= error, strict=True) if near}
 
 
-def _rank(one: Candidate) -> tuple[float, float, float]:
-    return -one.val.accuracy, one.val.nll, one.costs.macs
+def _rank(one: Candidate, metric: str) -> tuple[float, float, float]:
+    return -goodness(metric, one.val.value), one.val.nll, one.costs.macs

@@ -41,6 +41,7 @@ class Costs:
 class OnValidation:
     accuracy: float
     nll: float
+    value: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class OnTest:
     """Interval of the accuracy over images like the test images."""
     nll: float
     ece: float
+    value: float
+    value_low: float
+    value_high: float
+    """Interval of the value; where the metric is accuracy the same as above."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,9 @@ class Anew:
 
 @dataclass(frozen=True)
 class Gain:
-    """A difference of two accuracies on the test images; the interval is of these very networks on other images like
-    them. Resolved: it leaves out 0."""
+    """By how much one candidate is better than another on the test images, in the metric's unit: a difference of
+    accuracies, or the NLL of the other minus that of the one. The interval is of these very networks on other images
+    like them. Resolved: it leaves out 0."""
 
     value: float
     low: float
@@ -124,7 +130,7 @@ class Choice:
     candidate: str
     """The simplest that validation does not tell from the best, and that is not below the best single there."""
     best: str
-    """The most accurate on validation within the budget."""
+    """The best on validation within the budget."""
     partner: str | None
     """The best single within the budget; it may be the candidate itself."""
     alternative: str | None
@@ -132,7 +138,8 @@ class Choice:
     gain: Gain | None
     """Candidate minus alternative."""
     versus_majority: Gain
-    """Candidate minus always answering the most frequent class."""
+    """Candidate minus always answering the most frequent class; for nll, minus always answering the classes' shares of
+    the validation images."""
     why: str
     text: str
 
@@ -141,6 +148,8 @@ class Choice:
 class Majority:
     label: str
     test_accuracy: float
+    test_value: float
+    """Of always answering it; for nll, of always answering the classes' shares of the validation images."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +160,7 @@ class Choices:
     run: str
     question: str
     metric: str
+    """By which the choices are made: accuracy, balanced_accuracy or nll."""
     interval: float
     """Confidence of the intervals, such as 0.95."""
     val_images: int
@@ -158,11 +168,11 @@ class Choices:
     classes: tuple[str, ...]
     majority: Majority
     seeds: Seeds | None
-    """Variances of accuracies over seeds; None where every architecture has one."""
+    """Variances of values over seeds; None where every architecture has one."""
     improving: tuple[str, ...]
     """Architectures whose training ended while they still improved."""
     margin: float | None
-    """Of accuracy: what counts as as good, where the study says so."""
+    """Of the value: what counts as as good, where the study says so."""
     cascade_loss: float
     """Of accuracy: what cascades with a promise lose at most."""
     notes: tuple[str, ...]
@@ -184,13 +194,14 @@ class Choices:
 
 
 def from_json(data: bytes, where: str) -> Choices:
-    """Read choices.json back; fields that this version does not know are ignored. IntegrityError where it is none."""
+    """Read choices.json back; fields that this version does not know are ignored, and values are accuracies where it is
+    from before there were several metrics. IntegrityError where it is none."""
     try:
         values = json.loads(data)
         if values["format"] != FORMAT:
             raise ValueError(f"its format is {values['format']}, this version reads {FORMAT}")
         return _record(Choices, values, {
-            "majority": _record(Majority, values["majority"]),
+            "majority": _record(Majority, {"test_value": values["majority"]["test_accuracy"], **values["majority"]}),
             "seeds": values["seeds"] and Seeds(**values["seeds"]),
             "candidates": tuple(map(_candidate, values["candidates"])),
             "choices": tuple(map(_choice, values["choices"]))})
@@ -200,9 +211,11 @@ def from_json(data: bytes, where: str) -> Choices:
 
 
 def _candidate(values: dict) -> Candidate:
+    val, test = values["val"], values["test"]
+    before = {"value": test["accuracy"], "value_low": test["low"], "value_high": test["high"]}
     return _record(Candidate, values, {
         "promise": values["promise"] and _record(Promise, values["promise"]), "costs": _record(Costs, values["costs"]),
-        "val": _record(OnValidation, values["val"]), "test": _record(OnTest, values["test"])})
+        "val": _record(OnValidation, {"value": val["accuracy"], **val}), "test": _record(OnTest, {**before, **test})})
 
 
 def _choice(values: dict) -> Choice:

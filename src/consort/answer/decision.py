@@ -8,7 +8,7 @@ from consort.answer.budgets import default_budgets, within_words
 from consort.answer.choice import choose
 from consort.answer.choices import Candidate, Choice, Choices, Majority
 from consort.answer.evidence import Evidence
-from consort.answer.gains import gain, over_images
+from consort.answer.gains import gain, paired
 from consort.answer.undertrained import undertrained
 from consort.ensembles.intervals import Seeds
 from consort.errors import InputError
@@ -36,7 +36,7 @@ def choices(about: About, candidates: Sequence[Candidate], evidence: Evidence) -
     """All of choices.json: the budgets of the study, or those of `default_budgets`; where nothing fits, a note says
     so."""
     asked = about.asked
-    found = Choices(about.study, about.run, about.question, "accuracy", about.interval, evidence.val.shape[1],
+    found = Choices(about.study, about.run, about.question, asked.metric, about.interval, evidence.val.shape[1],
                     evidence.test.shape[1], about.classes, about.majority, about.seeds, about.improving,
                     asked.margin, asked.cascade_loss, (), tuple(candidates), ())
     made: list[Choice] = []
@@ -56,25 +56,23 @@ def choices(about: About, candidates: Sequence[Candidate], evidence: Evidence) -
 def decide(found: Choices, evidence: Evidence, budget: Mapping[str, float]) -> Choice:
     """The choice within one budget; raises InputError where nothing fits, naming the cheapest."""
     candidates = found.candidates
-    chosen = choose(candidates, evidence.val, budget)
+    chosen = choose(found, evidence, budget)
     if chosen is None:
         raise InputError(_nothing_fits(candidates, budget))
     one, best = candidates[chosen.candidate], candidates[chosen.best]
     other = None if chosen.alternative is None else candidates[chosen.alternative]
-    right = evidence.test[chosen.candidate]
-    over = None if other is None or chosen.alternative is None else \
-        gain(one, other, (right, evidence.test[chosen.alternative]), found.seeds, found.interval,
-             found.margin)
-    versus = over_images(right, evidence.majority, found.interval)
+    over = None if other is None else gain(one, other, paired(evidence, chosen.candidate, chosen.alternative), found)
+    versus = paired(evidence, chosen.candidate, None).gain(found.interval)
     return Choice(dict(budget), one.id, best.id, None if chosen.partner is None else candidates[chosen.partner].id,
-                  None if other is None else other.id, over, versus, sentences.why(one, best, found.val_images),
+                  None if other is None else other.id, over, versus,
+                  sentences.why(one, best, found.val_images, found.metric),
                   sentences.headline(budget, one, other, over, found))
 
 
 def notes(found: Choices, evidence: Evidence, choice: Choice) -> list[str]:
     """What a reader has to know before believing this choice; usually nothing."""
     return [*sentences.notes(found.candidate(choice.candidate), choice.versus_majority, found),
-            *undertrained(found.candidates, evidence, found.improving)]
+            *undertrained(found.candidates, evidence, found.improving, found.metric)]
 
 
 def _same(one: Choice, other: Choice) -> bool:

@@ -1,32 +1,17 @@
 """The answer in words that an engineer understands at once."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from consort.answer.amounts import count_word, format_count, format_ms
 from consort.answer.budgets import within_words
 from consort.answer.choices import Candidate, Choice, Choices, Gain
+from consort.answer.metric import MOST, as_good, gained, goodness, shown, signed, size, unit
 from consort.ensembles.bounds import images_needed
 from consort.ensembles.metrics import temperature_note
 
-DETAILED_FROM = 20_000
-"""Test images from which a percentage gets two decimals: one decimal is less than half a standard error below."""
 FEW_VALIDATION_IMAGES = 200
-
-
-def percent(share: float, num_images: int) -> str:
-    return f"{100 * share:.{_decimals(num_images)}f} %"
-
-
-def points(gain: Gain, num_images: int, sign: int = 1) -> str:
-    """Such as "+1.4 points [+0.2, +2.5]"; sign -1: seen from the other side."""
-    low, high = (gain.low, gain.high) if sign > 0 else (-gain.high, -gain.low)
-    decimals = _decimals(num_images)
-
-    def text(share: float) -> str:
-        return f"{round(100 * share, decimals) + 0.0:+.{decimals}f}"
-
-    return f"{text(sign * gain.value)} points [{text(low)}, {text(high)}]"
 
 
 def named(one: Candidate) -> str:
@@ -41,41 +26,51 @@ def named(one: Candidate) -> str:
 def headline(budget: Mapping[str, float], chosen: Candidate, other: Candidate | None, gain: Gain | None,
              found: Choices) -> str:
     """What to deploy within the budget, how good it is, and what it is held against."""
-    return f"{within_words(budget)}: {deploy(chosen, found.test_images)} {held_against(chosen, other, gain, found)}"
+    return f"{within_words(budget)}: {deploy(chosen, found)} {held_against(chosen, other, gain, found)}"
 
 
-def why(chosen: Candidate, best: Candidate, val_images: int) -> str:
+def why(chosen: Candidate, best: Candidate, val_images: int, metric: str = "accuracy") -> str:
     """One sentence on why this candidate and not another."""
     if chosen is best and chosen.kind == "single":
-        return "Of all that fits it is the most accurate on validation."
+        return f"Of all that fits it is {MOST[metric]} on validation."
     if chosen is best:
-        return ("Of all that fits it is the most accurate on validation, and nothing simpler comes within one standard "
+        return (f"Of all that fits it is {MOST[metric]} on validation, and nothing simpler comes within one standard "
                 "error of it.")
-    lead = best.val.accuracy - chosen.val.accuracy
+    lead = goodness(metric, best.val.value) - goodness(metric, chosen.val.value)
     fewer = len(best.members) - len(chosen.members)
     simpler = f"asks {count_word(fewer)} network{'s' if fewer > 1 else ''} fewer" if fewer > 0 else \
         f"costs {format_count(chosen.costs.macs)} MACs instead of {format_count(best.costs.macs)}"
     if lead <= 0:
-        return f"On validation it is as accurate as {named(best)}, and {simpler}."
-    return (f"The most accurate, {named(best)}, is only {_size(lead)} better on validation (too close to call on "
-            f"{val_images:,} images); this {simpler}.")
+        return f"On validation it is {as_good(metric)} {named(best)}, and {simpler}."
+    return (f"{_capital(MOST[metric])}, {named(best)}, is only {size(metric, lead)} better on validation (too close to "
+            f"call on {val_images:,} images); this {simpler}.")
 
 
 def notes(chosen: Candidate, versus_majority: Gain, found: Choices) -> list[str]:
     """Chance level, the majority class, few validation images; usually nothing."""
-    said, images = [], found.test_images
-    if chosen.test.low <= 1 / len(found.classes):
+    said, metric, images = [], found.metric, found.test_images
+    if not _above_chance(chosen, found):
+        chance = math.log(len(found.classes)) if metric == "nll" else 1 / len(found.classes)
         said.append(f"This is chance level: guessing among {len(found.classes)} classes gives "
-                    f"{percent(1 / len(found.classes), images)}.")
+                    f"{shown(metric, chance, images)}.")
     if versus_majority.low <= 0:
-        said.append(f'Not better than always answering "{found.majority.label}": that alone has '
-                    f"{percent(found.majority.test_accuracy, images)} on test.")
+        always = "the shares that the classes have of the validation images" if metric == "nll" else \
+            f'"{found.majority.label}"'
+        said.append(f"Not better than always answering {always}: that alone has "
+                    f"{shown(metric, found.majority.test_value, images)} on test.")
     if found.val_images < FEW_VALIDATION_IMAGES:
         said.append(f"Chosen on {found.val_images} validation images only: another {found.val_images} could choose "
                     f"another candidate. {FEW_VALIDATION_IMAGES} or more settle more.")
     if bounds := [note for note in map(temperature_note, chosen.temperatures) if note is not None]:
         said.append(f"Calibration: {bounds[-1]}.")
     return said
+
+
+def _above_chance(one: Candidate, found: Choices) -> bool:
+    """Whether the interval of its value leaves out what guessing gives."""
+    if found.metric == "nll":
+        return one.test.value_high < math.log(len(found.classes))
+    return one.test.value_low > 1 / len(found.classes)
 
 
 def costs(one: Candidate) -> str:
@@ -104,12 +99,18 @@ def promise(one: Candidate, found: Choices) -> list[str]:
     none = f"No promise: where it stops was chosen for its cost, and what that loses against {named_all(one)} is open."
     same = next((other for other in found.candidates if other.promise and set(other.members) == set(one.members)), None)
     if same is not None and same.promise is not None:
-        return [f"{none} {same.id} has one: {asked(same)}: {percent(same.test.accuracy, found.test_images)} at "
-                f"{format_count(same.costs.macs)} MACs on average; it {same.promise.text}."]
+        reached = shown(found.metric, same.test.value, found.test_images)
+        return [f"{none} {same.id} has one: {asked(same)}: {reached} at {format_count(same.costs.macs)} MACs on "
+                f"average; it {same.promise.text}."]
     needed = images_needed(found.cascade_loss)
     few = f"; that takes {needed:,} or more" if found.val_images < needed else ""
     return [f"{none} With {found.val_images:,} validation images none of these networks' cascades can promise to lose "
-            f"at most {_size(found.cascade_loss)}{few}."]
+            f"at most {size('accuracy', found.cascade_loss)}{of_accuracy(found.metric)}{few}."]
+
+
+def of_accuracy(metric: str) -> str:
+    """What is said of accuracy whatever the metric is, such as a promise, says so where it is another."""
+    return "" if metric == "accuracy" else " of accuracy"
 
 
 def named_all(one: Candidate) -> str:
@@ -119,27 +120,28 @@ def named_all(one: Candidate) -> str:
 
 def intervals(choice: Choice, found: Choices) -> list[str]:
     """The difference to the alternative with each of its two intervals, named."""
-    gain = choice.gain
+    gain, metric = choice.gain, found.metric
     if gain is None or choice.alternative is None:
         return []
     level = f"{100 * found.interval:g} %"
     one, other = named(found.candidate(choice.candidate)), named(found.candidate(choice.alternative))
-    anew = f"{gain.anew_unknown or 'unknown'}" if gain.anew is None else \
-        f"{100 * gain.anew.low:+.2f} to {100 * gain.anew.high:+.2f}"
-    return [f"{_capital(one)} against {other}: {100 * gain.value:+.2f} points",
-            f"  these very networks, on other images like the test images: {100 * gain.low:+.2f} to "
-            f"{100 * gain.high:+.2f} ({level})",
+    anew = gain.anew_unknown or "unknown" if gain.anew is None else \
+        f"{signed(metric, gain.anew.low)} to {signed(metric, gain.anew.high)}"
+    return [f"{_capital(one)} against {other}: {'a gain of ' if metric == 'nll' else ''}"
+            f"{signed(metric, gain.value)} {unit(metric)}s",
+            f"  these very networks, on other images like the test images: {signed(metric, gain.low)} to "
+            f"{signed(metric, gain.high)} ({level})",
             f"  the same recipe trained again, on average over seeds:      {anew}"]
 
 
-def deploy(one: Candidate, num_images: int) -> str:
+def deploy(one: Candidate, found: Choices) -> str:
     """What runs, and how good it is."""
-    accuracy, of = percent(one.test.accuracy, num_images), one.costs
+    reached, of = shown(found.metric, one.test.value, found.test_images), one.costs
     if one.kind != "cascade":
-        return f"{named(one)} ({accuracy})."
+        return f"{named(one)} ({reached})."
     ms = "" if of.serial_ms is None else f" and {format_ms(of.serial_ms)}"
     worst_ms = "" if of.serial_worst_ms is None else f" and {format_ms(of.serial_worst_ms)}"
-    return (f"{asked(one)}: {accuracy} at {format_count(of.macs)} MACs{ms} on average, {format_count(of.macs_worst)}"
+    return (f"{asked(one)}: {reached} at {format_count(of.macs)} MACs{ms} on average, {format_count(of.macs_worst)}"
             f"{worst_ms} at worst.")
 
 
@@ -171,26 +173,26 @@ def held_against(chosen: Candidate, other: Candidate | None, gain: Gain | None, 
     """How it stands to the alternative, or that there is none."""
     if other is None or gain is None:
         return "No ensemble or cascade fits." if chosen.kind == "single" else "No single network fits."
-    images, single, one = found.test_images, chosen.kind == "single", _is_one(other)
-    reached = percent(other.test.accuracy, images)
+    metric, images, single, one = found.metric, found.test_images, chosen.kind == "single", _is_one(other)
+    reached = shown(metric, other.test.value, images)
+    against = gained(metric, gain, images, -1 if single else 1)
     if not gain.resolved:
-        close = (f"with it (too close to call on {images:,} images: {points(gain, images, -1 if single else 1)}"
-                 f"{_equivalence(gain, found)}).")
+        close = f"with it (too close to call on {images:,} images: {against}{_equivalence(gain, found)})."
         return (f"{_capital(named(other))} {'ties' if one else 'tie'} {close}" if single else
                 f"The best single network that fits, {named(other)} ({reached}), ties {close}")
     if gain.value < 0:
         return (f"On the test images {named(other)} {'is' if one else 'are'} better: {reached}, "
-                f"{points(gain, images, -1)}; the validation images did not show it.")
+                f"{gained(metric, gain, images, -1)}; the validation images did not show it.")
     if single:
-        return f"{_capital(named(other))} {'has' if one else 'have'} {reached}: {points(gain, images, -1)}."
-    return f"The best single network that fits, {named(other)}, has {reached}: {points(gain, images)}."
+        return f"{_capital(named(other))} {'has' if one else 'have'} {reached}: {against}."
+    return f"The best single network that fits, {named(other)}, has {reached}: {against}."
 
 
 def _equivalence(gain: Gain, found: Choices) -> str:
     """What can be said of a tie with a margin."""
     if found.margin is None or not (gain.as_good or gain.not_worse):
         return ""
-    return f"; {'as good within' if gain.as_good else 'not worse by more than'} {_size(found.margin)}"
+    return f"; {'as good within' if gain.as_good else 'not worse by more than'} {size(found.metric, found.margin)}"
 
 
 def _counted(architectures: Sequence[str]) -> list[str]:
@@ -205,15 +207,5 @@ def _listed(texts: Sequence[str], last: str = " and ") -> str:
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])}{last}{texts[-1]}"
 
 
-def _size(share: float) -> str:
-    """Such as "0.33 points"."""
-    text = f"{100 * share:.2g}"
-    return f"{text} point{'' if text == '1' else 's'}"
-
-
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
-
-
-def _decimals(num_images: int) -> int:
-    return 2 if num_images >= DETAILED_FROM else 1

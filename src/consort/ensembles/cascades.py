@@ -5,13 +5,13 @@ chosen on validation: `design` takes the one threshold that costs no accuracy th
 accuracy against mean cost, `promised` a threshold that loses no more than was said.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from consort.ensembles.bounds import loses_less
-from consort.ensembles.composition import Subset, combine, log_softmax
+from consort.ensembles.composition import Subset, combine, tempered
 from consort.ensembles.metrics import correct, fit_temperature, pareto_front
 
 CONFIDENCES = ("probability", "margin", "entropy", "agreement")
@@ -28,7 +28,7 @@ LEVELS = 40
 """Thresholds of `curve` that all stages share: at so many equal steps of the share of images that stop at once."""
 
 PRICES = np.geomspace(0.003, 3.0, 16)
-"""For thresholds per stage: accuracy that asking every member, rather than none, has to be worth."""
+"""For thresholds per stage: the score (accuracy) that asking every member, rather than none, has to be worth."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Point:
 
     cascade: Cascade
     accuracy: float
+    """Or the mean of other scores."""
     cost: float
     """Mean per image, in the unit of the costs that were given."""
 
@@ -134,17 +135,22 @@ def design(log_probs: np.ndarray, labels: np.ndarray, subset: Subset, macs: Sequ
     return best
 
 
-def curve(log_probs: np.ndarray, labels: np.ndarray, subset: Subset, costs: Sequence[float], method: str, *,
+def curve(log_probs: np.ndarray, labels: np.ndarray, subset: Subset, costs: Sequence[float], method: str,
+          score: Callable[[np.ndarray, np.ndarray], np.ndarray] = correct, *,
           confidences: Sequence[str] = CONFIDENCES, most: int = 12) -> list[Point]:
     """The trade-off of an ensemble's cascades on validation: the Pareto front of accuracy and mean cost, cheapest
     first, thinned to `most` points, over orders, confidences, one threshold for all stages and thresholds per stage.
 
-    log_probs [members, images, classes] and labels [images] of validation; costs per member (MACs). Where every image
+    log_probs [members, images, classes] and labels [images] of validation; costs per member (MACs). score: of a
+    prediction [images, classes] with the labels, what it is worth on every image, larger is better. Where every image
     stops at the first member, or none stops early, it is no cascade and left out; so the curve may be empty.
     """
     bases = [calibrated(log_probs, labels, order, method) for order in orders(log_probs, labels, subset, costs)]
-    found = [point for base in bases for confidence in confidences
-             for point in _points(log_probs, labels, replace(base, confidence=confidence), costs)]
+    found = []
+    for base in bases:
+        worth = np.array([score(one, labels) for one in _answers(log_probs, base)])
+        for confidence in confidences:
+            found += _points(log_probs, worth, replace(base, confidence=confidence), costs)
     if not found:
         return []
     front = pareto_front(np.array([point.cost for point in found]), np.array([point.accuracy for point in found]))
@@ -187,29 +193,30 @@ def _ladder(cascade: Cascade) -> list[float]:
     return list(-doubts * 3 if cascade.confidence == "entropy" else 1 - doubts)
 
 
-def _points(log_probs: np.ndarray, labels: np.ndarray, base: Cascade, costs: Sequence[float]) -> list[Point]:
-    """Every cascade of this order, confidence and temperatures that `curve` tries."""
-    sure, right = _confidences(log_probs, base), _right(log_probs, labels, base)
+def _points(log_probs: np.ndarray, worth: np.ndarray, base: Cascade, costs: Sequence[float]) -> list[Point]:
+    """Every cascade of this order, confidence and temperatures that `curve` tries. worth: of the answer of every stage
+    [stages, images]."""
+    sure = _confidences(log_probs, base)
     summed = np.cumsum([costs[member] for member in base.order], dtype=np.float64)
     first_that_stops = 1 if base.confidence == "agreement" and len(base.order) > 2 else 0
     levels = np.unique(np.quantile(sure[first_that_stops], np.linspace(0, 1, LEVELS + 1)))
     tried = [at_threshold(base, float(level)).thresholds for level in levels]
     if len(base.order) > 2:
-        tried += [_per_stage(sure, right, summed / summed[-1] * price) for price in PRICES]
+        tried += [_per_stage(sure, worth, summed / summed[-1] * price) for price in PRICES]
     found = []
     for thresholds in dict.fromkeys(tried):
         stage = _stop(sure, thresholds)
         if stage.max() > 0 and stage.min() < len(base.order) - 1:
-            found.append(Point(replace(base, thresholds=thresholds),
-                               float(right[stage, np.arange(len(stage))].mean()), float(summed[stage].mean())))
+            mean = float(worth[stage, np.arange(len(stage))].mean(dtype=np.float64))
+            found.append(Point(replace(base, thresholds=thresholds), mean, float(summed[stage].mean())))
     return found
 
 
-def _per_stage(sure: np.ndarray, right: np.ndarray, price: np.ndarray) -> tuple[float, ...]:
-    """Thresholds that together maximise the mean of (right - price of the stage that answers), on these images.
+def _per_stage(sure: np.ndarray, worth: np.ndarray, price: np.ndarray) -> tuple[float, ...]:
+    """Thresholds that together maximise the mean of (worth - price of the stage that answers), on these images.
 
     From the last stage back, each takes the best cut given those after it, on the images that reach it; twice, since
-    which images reach a stage depends on the stages before. sure, right [stages, images]; price [stages].
+    which images reach a stage depends on the stages before. sure, worth [stages, images]; price [stages].
     """
     thresholds = [np.inf] * len(price[:-1])
     for _ in range(2):
@@ -217,7 +224,7 @@ def _per_stage(sure: np.ndarray, right: np.ndarray, price: np.ndarray) -> tuple[
             reached = (sure[:stage] < np.array(thresholds[:stage])[:, None]).all(axis=0)
             later = _stop(sure[stage + 1:, reached], tuple(thresholds[stage + 1:])) + stage + 1
             images = np.flatnonzero(reached)
-            advantage = (right[stage, images].astype(np.float64) - price[stage]) - (right[later, images] - price[later])
+            advantage = (worth[stage, images].astype(np.float64) - price[stage]) - (worth[later, images] - price[later])
             thresholds[stage] = _best_cut(sure[stage, images], advantage)
     return tuple(thresholds)
 
@@ -238,7 +245,7 @@ def _answers(log_probs: np.ndarray, cascade: Cascade) -> Iterator[np.ndarray]:
     """The combined prediction [images, classes] after each member."""
     for stage, temperature in enumerate(cascade.temperatures):
         combined = combine(log_probs[list(cascade.order[:stage + 1])], cascade.combine)
-        yield combined if temperature == 1 else log_softmax(combined / combined.dtype.type(temperature))
+        yield tempered(combined, temperature)
 
 
 def _right(log_probs: np.ndarray, labels: np.ndarray, cascade: Cascade) -> np.ndarray:

@@ -31,6 +31,11 @@ def log_softmax(scores: np.ndarray) -> np.ndarray:
     return shifted
 
 
+def tempered(log_probs: np.ndarray, temperature: float) -> np.ndarray:
+    """Divided by the temperature, and normalised again."""
+    return log_probs if temperature == 1 else log_softmax(log_probs / log_probs.dtype.type(temperature))
+
+
 def combine(log_probs: np.ndarray, method: str) -> np.ndarray:
     """One prediction of several members: log-probabilities [members, images, classes] to [images, classes].
 

@@ -7,6 +7,7 @@ seeds or more. Formulas and what they cover: docs/evaluation.md, docs/results/in
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -23,7 +24,7 @@ ONE_SEED = "unknown, train a second seed"
 
 @dataclass(frozen=True)
 class Interval:
-    """Of an accuracy or of a difference of two, as fractions."""
+    """Of a metric or of a difference of two: of accuracies as fractions."""
 
     low: float
     high: float
@@ -46,22 +47,34 @@ class Interval:
         return self.low > -margin
 
 
-def of_difference(difference: np.ndarray, resampled: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Of a paired difference of accuracies, for these very networks on other images like these.
+def of_difference(difference: np.ndarray, resampled: np.ndarray, confidence: float = 0.95,
+                  one_image: float = 1.0) -> Interval:
+    """Of a paired difference of scores, for these very networks on other images like these.
 
-    difference [images]: right minus right, -1..1 (fractions where rows are means over subsets); resampled [resamples]:
-    the same difference of the bootstrap's means. Percentile interval (Efron and Tibshirani 1993, chapter 13). It is
-    never [0, 0]: N images on which nothing differs leave +-3 / N; and of fewer than FEW images that differ it says no
-    sign that McNemar's exact test does not confirm.
+    difference [images]: right minus right, -1..1 (fractions where rows are means over subsets), or of the scores of
+    another metric; resampled [resamples]: the same difference of the bootstrap's means. Percentile interval (Efron and
+    Tibshirani 1993, chapter 13). It is never [0, 0]: N images on which nothing differs leave +-3 / N, times
+    `one_image`, what one of them is worth; and of fewer than FEW images that differ it says no sign that McNemar's
+    exact test, which is a sign test, does not confirm.
     """
     low, high = _percentiles(resampled, confidence)
     if low == high:
-        unseen, mean = never_seen(len(difference), confidence), float(np.mean(difference))
-        return Interval(max(-1.0, mean - unseen), min(1.0, mean + unseen))
+        unseen, mean = one_image * never_seen(len(difference), confidence), float(np.mean(difference))
+        largest = max(1.0, abs(mean))
+        return Interval(max(-largest, mean - unseen), min(largest, mean + unseen))
     better, worse = int((difference > 0).sum()), int((difference < 0).sum())
     if better + worse < FEW and mcnemar(better, worse) > 1 - confidence:
         low, high = min(low, 0.0), max(high, 0.0)
     return Interval(low, high)
+
+
+def of_mean(scores: np.ndarray, one_image: float, confidence: float = 0.95) -> Interval:
+    """Of the mean of scores [images] on other images like these: normal, with two images more, one `one_image` above
+    the mean and one below, so that equal scores leave more than nothing."""
+    mean, images = float(scores.mean(dtype=np.float64)), len(scores) + 2
+    variance = (float(((scores - mean)**2).sum(dtype=np.float64)) + 2 * one_image**2) / images
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt(variance / images))
+    return Interval(mean - half, mean + half)
 
 
 def simultaneous(gains: np.ndarray, resampled: np.ndarray, images: int, confidence: float = 0.95) -> list[Interval]:
@@ -82,33 +95,34 @@ def simultaneous(gains: np.ndarray, resampled: np.ndarray, images: int, confiden
 
 @dataclass(frozen=True)
 class Seeds:
-    """What a new training changes and more images do not: variances of accuracies over seeds."""
+    """What a new training changes and more images do not: variances of a metric over seeds."""
 
     lasting: Mapping[str, float]
     """tau^2 of each architecture: the pooled one, or its own where that is larger and has OWN_SEEDS or more."""
     pooled: float
     """tau^2 over all architectures with two seeds or more."""
     observed: float
-    """s^2, the pooled variance of the members' accuracies, which holds the images' part too."""
+    """s^2, the pooled variance of the members' mean scores, which holds the images' part too."""
     freedom: int
     """Degrees of freedom: seeds beyond the first, summed over the architectures."""
 
     @property
     def tau(self) -> float:
-        """The standard deviation over seeds of an architecture's accuracy on all images that there could be."""
+        """The standard deviation over seeds of an architecture's mean score on all images that there could be."""
         return float(np.sqrt(self.pooled))
 
 
-def pooled_seed_variance(right: np.ndarray, architectures: Sequence[str]) -> Seeds | None:
-    """From which images each member predicts correctly, bool [members, images], and each member's architecture (its
-    recipe included); None where every architecture has one seed.
+def pooled_seed_variance(scores: np.ndarray, architectures: Sequence[str]) -> Seeds | None:
+    """From what each member scores on every image [members, images] (bool: whether it is right), and each member's
+    architecture (its recipe included); None where every architecture has one seed.
 
     tau^2 = sum of (n - 1)(s^2 - v) / sum of (n - 1) over the architectures, at least 0: s^2 the variance over its n
-    seeds of the accuracy, v the part of it that another draw of images would give: the mean over images of the variance
-    over seeds of "right", divided by the number of images. More images are better: give validation and test together.
+    seeds of the mean score, v the part of it that another draw of images would give: the mean over images of the
+    variance over seeds of the score, divided by the number of images. More images are better: give validation and test
+    together.
     """
     numbers = {name: [i for i, own in enumerate(architectures) if own == name] for name in dict.fromkeys(architectures)}
-    found = {name: _seed_variance(right[members]) for name, members in numbers.items() if len(members) > 1}
+    found = {name: _seed_variance(scores[members]) for name, members in numbers.items() if len(members) > 1}
     freedom = sum(len(numbers[name]) - 1 for name in found)
     if not freedom:
         return None
@@ -122,11 +136,12 @@ def pooled_seed_variance(right: np.ndarray, architectures: Sequence[str]) -> See
     return Seeds(lasting, pooled, mean({name: observed for name, (observed, _) in found.items()}), freedom)
 
 
-def _seed_variance(right: np.ndarray) -> tuple[float, float]:
-    """(s^2, s^2 - v) of one architecture's seeds: right [seeds, images]."""
-    observed = right.mean(axis=1).var(ddof=1)
-    share = right.mean(axis=0)
-    by_images = (share * (1 - share)).mean() * len(right) / (len(right) - 1) / right.shape[1]
+def _seed_variance(scores: np.ndarray) -> tuple[float, float]:
+    """(s^2, s^2 - v) of one architecture's seeds: scores [seeds, images]."""
+    observed = scores.mean(axis=1, dtype=np.float64).var(ddof=1)
+    share = scores.mean(axis=0, dtype=np.float64)
+    spread = share * (1 - share) if scores.dtype == bool else scores.var(axis=0, dtype=np.float64)
+    by_images = spread.mean() * len(scores) / (len(scores) - 1) / scores.shape[1]
     return float(observed), float(observed - by_images)
 
 
@@ -143,12 +158,13 @@ def member_weights(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]],
 
 
 def trained_again(gain: float, image_variance: float, weights: np.ndarray, architectures: Sequence[str],
-                  seeds: Seeds | None, confidence: float = 0.95) -> Interval | None:
+                  seeds: Seeds | None, confidence: float = 0.95, largest: float = 1.0) -> Interval | None:
     """Of a difference, for the same recipes trained again, on average over seeds; None where that is unknown because
     every architecture has one seed (ONE_SEED says it).
 
     gain: the difference of two rows' means over their subsets. image_variance: V1, that of the gain over images
-    (`image_variance_of`, above 0). weights: `member_weights`; architectures: of each member.
+    (`image_variance_of`, above 0). weights: `member_weights`; architectures: of each member. largest: that a difference
+    can be, of accuracies 1.
     V2 = V1 + sum of weight^2 tau^2, with Satterthwaite's degrees of freedom, as tau^2 is known only so well.
     """
     if seeds is None:
@@ -160,7 +176,7 @@ def trained_again(gain: float, image_variance: float, weights: np.ndarray, archi
     uncertain = float((weights**2).sum()) * seeds.observed
     freedom = seeds.freedom * variance**2 / uncertain**2 if uncertain > 0 else np.inf
     half = float(t.ppf((1 + confidence) / 2, freedom)) * float(np.sqrt(variance))
-    return Interval(max(-1.0, gain - half), min(1.0, gain + half))
+    return Interval(max(-largest, gain - half), min(largest, gain + half))
 
 
 def image_variance_of(difference: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from consort.answer.decision import About, choices
 from consort.answer.evidence import Evidence
 from consort.answer.undertrained import still_improving
 from consort.data.prepared import Prepared
+from consort.ensembles.image_scores import guess_scores, one_image, value_of
 from consort.ensembles.intervals import Seeds
 from consort.members.records import MemberRecord
 from consort.store import Store
@@ -23,14 +24,17 @@ def conclude(store: Store, study: Study, run: str, data: Prepared, records: Sequ
              measured: tuple[Sequence[Candidate], np.ndarray]) -> Choices:
     """Decide, and write what was decided, with the evidence for deciding again within other budgets.
 
-    proposed, measured: the candidates on validation, and on the test images with what each is right about.
+    proposed, measured: the candidates on validation, and on the test images with their scores.
     """
-    candidates, right = measured
-    majority = int(np.bincount(data.labels("val")).argmax())
-    evidence = Evidence(np.array([one.right for one in proposed]), right, data.labels("test") == majority)
-    about = About(study.name, run, study.question, study.evaluate.confidence, tuple(data.classes),
-                  Majority(data.classes[majority], float(evidence.majority.mean())), seeds,
-                  _improving(store, records, evidence.val.shape[1]), study.answer)
+    (candidates, scores), metric, val, test = measured, study.answer.metric, data.labels("val"), data.labels("test")
+    counts = np.bincount(val, minlength=len(data.classes))
+    guesses = guess_scores(metric, counts, test)
+    evidence = Evidence(np.array([one.scores for one in proposed]), scores, guesses,
+                        (one_image(metric, val), one_image(metric, test)))
+    majority = Majority(data.classes[counts.argmax()], float((test == counts.argmax()).mean()),
+                        value_of(metric, guesses))
+    about = About(study.name, run, study.question, study.evaluate.confidence, tuple(data.classes), majority, seeds,
+                  _improving(store, records, len(val)), study.answer)
     found = choices(about, candidates, evidence)
     stored.write(store, found, evidence)
     return found
@@ -47,11 +51,12 @@ def answer_columns(found: Choices) -> dict:
             "text": choice.text, "why": choice.why, "budget": choice.budget, "budget_macs": choice.budget.get("macs"),
             "ensemble": one.label, "members": list(one.members), "macs": one.costs.macs,
             "serial_ms": one.costs.serial_ms, "versus": other and other.label, "accuracy": one.test.accuracy,
-            "versus_accuracy": other and other.test.accuracy, "gain": gain and gain.value, "low": gain and gain.low,
+            "versus_accuracy": other and other.test.accuracy, "value": one.test.value,
+            "versus_value": other and other.test.value, "gain": gain and gain.value, "low": gain and gain.low,
             "high": gain and gain.high, "resolved": gain is not None and gain.resolved,
             "anew": gain and gain.anew and asdict(gain.anew),
             "resolved_anew": gain is not None and gain.anew is not None and gain.anew.resolved})
-    return {"answers": entries, "answer": entries[0]["text"], "notes": list(found.notes)}
+    return {"metric": found.metric, "answers": entries, "answer": entries[0]["text"], "notes": list(found.notes)}
 
 
 def _improving(store: Store, records: Sequence[MemberRecord], val_images: int) -> tuple[str, ...]:

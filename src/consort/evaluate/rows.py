@@ -16,9 +16,9 @@ from consort.ensembles.composition import (
     Subset,
     combine,
     compositions,
-    log_softmax,
     num_subsets,
     subsets_of,
+    tempered,
 )
 from consort.ensembles.metrics import (
     accuracy,
@@ -91,7 +91,7 @@ class Selected:
     accuracy_mean: float
     nll_mean: float
     subset: Subset
-    """Best validation accuracy, then lowest NLL, then the first."""
+    """Best on validation by the metric (nll: before calibration), then lowest NLL, then the first."""
     temperature: float
     """Fitted to the combined prediction of `subset`: calibrated after averaging (Rahaman and Thiery 2020)."""
     cascade: Cascade | None
@@ -116,17 +116,25 @@ def candidates(members: Mapping[str, Sequence[int]], mixed_members: int, max_sub
 
 
 def select(log_probs: np.ndarray, labels: np.ndarray, ensembles: Candidates, macs: Sequence[int],
-           method: str) -> list[Selected]:
+           method: str, metric: str = "accuracy") -> list[Selected]:
     """Choose on validation: log_probs [members, images, classes], labels [images], macs per member."""
     scores = score_subsets(log_probs, labels, ensembles.flat, method)
+    values = scores.accuracy if metric == "accuracy" else -scores.nll if metric == "nll" else \
+        _balanced(log_probs, labels, ensembles.flat, method)
     selected = []
-    for subsets, accuracies, losses in zip(ensembles.subsets, ensembles.split(scores.accuracy),
-                                           ensembles.split(scores.nll), strict=True):
-        best = subsets[int(np.lexsort((losses, -accuracies))[0])]
+    for subsets, accuracies, losses, of_metric in zip(ensembles.subsets, *map(ensembles.split, (
+            scores.accuracy, scores.nll, values)), strict=True):
+        best = subsets[int(np.lexsort((losses, -of_metric))[0])]
         temperature = fit_temperature(combine(log_probs[list(best)], method), labels)
         cascade = design(log_probs, labels, best, macs, method) if len(best) > 1 else None
         selected.append(Selected(float(accuracies.mean()), float(losses.mean()), best, temperature, cascade))
     return selected
+
+
+def _balanced(log_probs: np.ndarray, labels: np.ndarray, subsets: Sequence[Subset], method: str) -> np.ndarray:
+    """The balanced accuracy of every subset: the mean of its accuracies on the images of each class."""
+    return np.mean([score_subsets(log_probs[:, labels == one], labels[labels == one], subsets, method).accuracy
+                    for one in np.unique(labels)], axis=0)
 
 
 def measure(log_probs: np.ndarray, labels: np.ndarray, ensembles: Candidates, selected: Sequence[Selected],
@@ -156,7 +164,7 @@ def measure(log_probs: np.ndarray, labels: np.ndarray, ensembles: Candidates, se
 
 
 def _of_prediction(log_probs: np.ndarray, labels: np.ndarray, temperature: float) -> Row:
-    calibrated = log_softmax(log_probs / log_probs.dtype.type(temperature))
+    calibrated = tempered(log_probs, temperature)
     return {"accuracy": accuracy(log_probs, labels), "nll": nll(log_probs, labels),
             "nll_calibrated": nll(calibrated, labels), "temperature": temperature, "ece": ece(log_probs, labels),
             "ece_calibrated": ece(calibrated, labels), "brier": brier(log_probs, labels)}

@@ -20,9 +20,18 @@ import numpy as np
 from consort.answer.candidates import Ensemble, Members, Proposed, measure_candidates, propose
 from consort.costs.records import LatencyRecord
 from consort.data.prepared import Prepared
-from consort.ensembles.composition import combine
+from consort.ensembles.composition import combine, tempered
+from consort.ensembles.image_scores import image_scores
 from consort.ensembles.intervals import pooled_seed_variance
-from consort.ensembles.metrics import accuracy, bootstrap_means, correct, disagreement, error_correlation, reliability
+from consort.ensembles.metrics import (
+    accuracy,
+    bootstrap_means,
+    correct,
+    disagreement,
+    error_correlation,
+    fit_temperature,
+    reliability,
+)
 from consort.errors import IncompleteRun, InputError, MissingKey
 from consort.evaluate.comparisons import Comparable, Trainings, fair_pairs, fill_in
 from consort.evaluate.conclusion import answer_columns, conclude
@@ -94,25 +103,38 @@ class _Selection:
     proposed: list[Proposed]
     right: np.ndarray
     """bool [members, images]"""
+    scores: np.ndarray
+    """The same by the metric of the answer, [members, images]."""
+    temperatures: list[float]
+    """Of every member, where the metric is one of calibrated predictions; else 1."""
     accuracies: list[float]
     """Of every member."""
 
 
 def _select(store: Store, study: Study, data: Prepared, records: Sequence[MemberRecord], ensembles: Candidates,
             latencies: Mapping[str, LatencyRecord], cache: Path) -> _Selection:
-    labels, first = data.labels("val"), study.evaluate.combine[0]
+    labels, first, metric = data.labels("val"), study.evaluate.combine[0], study.answer.metric
     log_probs = log_probabilities(store, records, data, "val", None, cache)
     macs = [record.macs for record in records]
     selected: dict[str, list[Selected]] = {
-        method: select(log_probs, labels, ensembles, macs, method) for method in study.evaluate.combine}
+        method: select(log_probs, labels, ensembles, macs, method, metric) for method in study.evaluate.combine}
     rows = {method: selection_columns(ensembles, choices, method, records, latencies)
             for method, choices in selected.items()}
-    members = Members(records, latencies, first)
+    members = Members(records, latencies, first, metric)
     proposed = propose(members, [Ensemble(composition, choice.subset, choice.temperature) for composition, choice
                                  in zip(ensembles.compositions, selected[first], strict=True)], log_probs, labels,
                        study.answer.cascade_loss)
-    return _Selection(members, selected, rows, proposed, np.array([correct(member, labels) for member in log_probs]),
-                      [accuracy(member, labels) for member in log_probs])
+    right = np.array([correct(member, labels) for member in log_probs])
+    temperatures = [fit_temperature(member, labels) if metric == "nll" else 1.0 for member in log_probs]
+    return _Selection(members, selected, rows, proposed, right, _scores(metric, log_probs, labels, right, temperatures),
+                      temperatures, [accuracy(member, labels) for member in log_probs])
+
+
+def _scores(metric: str, log_probs: np.ndarray, labels: np.ndarray, right: np.ndarray,
+            temperatures: Sequence[float]) -> np.ndarray:
+    """Of every member by the metric [members, images]."""
+    return np.array([image_scores(metric, tempered(member, temperature), labels, of_member) for member, temperature,
+                     of_member in zip(log_probs, temperatures, right, strict=True)])
 
 
 def _conclude(store: Store, study: Study, run: str, data: Prepared, ensembles: Candidates, val: _Selection,
@@ -121,8 +143,10 @@ def _conclude(store: Store, study: Study, run: str, data: Prepared, ensembles: C
     records = val.members.records
     architectures = [record.architecture for record in records]
     right = np.array([correct(member, labels) for member in log_probs])
-    seeds = pooled_seed_variance(np.concatenate([val.right, right], axis=1), architectures)
-    trainings = Trainings(ensembles.subsets, architectures, seeds)
+    trainings = Trainings(ensembles.subsets, architectures,
+                          pooled_seed_variance(np.concatenate([val.right, right], axis=1), architectures))
+    scores = _scores(val.members.metric, log_probs, labels, right, val.temperatures)
+    seeds = pooled_seed_variance(np.concatenate([val.scores, scores], axis=1), architectures)
     answered = conclude(store, study, run, data, records, seeds, val.proposed, measure_candidates(
         val.members, val.proposed, log_probs, labels, study.evaluate.confidence))
     return {

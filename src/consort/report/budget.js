@@ -2,23 +2,11 @@
 // which are in the order of the best on validation.
 
 const SLACK = 1e-9, STEPS = 80;
-const ONES = Uint8Array.from({length: 256}, (_, byte) => [...byte.toString(2)].filter(bit => bit === "1").length);
-
-function bitsOf({bits, bytesEach, candidates}) {
-  const bytes = Uint8Array.from(atob(bits), character => character.charCodeAt(0));
-  return candidates.map((_, i) => bytes.subarray(i * bytesEach, (i + 1) * bytesEach));
-}
-
-// Of the paired difference of two accuracies, from the number of images that exactly one of the two is right about.
-function standardError(difference, discordant, images) {
-  const all = images + 2, shrunk = difference * images / all;
-  return Math.sqrt(((discordant + 2) / all - shrunk * shrunk) / all);
-}
 
 class Chooser {
   constructor(offline) {
     Object.assign(this, offline);
-    this.seen = bitsOf(offline);
+    this.bits = Uint8Array.from(atob(offline.untold), character => character.charCodeAt(0));
   }
 
   fits(one, budget) {
@@ -26,12 +14,8 @@ class Chooser {
   }
 
   // Whether validation does not tell a candidate from the best: it is at most one standard error below it.
-  untold(i, best) {
-    const behind = (this.right[best] - this.right[i]) / this.valImages;
-    const [one, first] = [this.seen[i], this.seen[best]];
-    let discordant = 0;
-    for (let k = 0; k < one.length; k++) discordant += ONES[one[k] ^ first[k]];
-    return behind <= standardError(behind, discordant, this.valImages);
+  isNear(i, best) {
+    return Boolean(this.bits[best * this.bytesEach + (i >> 3)] & (128 >> (i & 7)));
   }
 
   // Places of the candidate, the best and the alternative; null where nothing fits.
@@ -39,8 +23,8 @@ class Chooser {
     const within = this.candidates.map((_, i) => i).filter(i => this.fits(this.candidates[i], budget));
     if (!within.length) return null;
     const isSingle = i => this.candidates[i].single, best = within[0], partner = within.find(isSingle);
-    const floor = partner === undefined ? 0 : this.right[partner];
-    const allowed = new Set(within.filter(i => this.right[i] >= floor && this.untold(i, best)));
+    const floor = partner === undefined ? -Infinity : this.values[partner];
+    const allowed = new Set(within.filter(i => this.values[i] >= floor && this.isNear(i, best)));
     const candidate = this.simplest.find(i => allowed.has(i));
     const alternative = isSingle(candidate) ? within.find(i => !isSingle(i)) : partner;
     return {candidate, best, alternative: alternative ?? null};
@@ -62,15 +46,17 @@ class Chooser {
   why(candidate, best) {
     const one = this.candidates[candidate], first = this.candidates[best], fewer = first.size - one.size;
     if (candidate === best) return one.why;
-    const lead = (this.right[best] - this.right[candidate]) / this.valImages;
+    const lead = this.values[best] - this.values[candidate], {scale, unit, least, most, asGood} = this.metric;
     const simpler = fewer > 0 ? `asks ${this.numbers[fewer] ?? fewer} network${fewer > 1 ? "s" : ""} fewer`
       : `costs ${one.macsText} MACs instead of ${first.macsText}`;
-    const size = String(Number((100 * lead).toPrecision(2)));
-    if (lead <= 0) return `On validation it is as accurate as ${first.name}, and ${simpler}.`;
-    return `The most accurate, ${first.name}, is only ${size} point${size === "1" ? "" : "s"} better on validation `
+    const size = String(Number(Math.max(scale * lead, least).toPrecision(2)));
+    if (lead <= 0) return `On validation it is ${asGood} ${first.name}, and ${simpler}.`;
+    return `${capital(most)}, ${first.name}, is only ${size} ${unit}${size === "1" ? "" : "s"} better on validation `
       + `(too close to call on ${this.valImages.toLocaleString("en-US")} images); this ${simpler}.`;
   }
 }
+
+const capital = text => text[0].toUpperCase() + text.slice(1);
 
 // Three digits, rounded up so that "within" stays true, without zeros behind the point.
 function roundText(count) {
@@ -137,7 +123,8 @@ function sentence(host, cls, text) {
 }
 
 // A difference with its two intervals, each named; all are drawn on one scale.
-function drawDifference(host, pair, scale, level) {
+function drawDifference(host, pair, {scale, level, metric}) {
+  const inUnit = value => (value < 0 ? "-" : "+") + Math.abs(metric.scale * value).toFixed(metric.decimals);
   const percentLevel = `${Number((100 * level).toPrecision(3))}\u00a0%`;
   const drawn = [["these very networks, on other images like the test images", [pair.low, pair.high]],
     ["the same recipes trained again, on average over seeds", pair.anew]];
@@ -146,13 +133,13 @@ function drawDifference(host, pair, scale, level) {
     element(line, "span", {class: "words"}, words);
     if (!ends) { element(line, "span", {class: "number"}, pair.anewUnknown); continue; }
     const [low, high] = ends, direction = low > 0 ? "up" : high < 0 ? "down" : "open";
-    const gain = element(line, "span", {class: `gain ${direction}`}), text = `${signed(pair.value)} ${range(low, high, signed)}`;
+    const gain = element(line, "span", {class: `gain ${direction}`}), text = `${inUnit(pair.value)} ${range(low, high, inUnit)}`;
     const svg = element(gain, "svg", {viewBox: "0 0 140 20", width: 140, height: 20, role: "img", "aria-label": text});
     const x = value => (70 + 66 * Math.max(-1, Math.min(1, value / scale))).toFixed(1);
     element(svg, "path", {class: "zero", d: "M70,1V19"});
     element(svg, "path", {class: "range", d: `M${x(low)},10H${x(high)}`});
     element(svg, "circle", {r: 4, cx: x(pair.value), cy: 10});
-    element(gain, "span", {class: "number"}, `${text} points (${percentLevel})`);
+    element(gain, "span", {class: "number"}, `${text} ${metric.unit}s (${percentLevel})`);
   }
 }
 
@@ -165,9 +152,9 @@ function drawChoice(host, chooser, budget) {
   for (const note of one.notes) element(host, "p", {class: "note"}, note);
   sentence(host, "why", why);
   if (choice.alternative !== null) {
-    const other = chooser.candidates[choice.alternative], scale = chooser.scale;
-    sentence(host, "small", `Difference to ${other.name}:`);
-    drawDifference(host, chooser.pairs[`${choice.candidate}-${choice.alternative}`], scale, chooser.level);
+    const other = chooser.candidates[choice.alternative];
+    sentence(host, "small", `${chooser.metric.over} ${other.name}:`);
+    drawDifference(host, chooser.pairs[`${choice.candidate}-${choice.alternative}`], chooser);
   }
   for (const line of [...one.promise, one.costs]) element(host, "p", {class: "small"}, line);
   const members = element(host, "p", {class: "small"}, "members: ");

@@ -6,6 +6,7 @@ from typing import Any
 
 from consort.answer.choices import Choices
 from consort.answer.evidence import Evidence
+from consort.answer.metric import NAMES
 from consort.answer.offline import offline
 from consort.report.document import document, gain_scale, rounded
 from consort.report.select import architectures, main_rows
@@ -22,9 +23,12 @@ def page_html(summary: dict, picture: bytes, answered: tuple[Choices, Evidence] 
 
     answered: what a reader's budgets are answered from; None of a run that was evaluated before there were choices.
     """
+    metric = summary.get("metric", "accuracy")  # which there was before there were others
     embedded = embedded_data(summary) | {"offline": answered and offline(*answered)}
     return document("page.html", ("chart.js", "table.js", "page.js", "budget.js"), embedded, picture, {
         **summary,
+        "metric": metric,
+        "metric_name": NAMES[metric],
         "can_be_moved": embedded["offline"] is not None,
         "rows_left_out": len(summary["rows"]) - len(embedded["rows"]),
         "answer_scale": gain_scale(summary["answers"]),

@@ -5,14 +5,15 @@ import html
 from consort.answer.amounts import format_count, format_ms
 from consort.answer.budgets import bound_words
 from consort.answer.choices import Choices
+from consort.answer.metric import NAMES, difference
 from consort.answer.sentences import named
 from consort.report.select import main_rows
 from consort.report.units import UNKNOWN, decimal, interval, milliseconds, percent, points, scaled
 
 COLUMNS = ("Ensemble", "MACs", "Latency, parallel", "Latency, serial", "Training MACs", "Subsets", "Test accuracy",
            "NLL", "Best single that costs no more", "Gain, points")
-CHOICE_COLUMNS = ("Within", "Deploy", "Test accuracy", "MACs", "Latency, serial", "Against",
-                  "Difference, points, these networks", "the same recipes trained again")
+CHOICE_COLUMNS = ("Within", "Deploy", "Test {name}", "MACs", "Latency, serial", "Against",
+                  "{difference}, these networks", "the same recipes trained again")
 
 
 def table_markdown(summary: dict, found: Choices | None = None) -> str:
@@ -43,18 +44,22 @@ def table_markdown(summary: dict, found: Choices | None = None) -> str:
 
 def _choices(found: Choices) -> str:
     """What is deployed within each budget, with the two intervals of its difference."""
-    rows = []
+    rows, nats = [], found.metric == "nll"
+    shown = decimal if nats else percent
     for choice in found.choices:
         one, over = found.candidate(choice.candidate), choice.gain
         other = None if choice.alternative is None else found.candidate(choice.alternative)
         ms, anew = one.costs.serial_ms, over.anew if over else None
         rows.append([bound_words(choice.budget), f"{one.id}: {named(one)}",
-                     f"{percent(one.test.accuracy)} {interval(one.test.low, one.test.high)}",
+                     f"{shown(one.test.value)} {interval(one.test.value_low, one.test.value_high, nats=nats)}",
                      format_count(one.costs.macs), UNKNOWN if ms is None else format_ms(ms),
                      named(other) if other else UNKNOWN,
-                     f"{points(over.value)} {interval(over.low, over.high, signed=True)}" if over else UNKNOWN,
-                     interval(anew.low, anew.high, signed=True) if anew else (over and over.anew_unknown) or UNKNOWN])
-    return "\n\n".join(["## Choices", table(CHOICE_COLUMNS, rows),
+                     f"{points(over.value, nats)} {interval(over.low, over.high, True, nats)}" if over else UNKNOWN,
+                     interval(anew.low, anew.high, True, nats) if anew else (over and over.anew_unknown) or UNKNOWN])
+    head = tuple(text.format(name=NAMES[found.metric], difference=difference(found.metric).capitalize())
+                 for text in CHOICE_COLUMNS)
+    about = [] if found.metric == "accuracy" else ["The choices are by this metric; what follows is about accuracy."]
+    return "\n\n".join(["## Choices", table(head, rows), *about,
                         f"To take one: `consort export {found.study}/{found.run} ID -o bundle`."])
 
 

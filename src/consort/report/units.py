@@ -13,17 +13,18 @@ def percent(fraction: float | None) -> str:
     return UNKNOWN if fraction is None else f"{100 * fraction:.2f} %"
 
 
-def points(difference: float | None) -> str:
-    """A difference of two fractions, in percentage points with its sign."""
-    return UNKNOWN if difference is None else f"{100 * difference:+.2f}"
+def points(difference: float | None, nats: bool = False) -> str:
+    """A difference of two fractions, in percentage points with its sign; or one of nats as it is."""
+    return UNKNOWN if difference is None else f"{difference:+.3f}" if nats else f"{100 * difference:+.2f}"
 
 
-def interval(low: float | None, high: float | None, signed: bool = False) -> str:
-    """`[91.10, 92.30]` in percent or percentage points; empty where there is none."""
+def interval(low: float | None, high: float | None, signed: bool = False, nats: bool = False) -> str:
+    """`[91.10, 92.30]` in percent or percentage points, or in nats; empty where there is none."""
     if low is None or high is None:
         return ""
-    sign = "+" if signed else ""
-    return f"[{100 * low:{sign}.2f}, {100 * high:{sign}.2f}]"
+    scale, form = (1, ".3f") if nats else (100, ".2f")
+    form = f"+{form}" if signed else form
+    return f"[{scale * low:{form}}, {scale * high:{form}}]"
 
 
 def scaled(count: float | None) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 
 from consort import members
+from consort.answer.metric import scale, unit
 from consort.errors import IntegrityError
 from consort.run.plan import run_name
 from consort.run.run import Run
@@ -44,8 +45,10 @@ def plan_growth(base: Run) -> Growth:
         next_summary = _summary(base, following)
         limit, width = base.study.grow.until_width, headline_width(summary)
         if next_summary is None and limit is not None and _settled(study, width, limit):
-            return _at(base, level, f"trained again, the gain has an interval {100 * width:.3g} points wide, narrower "
-                                    f"than {100 * limit:.3g}: nothing to train")
+            metric = base.study.answer.metric
+            wide, narrow = (f"{scale(metric) * one:.3g}" for one in (width, limit))
+            return _at(base, level, f"trained again, the gain has an interval {wide} {unit(metric)}s wide, narrower "
+                                    f"than {narrow}: nothing to train")
         level, study, summary = level + 1, following, next_summary
     return _at(base, level, _added(base.study, level))
 
@@ -60,8 +63,9 @@ def at_level(study: Study, level: int) -> Study:
 
 
 def headline_width(summary: dict) -> float:
-    """Width, as a fraction, of the interval that the headline's gain has if the same recipes are trained again: the one
-    that more seeds settle. inf where it has none: nothing to compare, or evaluated before there were any."""
+    """Width, as a fraction or in nats, of the interval that the headline's gain has if the same recipes are trained
+    again: the one that more seeds settle. inf where it has none: nothing to compare, or evaluated before there were
+    any."""
     again = summary["answers"][0].get("anew")
     return math.inf if again is None else again["high"] - again["low"]
 

@@ -12,6 +12,7 @@ from consort.answer import sentences, stored
 from consort.answer.amounts import format_count
 from consort.answer.budgets import bound_words
 from consort.answer.choices import Choice, Choices, Gain
+from consort.answer.metric import NAMES, difference, number, signed
 from consort.documents import canonical_json
 from consort.store import Store, keys
 
@@ -82,21 +83,23 @@ def choice_json(found: Choices, choice: Choice, notes: Sequence[str] = ()) -> st
 
 def _table(found: Choices) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title, justify in (("budget", "left"), ("deploy", "left"), ("test accuracy %", "right"), ("MACs", "right"),
-                           ("ms", "right"), ("against", "left"), ("difference, points", "right")):
+    metric = found.metric
+    value = "test NLL" if metric == "nll" else f"test {NAMES[metric]} %"
+    for title, justify in (("budget", "left"), ("deploy", "left"), (value, "right"), ("MACs", "right"),
+                           ("ms", "right"), ("against", "left"), (difference(metric), "right")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for choice in found.choices:
         one = found.candidate(choice.candidate)
         other = None if choice.alternative is None else found.candidate(choice.alternative)
         table.add_row(bound_words(choice.budget), one.label,
-                      f"{100 * one.test.accuracy:.2f}", format_count(one.costs.macs),
+                      number(metric, one.test.value), format_count(one.costs.macs),
                       "" if one.costs.serial_ms is None else f"{one.costs.serial_ms:.3g}",
-                      "" if other is None else other.label, "" if choice.gain is None else _gain(choice.gain))
+                      "" if other is None else other.label, "" if choice.gain is None else _gain(metric, choice.gain))
     return table
 
 
-def _gain(gain: Gain) -> str:
-    return f"{100 * gain.value:+.2f} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
+def _gain(metric: str, gain: Gain) -> str:
+    return f"{signed(metric, gain.value)} [{signed(metric, gain.low)}, {signed(metric, gain.high)}]"
 
 
 def print_search_answer(console: Console, results: dict, store: Store) -> None:

@@ -2,9 +2,10 @@
 
 import math
 import re
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_serializer
 
 from consort.settings import AsList, Table
 
@@ -30,13 +31,22 @@ def amount(text: str) -> float:
 
 
 class Answer(Table):
+    metric: Literal["accuracy", "balanced_accuracy", "nll"] = "accuracy"
+    """By what the best is the best: the share of right answers, its mean over the classes, or the negative
+    log-likelihood (nats, smaller is better)."""
     budgets: Annotated[tuple[Budget, ...], AsList] = ()
     """Upper bounds, such as { macs = "100M", ms = 5 }; the first is the headline's. By default at the costs of the
     singles and round figures between."""
     margin: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """"As good within the margin" and "not worse by more than the margin" are said of a tie (0.005: half a point)."""
+    """"As good within the margin" and "not worse by more than the margin" are said of a tie (0.005: half a point), in
+    the unit of the metric."""
     cascade_loss: Annotated[float, Field(gt=0, lt=1)] = 0.002
     """A cascade's promise: it loses at most this much accuracy against asking all of its members."""
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, serialize: Callable) -> dict:
+        """Without the metric that there was before there were several: run names are hashes over this."""
+        return {key: value for key, value in serialize(self).items() if (key, value) != ("metric", "accuracy")}
 
     @field_validator("budgets", mode="before")
     @classmethod

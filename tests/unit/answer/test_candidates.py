@@ -115,7 +115,8 @@ def test_costs_of_a_cascade_are_means_tails_and_worst_over_the_validation_images
 def proposed(accuracy: float, order: tuple[int, ...], macs: float, ms: float | None) -> Proposed:
     from hand_candidates import costs
 
-    return Proposed("", "uniform", order, None, 1.0, costs(macs, ms=ms), OnValidation(accuracy, 0.5), np.array([True]))
+    return Proposed("", "uniform", order, None, 1.0, costs(macs, ms=ms), OnValidation(accuracy, 0.5, accuracy),
+                    np.array([True]))
 
 
 def test_what_is_as_good_everywhere_and_better_somewhere_beats_and_equals_do_not():

@@ -8,12 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consort.answer import choice
 from consort.answer.budgets import fits
-from consort.answer.choice import choose
+from consort.answer.choice import Chosen
 from consort.answer.choices import Candidate
-from hand_candidates import candidate, costs, right
+from consort.answer.evidence import Evidence
+from hand_candidates import candidate, costs, empty, right
 
 LABELS = ("1 x a", "1 x b", "1 x c", "2 x a", "3 x a", "2 x b", "1 x a + 1 x b", "1 x a + 2 x c")
+
+
+def choose(candidates: list[Candidate], rows: np.ndarray, budget: dict[str, float]) -> Chosen | None:
+    return choice.choose(empty(candidates), Evidence(rows, rows, rows[0]), budget)
 
 
 @st.composite

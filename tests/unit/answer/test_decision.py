@@ -14,14 +14,14 @@ from consort.answer.budgets import default_budgets
 from consort.answer.choices import Choices, from_json
 from consort.answer.decision import choices, decide
 from consort.answer.evidence import Evidence, evidence_of
-from consort.answer.gains import gain, over_images
+from consort.answer.gains import Paired, gain, paired
 from consort.answer.undertrained import still_improving
 from consort.ensembles.intervals import ONE_SEED, pooled_seed_variance
 from consort.errors import InputError, IntegrityError
 from consort.members.history import Epoch
 from consort.store import open_store
 from consort.study.answer import Answer
-from hand_candidates import about, candidate, costs, evidence, right
+from hand_candidates import about, candidate, costs, empty, evidence, right
 
 SMALL = candidate(0, "1 x a", 0.80, cost=costs(10e6, ms=1.0))
 LARGE = candidate(1, "1 x b", 0.70, cost=costs(40e6, ms=1.5))
@@ -133,8 +133,13 @@ def test_the_store_has_both_or_neither(tmp_path):
     assert decide(known[0], known[1], {"macs": 40e6}) == found.headline
 
 
+def paired_of(one: np.ndarray, other: np.ndarray) -> Paired:
+    rows = np.array([one, other])
+    return paired(Evidence(rows, rows, other), 0, 1)
+
+
 def test_equal_predictions_do_not_differ_by_exactly_nothing():
-    same = over_images(right(1000, 0.9), right(1000, 0.9), 0.95)
+    same = paired_of(right(1000, 0.9), right(1000, 0.9)).gain(0.95)
     assert same.value == 0 and not same.resolved
     assert -0.004 < same.low < -0.002 and 0.002 < same.high < 0.004  # about 3 / images
 
@@ -142,19 +147,20 @@ def test_equal_predictions_do_not_differ_by_exactly_nothing():
 def test_the_interval_is_that_of_the_paired_bootstrap():
     rng = np.random.default_rng(1)
     one, other = rng.random(2000) < 0.8, rng.random(2000) < 0.75
-    found = over_images(one, other, 0.95)
+    found = paired_of(one, other).gain(0.95)
     drawn = [(one[i].mean() - other[i].mean()) for i in rng.integers(2000, size=(3000, 2000))]
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.004)
 
 
 def test_trained_again_is_wider_where_seeds_differ_and_a_margin_needs_few_images_that_differ():
-    one, other = right(4000, 0.9), right(4000, 0.895)
+    apart = paired_of(right(4000, 0.9), right(4000, 0.895))
     members = np.array([right(4000, share) for share in (0.86, 0.9, 0.94)])
     seeds = pooled_seed_variance(members, ["a", "a", "a"])
-    found = gain(THREE, SMALL, (one, other), seeds, 0.95, margin=0.01)
+    about = dataclasses.replace(empty([]), seeds=seeds)
+    found = gain(THREE, SMALL, apart, dataclasses.replace(about, margin=0.01))
     assert found.anew is not None and found.anew.high - found.anew.low > 3 * (found.high - found.low)
     assert (found.as_good, found.not_worse, found.resolved, found.anew.resolved) == (True, True, True, False)
-    assert gain(THREE, SMALL, (one, other), seeds, 0.95).as_good is None
+    assert gain(THREE, SMALL, apart, about).as_good is None
 
 
 def epochs(losses: list[float], accuracies: list[float | None]) -> list[Epoch]:

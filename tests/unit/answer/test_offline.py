@@ -8,15 +8,17 @@ import pytest
 
 from budget_worlds import world
 from consort.answer import offline as module
-from consort.answer.choice import best_first
+from consort.answer.choice import best_first, untold
 from consort.answer.decision import decide
 from consort.answer.offline import offline
+from consort.ensembles.image_scores import METRICS
 from consort.errors import InputError
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_it_has_the_difference_of_every_two_that_a_budget_brings_together(seed):
-    found, evidence = world(seed)
+@pytest.mark.parametrize("seed,metric", [*((seed, "accuracy") for seed in range(20)), (0, "nll"), (1, "nll"),
+                                         (2, "balanced_accuracy"), (3, "balanced_accuracy")])
+def test_it_has_the_difference_of_every_two_that_a_budget_brings_together(seed, metric):
+    found, evidence = world(seed, metric=metric)
     data = offline(found, evidence)
     assert data is not None
     place = {one["id"]: i for i, one in enumerate(data["candidates"])}
@@ -35,16 +37,21 @@ def test_it_has_the_difference_of_every_two_that_a_budget_brings_together(seed):
     assert len(met) > 1
 
 
-def test_its_bits_tell_the_candidates_apart_as_the_evidence_does():
-    found, evidence = world(3)
+@pytest.mark.parametrize("metric", METRICS)
+def test_it_says_of_every_candidate_which_validation_does_not_tell_from_it(metric):
+    found, evidence = world(3, metric=metric)
     data = offline(found, evidence)
     assert data is not None and json.loads(json.dumps(data, allow_nan=False)) == data
-    bits = np.frombuffer(base64.b64decode(data["bits"]), dtype=np.uint8).reshape(-1, data["bytesEach"])
-    order = best_first(found.candidates)
-    for one in (0, 5):
-        apart = np.unpackbits(bits ^ bits[one], axis=1).sum(axis=1)
-        assert apart.tolist() == [int((evidence.val[order[one]] != evidence.val[i]).sum()) for i in order]
-    assert data["right"] == [int(evidence.val[i].sum()) for i in order]
+    near = np.unpackbits(np.frombuffer(base64.b64decode(data["untold"]), dtype=np.uint8).reshape(
+        -1, data["bytesEach"]), axis=1)
+    order = best_first(found.candidates, metric)
+    for place in (0, 5):
+        others = order[place:]
+        not_told = untold(evidence, order[place], others)
+        assert 1 < len(not_told) < len(others)
+        assert near[place, place:len(order)].tolist() == [int(i in not_told) for i in others]
+    means = evidence.val.mean(axis=1, dtype=np.float64)
+    assert data["values"] == pytest.approx([means[i] for i in order]) == sorted(data["values"], reverse=True)
 
 
 def test_what_would_make_the_page_too_heavy_is_left_to_the_command(monkeypatch):
