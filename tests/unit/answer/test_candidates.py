@@ -1,6 +1,7 @@
 """Candidates of a small real store, against what their named members give by themselves."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from consort.answer import stored
 from consort.answer.candidates import Members, Proposed, costs_of, unbeaten
 from consort.answer.choices import Choices, OnValidation
+from consort.answer.decision import decide
 from consort.answer.evidence import Evidence
 from consort.costs.records import LatencyRecord
 from consort.ensembles.bounds import wilson
 from consort.ensembles.cascades import Cascade, answer, asked
 from consort.ensembles.composition import combine, log_softmax
+from consort.ensembles.image_scores import METRICS
 from consort.ensembles.metrics import correct, nll
 from consort.evaluate.step import evaluate
 from consort.members.stored import read_record
@@ -31,16 +34,17 @@ def noisy(rng: np.random.Generator, labels: np.ndarray, skill: float) -> np.ndar
 class Owls:
     """Members with independent mistakes, evaluated."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, metric: str = "accuracy") -> None:
         rng = np.random.default_rng(3)
         self.store: Store = open_store(str(folder / "store"))
         self.cache = folder / "cache"
         self.labels = {split: rng.integers(3, size=number) for split, number in IMAGES.items()}
+        self.metric = metric
         self.data = write_data(self.store, self.cache, **self.labels)
         self.ids = [write_member(self.store, self.data, name, seed, *(
             noisy(rng, self.labels[split], 1.2 if name == "wrn-10-1" else 1.5) for split in ("val", "test")))
             for name, number in SEEDS.items() for seed in range(number)]
-        self.study = study("", '"wrn-10-1" = 3\n"wrn-10-2" = 2')
+        self.study = study(f'[answer]\nmetric = "{metric}"', '"wrn-10-1" = 3\n"wrn-10-2" = 2')
         self.latencies: dict[str, LatencyRecord] = {name: latency(name) for name in SEEDS}
 
     def evaluate(self) -> dict:
@@ -56,18 +60,30 @@ class Owls:
         return np.array([log_softmax(np.load(io.BytesIO(data))) for data in files])
 
 
-@pytest.fixture(scope="module")
-def owls(tmp_path_factory) -> Owls:
-    made = Owls(tmp_path_factory.mktemp("owls"))
+@pytest.fixture(scope="module", params=METRICS)
+def owls(request, tmp_path_factory) -> Owls:
+    made = Owls(tmp_path_factory.mktemp("owls"), request.param)
     made.evaluate()
     return made
+
+
+def value(metric: str, log_probs: np.ndarray, labels: np.ndarray) -> float:
+    """The metric as one defines it."""
+    if metric == "nll":
+        return nll(log_probs, labels)
+    hit = correct(log_probs, labels)
+    return float(hit.mean() if metric == "accuracy" else np.mean([hit[labels == one].mean() for one in range(3)]))
+
+
+def better(metric: str, one: float, other: float) -> bool:
+    return one < other if metric == "nll" else one > other
 
 
 def test_every_number_of_a_candidate_is_that_of_its_named_members(owls):
     found, seen = owls.read()
     assert {one.kind for one in found.candidates} == {"single", "uniform", "mixed", "cascade"}
     for place, one in enumerate(found.candidates):
-        for split, right in (("val", seen.val[place]), ("test", seen.test[place])):
+        for split, scores in (("val", seen.val[place]), ("test", seen.test[place])):
             log_probs, labels = owls.log_probs(one.members, split), owls.labels[split]
             if one.kind == "cascade":
                 assert one.confidence is not None
@@ -76,14 +92,41 @@ def test_every_number_of_a_candidate_is_that_of_its_named_members(owls):
                 answered = answer(log_probs, cascade)
             else:
                 answered = log_softmax(combine(log_probs, one.combine) / np.float32(one.temperatures[0]))
-            assert np.array_equal(correct(answered, labels), right)
             of_split = one.val if split == "val" else one.test
-            assert of_split.accuracy == right.mean()
+            assert of_split.accuracy == correct(answered, labels).mean()
+            assert of_split.value == pytest.approx(value(owls.metric, answered, labels), abs=1e-5)
+            assert of_split.value == pytest.approx(abs(scores.mean(dtype=np.float64)))
+            assert (scores.dtype == bool) == (owls.metric == "accuracy")
             assert of_split.nll == pytest.approx(nll(answered, labels), abs=1e-5)
             if one.kind == "cascade" and split == "val":
                 macs = np.cumsum([{"wrn-10-1": 10e6, "wrn-10-2": 40e6}[name] for name in one.architectures])
                 assert one.costs.macs == pytest.approx(macs[asked(log_probs, cascade) - 1].mean())
         assert one.test.low < one.test.accuracy < one.test.high
+        assert one.test.value_low < one.test.value < one.test.value_high
+
+
+def test_the_members_of_a_candidate_are_the_best_by_the_metric(owls):
+    found, _ = owls.read()
+    for one in found.candidates:
+        if one.kind == "single":
+            rivals = [member for member in owls.ids if member.startswith(f"{one.architectures[0]}-s")]
+            values = {member: value(owls.metric, owls.log_probs((member,), "val")[0], owls.labels["val"])
+                      for member in rivals}
+            assert len(values) > 1
+            assert not any(better(owls.metric, of_rival, values[one.members[0]]) for of_rival in values.values())
+
+
+def test_the_choice_is_by_the_metric_and_the_summary_names_it(owls):
+    found, _ = owls.read()
+    assert found.metric == owls.metric == json.loads(owls.store.read(
+        keys.study_file("owls", "r1", "summary.json")))["metric"]
+    best = found.candidate(decide(*owls.read(), {}).best)
+    assert not any(better(owls.metric, one.val.value, best.val.value) for one in found.candidates)
+    words = {"accuracy": " has 7", "balanced_accuracy": " has balanced accuracy 7", "nll": " has NLL 0."}
+    assert words[owls.metric] in found.headline.text
+    assert found.majority.test_value == pytest.approx({
+        "accuracy": np.mean(owls.labels["test"] == np.bincount(owls.labels["val"]).argmax()),
+        "balanced_accuracy": 1 / 3, "nll": np.log(3)}[owls.metric], abs=0.01)
 
 
 def test_every_single_is_a_candidate_and_nothing_else_that_another_beats(owls):
@@ -94,8 +137,8 @@ def test_every_single_is_a_candidate_and_nothing_else_that_another_beats(owls):
             if one.kind != "single" and other is not one and len(other.members) <= len(one.members):
                 costs = [(getattr(other.costs, name), getattr(one.costs, name)) for name in
                          ("macs", "macs_worst", "serial_ms", "serial_p99_ms", "parallel_ms", "params", "train_macs")]
-                assert other.val.accuracy < one.val.accuracy or any(a > b for a, b in costs) or (
-                    other.val.accuracy == one.val.accuracy and all(a == b for a, b in costs))
+                assert better(owls.metric, one.val.value, other.val.value) or any(a > b for a, b in costs) or (
+                    other.val.value == one.val.value and all(a == b for a, b in costs))
 
 
 def test_costs_of_a_cascade_are_means_tails_and_worst_over_the_validation_images(owls):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from consort.answer.budgets import fits
 from consort.answer.choice import Chosen
 from consort.answer.choices import Candidate
 from consort.answer.evidence import Evidence
-from hand_candidates import candidate, costs, empty, right
+from consort.ensembles.image_scores import METRICS, class_weights, one_image
+from hand_candidates import candidate, costs, empty, judged, right
 
 LABELS = ("1 x a", "1 x b", "1 x c", "2 x a", "3 x a", "2 x b", "1 x a + 1 x b", "1 x a + 2 x c")
 
@@ -22,53 +24,70 @@ def choose(candidates: list[Candidate], rows: np.ndarray, budget: dict[str, floa
     return choice.choose(empty(candidates), Evidence(rows, rows, rows[0]), budget)
 
 
+@dataclass
+class Table:
+    """Candidates whose costs and predictions have nothing to do with each other, and a budget."""
+
+    candidates: list[Candidate]
+    scores: np.ndarray
+    metric: str
+    one_image: float
+    budget: dict[str, float]
+
+    def chosen(self) -> Chosen | None:
+        seen = Evidence(self.scores, self.scores, self.scores[0], (self.one_image, self.one_image))
+        return choice.choose(empty(self.candidates, metric=self.metric), seen, self.budget)
+
+    @property
+    def within(self) -> list[int]:
+        return [i for i, one in enumerate(self.candidates) if fits(one.costs, self.budget)]
+
+    def told(self, best: int, other: int, slack: float) -> bool:
+        """Whether the other is more than a standard error below the best, written out image by image."""
+        differences = self.scores[best].astype(float) - self.scores[other].astype(float)
+        # An image more of each kind that tells them apart.
+        error = math.sqrt(np.append(differences, [self.one_image, -self.one_image]).var() / (len(differences) + 2))
+        return differences.mean() > error + slack
+
+
 @st.composite
-def tables(draw) -> tuple[list[Candidate], np.ndarray, dict[str, float]]:
-    """Candidates with costs and accuracies that have nothing to do with each other, and a budget."""
-    images = draw(st.integers(1, 40))
+def tables(draw) -> Table:
+    images, metric = draw(st.integers(1, 40)), draw(st.sampled_from(METRICS))
     amounts = st.sampled_from([1.0, 2.0, 3.0, 5.0, 8.0])
+    labels = np.array(draw(st.lists(st.sampled_from([0, 0, 0, 1, 4]), min_size=images, max_size=images)))
+    score = st.sampled_from([-3.0, -0.5, -0.125, -0.125]) if metric == "nll" else st.booleans()
     found, rows = [], []
     for number in range(draw(st.integers(1, 9))):
-        row = np.array(draw(st.lists(st.booleans(), min_size=images, max_size=images)))
+        row = np.array(draw(st.lists(score, min_size=images, max_size=images)))
+        row = row * class_weights(labels) if metric == "balanced_accuracy" else row
         label = draw(st.sampled_from(LABELS))
         cascade = draw(st.booleans()) and not label.startswith("1 x") | (label == "1 x a + 1 x b")
         macs = draw(amounts)
         cost = costs(macs, worst=macs + draw(st.sampled_from([0.0, 4.0])), ms=draw(amounts | st.none()))
         stages = sum(int(part[0]) for part in label.split(" + "))
-        found.append(candidate(number, label, float(row.mean()), cost=cost, nll=draw(st.sampled_from([0.1, 0.2])),
-                               thresholds=[0.9] * (stages - 1) if cascade else None))
+        one = candidate(number, label, 0.5, cost=cost, nll=draw(st.sampled_from([0.1, 0.2])),
+                        thresholds=[0.9] * (stages - 1) if cascade else None)
+        found.append(judged(one, metric, row, row))
         rows.append(row)
     budget = draw(st.dictionaries(st.sampled_from(["macs", "serial_ms", "macs_worst", "bytes"]),
                                   st.sampled_from([0.1, 1.0, 3.0, 6.0, 20.0]), max_size=2))
-    return found, np.array(rows), budget
-
-
-def told(best: np.ndarray, other: np.ndarray) -> bool:
-    """Whether `other` is more than a standard error below `best`, written out image by image."""
-    images = len(best)
-    differences = best.astype(float) - other.astype(float)
-    better, worse = (differences > 0).sum(), (differences < 0).sum()
-    # An image more of each kind that tells them apart.
-    with_two = np.concatenate([differences, [1.0, -1.0]])
-    error = math.sqrt(with_two.var() / (images + 2))
-    return (better - worse) / images > error * (1 + 1e-12)
+    return Table(found, np.array(rows), metric, one_image(metric, labels), budget)
 
 
 @given(tables())
 def test_no_answer_is_worse_on_validation_than_the_best_single_within_its_budget_and_its_partner_never_is(table):
-    candidates, rows, budget = table
-    chosen = choose(candidates, rows, budget)
-    within = [i for i, one in enumerate(candidates) if fits(one.costs, budget)]
+    candidates, chosen, within = table.candidates, table.chosen(), table.within
     if not within:
         assert chosen is None
         return
     assert chosen is not None and {chosen.candidate, chosen.best} <= set(within)
+    means = table.scores.mean(axis=1)  # larger is better, whatever the metric
     singles = [i for i in within if candidates[i].kind == "single"]
-    best_single = max((rows[i].mean() for i in singles), default=0.0)
-    assert rows[chosen.candidate].mean() >= best_single
-    assert rows[chosen.best].mean() == max(rows[i].mean() for i in within)
+    best_single = max((means[i] for i in singles), default=-math.inf)
+    assert means[chosen.candidate] >= best_single
+    assert means[chosen.best] == max(means[i] for i in within)
     if singles:
-        assert chosen.partner in singles and rows[chosen.partner].mean() == best_single
+        assert chosen.partner in singles and means[chosen.partner] == best_single
     else:
         assert chosen.partner is None
     if candidates[chosen.candidate].kind == "single":
@@ -79,35 +98,33 @@ def test_no_answer_is_worse_on_validation_than_the_best_single_within_its_budget
 
 @given(tables())
 def test_it_is_the_simplest_that_validation_does_not_tell_from_the_best(table):
-    candidates, rows, budget = table
-    chosen = choose(candidates, rows, budget)
+    candidates, chosen = table.candidates, table.chosen()
     if chosen is None:
         return
-    floor = 0.0 if chosen.partner is None else rows[chosen.partner].mean()
-    allowed = [i for i, one in enumerate(candidates) if fits(one.costs, budget) and rows[i].mean() >= floor
-               and not told(rows[chosen.best], rows[i])]
-    assert chosen.candidate in allowed
+    means = table.scores.mean(axis=1)
+    floor = -math.inf if chosen.partner is None else means[chosen.partner]
+    assert not table.told(chosen.best, chosen.candidate, slack=1e-12)
     simplest = candidates[chosen.candidate]
-    for i in allowed:
-        other = candidates[i]
-        assert (len(simplest.members), simplest.costs.macs) <= (len(other.members), other.costs.macs)
+    for i in table.within:
+        if means[i] >= floor and not table.told(chosen.best, i, slack=-1e-12):
+            other = candidates[i]
+            assert (len(simplest.members), simplest.costs.macs) <= (len(other.members), other.costs.macs)
 
 
 @given(tables(), st.randoms())
 def test_the_order_of_the_candidates_does_not_matter(table, rng):
-    candidates, rows, budget = table
-    order = list(range(len(candidates)))
+    order = list(range(len(table.candidates)))
     rng.shuffle(order)
     distinct = [dataclasses.replace(one, val=dataclasses.replace(one.val, nll=0.1 + i / 1000))
-                for i, one in enumerate(candidates)]
-    first = choose(distinct, rows, budget)
-    again = choose([distinct[i] for i in order], rows[order], budget)
+                for i, one in enumerate(table.candidates)]
+    first = dataclasses.replace(table, candidates=distinct).chosen()
+    again = dataclasses.replace(table, candidates=[distinct[i] for i in order], scores=table.scores[order]).chosen()
     if first is None:
         assert again is None
     else:
         assert again is not None
         assert distinct[first.best] is distinct[order[again.best]]
-        assert rows[first.candidate].mean() == rows[order[again.candidate]].mean()
+        assert table.scores[first.candidate].mean() == table.scores[order[again.candidate]].mean()
 
 
 def test_a_lead_of_one_image_tells_nothing_and_a_clear_one_tells():

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from budget_worlds import world
 from consort.answer import stored
 from consort.answer.budgets import default_budgets
 from consort.answer.choices import Choices, from_json
@@ -16,12 +18,13 @@ from consort.answer.decision import choices, decide
 from consort.answer.evidence import Evidence, evidence_of
 from consort.answer.gains import Paired, gain, paired
 from consort.answer.undertrained import still_improving
+from consort.ensembles.image_scores import METRICS
 from consort.ensembles.intervals import ONE_SEED, pooled_seed_variance
 from consort.errors import InputError, IntegrityError
 from consort.members.history import Epoch
 from consort.store import open_store
 from consort.study.answer import Answer
-from hand_candidates import about, candidate, costs, empty, evidence, right
+from hand_candidates import about, candidate, costs, empty, evidence, judged, right
 
 SMALL = candidate(0, "1 x a", 0.80, cost=costs(10e6, ms=1.0))
 LARGE = candidate(1, "1 x b", 0.70, cost=costs(40e6, ms=1.5))
@@ -94,6 +97,31 @@ def test_the_file_is_read_back_as_it_was():
     assert found.headline.gain is not None and found.headline.gain.anew is not None
 
 
+def test_choices_from_before_there_were_several_metrics_are_by_accuracy():
+    found = choices(about(), CANDIDATES, SEEN)
+    before = json.loads(found.to_json())
+    del before["majority"]["test_value"]
+    for one in before["candidates"]:
+        del one["val"]["value"], one["test"]["value"], one["test"]["value_low"], one["test"]["value_high"]
+    assert from_json(json.dumps(before).encode(), "choices.json") == found
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_evidence_of_every_metric_gives_the_same_choice_when_it_is_read_back(metric):
+    found, seen = world(4, metric=metric)
+    again = evidence_of(seen.to_bytes(), "evidence.npz")
+    assert again.val.dtype == seen.val.dtype and again.one_image == seen.one_image
+    assert decide(found, again, {"macs": 3e6}) == decide(found, seen, {"macs": 3e6})
+
+
+def test_evidence_from_before_there_were_several_metrics_is_read():
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, images=np.array([500, 1000]), val=np.packbits(SEEN.val, axis=1),
+                        test=np.packbits(SEEN.test, axis=1), majority=np.packbits(SEEN.majority))
+    again = evidence_of(buffer.getvalue(), "evidence.npz")
+    assert np.array_equal(again.test, SEEN.test) and again.one_image == (1.0, 1.0)
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 2}', b'{"format": 1}'])
 def test_what_is_no_list_of_choices_is_named(content):
     with pytest.raises(IntegrityError, match=r"studies/a/b/choices\.json is not a readable list of choices"):
@@ -152,6 +180,34 @@ def test_the_interval_is_that_of_the_paired_bootstrap():
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.004)
 
 
+def test_the_interval_of_an_nll_is_that_of_the_paired_bootstrap_and_a_gain_is_what_is_lower():
+    rng = np.random.default_rng(2)
+    other = -rng.exponential(0.5, 1500).astype(np.float32)
+    one = (0.9 * other - rng.normal(0, 0.1, 1500)).astype(np.float32)
+    rows = np.array([one, other])
+    apart = paired(Evidence(rows, rows, other), 0, 1)
+    found, value = apart.gain(0.95), one.astype(float) - other
+    drawn = [value[i].mean() for i in rng.integers(1500, size=(3000, 1500))]
+    assert found.value == pytest.approx(0.05, abs=0.02) and found.resolved
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.001)
+    majority = paired(Evidence(rows, rows, other), 0, None)
+    assert np.array_equal(majority.resampled, apart.resampled)
+
+
+def test_equal_nlls_do_not_differ_by_exactly_nothing():
+    rows = np.repeat(-np.random.default_rng(0).exponential(1, (1, 1000)).astype(np.float32), 7, axis=0)
+    same = paired(Evidence(rows, rows, rows[0]), 1, 6).gain(0.95)
+    assert (same.value, same.resolved) == (0, False)
+    assert (same.low, same.high) == pytest.approx((-0.003, 0.003), rel=0.01)
+
+
+def test_of_nlls_trained_again_no_interval_is_wider_than_what_guessing_loses():
+    found, _ = world(1, metric="nll")
+    for choice in found.choices:
+        if choice.gain is not None:
+            assert choice.gain.anew is not None and choice.gain.anew.high <= np.log(3)
+
+
 def test_trained_again_is_wider_where_seeds_differ_and_a_margin_needs_few_images_that_differ():
     apart = paired_of(right(4000, 0.9), right(4000, 0.895))
     members = np.array([right(4000, share) for share in (0.86, 0.9, 0.94)])
@@ -161,6 +217,14 @@ def test_trained_again_is_wider_where_seeds_differ_and_a_margin_needs_few_images
     assert found.anew is not None and found.anew.high - found.anew.low > 3 * (found.high - found.low)
     assert (found.as_good, found.not_worse, found.resolved, found.anew.resolved) == (True, True, True, False)
     assert gain(THREE, SMALL, apart, about).as_good is None
+
+
+def test_a_large_network_with_a_higher_nll_than_a_smaller_one_is_said():
+    rows = np.array([np.full(500, -0.3), np.full(500, -0.6)]) + np.tile([0.1, -0.1], 250)
+    found = choices(about(Answer(metric="nll")), [judged(one, "nll", row, row) for one, row in zip(
+        (SMALL, LARGE), rows, strict=True)], Evidence(rows, rows, np.full(500, -1.1)))
+    assert found.notes == ("b is worse than the smaller a on validation (NLL 0.60 against 0.30 nats): it may be "
+                           "undertrained. Train it longer before concluding that large networks lose.",)
 
 
 def epochs(losses: list[float], accuracies: list[float | None]) -> list[Epoch]:

@@ -6,7 +6,8 @@ import pytest
 
 from consort.answer import sentences
 from consort.answer.amounts import format_count, format_ms, format_round
-from consort.answer.choices import Anew, Candidate, Choice, Gain, Promise
+from consort.answer.choices import Anew, Candidate, Choice, Gain, Majority, Promise
+from consort.answer.metric import size
 from hand_candidates import candidate, costs, empty
 
 SINGLE = candidate(0, "1 x wrn-16-2", 0.87, 0.869, costs(101_110_000.0))
@@ -73,6 +74,72 @@ def test_many_test_images_get_a_second_decimal_and_no_minus_zero():
     nothing = Gain(-0.00001, -0.0001, 0.0001, False)
     text = said(TWO, SINGLE, nothing, test_images=50_000)
     assert "(86.80 %)" in text and "on 50,000 images: +0.00 points [-0.01, +0.01]" in text
+
+
+def by(metric: str, one: Candidate, val: float, test: float) -> Candidate:
+    return dataclasses.replace(one, val=dataclasses.replace(one.val, value=val), test=dataclasses.replace(
+        one.test, value=test, value_low=test - 0.01, value_high=test + 0.01))
+
+
+def test_balanced_accuracy_is_named_and_its_gains_are_points():
+    single, two = (by("balanced_accuracy", one, value, value) for one, value in ((SINGLE, 0.698), (TWO, 0.712)))
+    about = {"metric": "balanced_accuracy"}
+    assert said(two, single, AHEAD, **about) == (
+        "Within 100 M MACs: two wrn-16-1 (balanced accuracy 71.2 %). The best single network that fits, one wrn-16-2, "
+        "has balanced accuracy 69.8 %: +1.4 points [+0.2, +2.5].")
+    assert sentences.why(single, two, 5000, "balanced_accuracy").startswith(
+        "The best in balanced accuracy, two wrn-16-1, is only 1.4 points better on validation (too close to call")
+
+
+def test_an_nll_is_in_nats_and_a_gain_is_what_it_is_lower_by():
+    single, two = (by("nll", one, value, value) for one, value in ((SINGLE, 0.44), (TWO, 0.41)))
+    ahead, behind = Gain(0.03, 0.012, 0.048, True), Gain(-0.03, -0.048, -0.012, True)
+    about = {"metric": "nll"}
+    assert said(two, single, ahead, **about) == (
+        "Within 100 M MACs: two wrn-16-1 (NLL 0.41 nats). The best single network that fits, one wrn-16-2, has NLL "
+        "0.44 nats: a gain of 0.030 nats [+0.012, +0.048].")
+    assert said(single, two, ahead, **about).endswith("Two wrn-16-1 have NLL 0.41 nats: a loss of 0.030 nats [-0.048, "
+                                                      "-0.012].")
+    assert said(single, two, behind, **about).endswith("On the test images two wrn-16-1 are better: NLL 0.41 nats, a "
+                                                       "gain of 0.030 nats [+0.012, +0.048]; the validation images did "
+                                                       "not show it.")
+    assert said(two, single, dataclasses.replace(TIE, not_worse=True), margin=0.02, **about).endswith(
+        "(too close to call on 10,000 images: a gain of 0.001 nats [-0.004, +0.006]; not worse by more than 0.02 "
+        "nats).")
+    assert "(NLL 0.440 nats)" in said(single, None, None, test_images=50_000, **about)
+    assert sentences.why(two, two, 5000, "nll").startswith("Of all that fits it is the best in NLL on validation, and")
+    assert sentences.why(single, two, 5000, "nll").startswith(
+        "The best in NLL, two wrn-16-1, is only 0.03 nats better on validation (too close to call on 5,000 images)")
+    same = by("nll", TWO, 0.44, 0.44)
+    assert sentences.why(single, same, 5000, "nll").startswith("On validation it is as good as two wrn-16-1, and asks")
+    assert sentences.intervals(choice_of(behind), empty([single, two], **about))[:2] == [
+        "Two wrn-16-1 against one wrn-16-2: a gain of -0.030 nats",
+        "  these very networks, on other images like the test images: -0.048 to -0.012 (95 %)"]
+
+
+def test_guessing_has_a_value_in_every_metric():
+    poor = Gain(-0.06, -0.1, -0.02, True)
+    found = {metric: dataclasses.replace(empty([], classes=[str(i) for i in range(10)], metric=metric),
+                                         majority=Majority("0", 0.8, value))
+             for metric, value in (("balanced_accuracy", 0.1), ("nll", 0.78))}
+    assert sentences.notes(by("balanced_accuracy", SINGLE, 0.1, 0.105), poor, found["balanced_accuracy"]) == [
+        "This is chance level: guessing among 10 classes gives balanced accuracy 10.0 %.",
+        'Not better than always answering "0": that alone has balanced accuracy 10.0 % on test.']
+    assert sentences.notes(by("nll", SINGLE, 2.3, 2.31), poor, found["nll"]) == [
+        "This is chance level: guessing among 10 classes gives NLL 2.30 nats.",
+        "Not better than always answering the shares that the classes have of the validation images: that alone has "
+        "NLL 0.78 nats on test."]
+    assert sentences.notes(by("nll", SINGLE, 0.4, 0.41), AHEAD, found["nll"]) == []
+
+
+def test_a_promise_is_about_accuracy_whatever_the_metric():
+    said_of = sentences.promise(CASCADE, empty([CASCADE], val_images=300, metric="nll"))
+    assert "can promise to lose at most 0.2 points of accuracy; that takes" in said_of[0]
+
+
+def test_a_difference_that_is_next_to_nothing_has_no_exponent():
+    assert (size("nll", 2e-7), size("nll", 0.0123), size("nll", 1.0)) == ("0.0001 nats", "0.012 nats", "1 nat")
+    assert (size("accuracy", 0.0033), size("accuracy", 0.01)) == ("0.33 points", "1 point")
 
 
 @pytest.mark.parametrize("budget,words", [

@@ -222,6 +222,25 @@ def test_the_table_has_the_choices_with_both_intervals_and_how_to_take_one():
                              f"{units.interval(over.anew.low, over.anew.high, signed=True)} |")
 
 
+def test_the_table_of_choices_by_nll_is_in_nats_and_says_what_the_rest_is_about():
+    found, _ = world(1, metric="nll")
+    table = table_markdown(SUMMARY, found)
+    assert "| Test NLL |" in table and "| Gain, nats, these networks |" in table
+    assert "The choices are by this metric; what follows is about accuracy." in table
+    one, over = found.candidate(found.headline.candidate), found.headline.gain
+    assert over is not None
+    assert f"| {one.test.value:.3f} [{one.test.value_low:.3f}, {one.test.value_high:.3f}] |" in table
+    assert f"| {over.value:+.3f} [{over.low:+.3f}, {over.high:+.3f}] |" in table
+
+
+def test_the_page_says_by_which_metric_it_is_where_that_is_not_accuracy():
+    said = "What is chosen above is chosen by balanced accuracy."
+    assert said not in page_html(SUMMARY, b"PNG")
+    assert said in page_html(SUMMARY | {"metric": "balanced_accuracy"}, b"PNG")
+    gains = page_html({**SUMMARY, "metric": "nll", "answers": [SUMMARY["answers"][1], SUMMARY["answers"][0]]}, b"PNG")
+    assert "+0.013 [+0.005, +0.021] nats</span>" in gains
+
+
 @pytest.mark.parametrize("anew,verdict", [
     ({"low": -0.003, "high": 0.029, "resolved": False}, "open"),
     ({"low": 0.003, "high": 0.029, "resolved": True}, "up"),

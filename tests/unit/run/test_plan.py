@@ -281,6 +281,14 @@ def test_growing_ends_when_the_interval_if_trained_again_is_narrow(store: Folder
                          "to train")
 
 
+def test_growing_by_nll_is_measured_in_nats(store: FolderStore) -> None:
+    base = run_of(store, STUDY + '[answer]\nmetric = "nll"\n[grow]\nseeds = 2\nuntil_width = 0.01')
+    evaluated(store, plan_growth(base))
+    evaluated(store, plan_growth(base), width=0.006)
+    assert plan_growth(base).words == ("level 1: trained again, the gain has an interval 0.006 nats wide, narrower "
+                                       "than 0.01: nothing to train")
+
+
 def test_two_seeds_or_no_width_at_all_end_no_growing(store: FolderStore) -> None:
     base = run_of(store, STUDY + "[grow]\nuntil_width = 0.01")
     for level in (0, 1):  # one and two seeds of the second architecture

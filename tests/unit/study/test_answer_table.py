@@ -26,6 +26,14 @@ def test_bounds_are_amounts_with_short_names():
     assert (table.margin, table.cascade_loss) == (0.005, 0.01)
 
 
+def test_a_metric_is_written_down_only_where_it_is_another_than_before():
+    """Names of runs are hashes over what is written."""
+    assert "metric" not in study('margin = 0.01\nmetric = "accuracy"').answer.model_dump(mode="json")
+    by_nll = study('metric = "nll"')
+    assert by_nll.answer.model_dump(mode="json")["metric"] == "nll" and by_nll.answer != Answer()
+    assert stored_study(by_nll.model_dump(mode="json")) == by_nll == parse_study(by_nll.to_toml(), "owls.toml")
+
+
 def test_it_survives_the_store():
     made = study('budgets = [{ macs = "100M", mb = 20 }]')
     assert stored_study(made.model_dump(mode="json")) == made
@@ -34,7 +42,8 @@ def test_it_survives_the_store():
 @pytest.mark.parametrize("table,words", [
     ("budgets = [{ seconds = 5 }]", "a budget bounds ms, mb, macs"), ('budgets = [{ macs = "lots" }]', "an amount is"),
     ("budgets = [{ macs = 0 }]", "a bound is a number above 0"), ("budgets = [{ macs = true }]", "a bound is a number"),
-    ("budgets = 5", "budgets is a list of tables"), ("margin = 0", "greater than 0"), ("loss = 1", "'loss'")])
+    ("budgets = 5", "budgets is a list of tables"), ("margin = 0", "greater than 0"), ("loss = 1", "'loss'"),
+    ('metric = "f1"', "'accuracy', 'balanced_accuracy' or 'nll'")])
 def test_what_is_no_answer_table_is_named(table, words):
     with pytest.raises(InputError, match="answer") as refused:
         study(table)

@@ -1,0 +1,74 @@
+"""What a person reads of an answer: the headline, and under it what is to be known before believing it."""
+
+import dataclasses
+import io
+
+import pytest
+from rich.console import Console
+
+from budget_worlds import world
+from consort.answer import stored
+from consort.answer.choices import Candidate, Choices
+from consort.answer.decision import choices
+from consort.report.page import page_html
+from consort.screen.answer import print_answer, print_choice
+from consort.store.folder import FolderStore
+from hand_candidates import about, candidate, costs, evidence, right
+from report_summary import SUMMARY
+
+SMALL = candidate(0, "1 x a", 0.80, 0.79, costs(10e6))
+LARGE = candidate(1, "1 x b", 0.70, 0.71, costs(40e6))
+CLASSES = [str(i) for i in range(10)]
+
+
+def answered(candidates: list[Candidate], val_images: int = 500, improving: tuple[str, ...] = (),
+             majority: float = 0.1) -> Choices:
+    seen = evidence([right(val_images, one.val.value) for one in candidates],
+                    [right(1000, one.test.value) for one in candidates], majority)
+    of_run = dataclasses.replace(about(classes=CLASSES, majority=majority), improving=improving)
+    return choices(of_run, candidates, seen)
+
+
+def printed(found: Choices) -> list[str]:
+    out = io.StringIO()
+    print_choice(Console(file=out, width=500), found, found.headline, found.notes)
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("found,sign", [
+    (answered([SMALL], improving=("a",)), "a was still improving when training ended: it may be undertrained."),
+    (answered([SMALL, LARGE]), "b is below the smaller a on validation (70.0 against 80.0 %): it may be undertrained. "
+                               "Train it longer before concluding that large networks lose."),
+    (answered([candidate(0, "1 x a", 0.11, 0.10)], majority=0.05),
+     "This is chance level: guessing among 10 classes gives 10.0 %."),
+    (answered([SMALL], majority=0.85), 'Not better than always answering "0": that alone has 85.0 % on test.'),
+    (answered([SMALL], val_images=150), "Chosen on 150 validation images only: another 150 could choose another "
+                                        "candidate. 200 or more settle more.")],
+    ids=["rising", "smaller", "chance", "majority", "few"])
+def test_a_sign_that_an_answer_is_not_to_be_believed_stands_in_the_line_under_it(found, sign):
+    assert found.notes == (sign,)
+    assert printed(found)[:2] == [found.headline.text, sign]
+    page = page_html(SUMMARY | {"answer": found.headline.text, "notes": [sign]}, b"PNG")
+    answer, note = page.index('<p class="answer">'), page.index('<p class="note">')
+    assert 0 < note - page.index("</p>", answer) < 10
+
+
+def test_an_answer_without_such_a_sign_has_no_such_line():
+    assert printed(answered([SMALL]))[1].startswith("Of all that fits it is the most accurate")
+
+
+@pytest.mark.parametrize("metric,value,gain", [
+    ("accuracy", "test accuracy %", "difference, points"),
+    ("balanced_accuracy", "test balanced accuracy %", "difference, points"), ("nll", "test NLL", "gain, nats")])
+def test_the_table_has_the_values_of_the_metric(tmp_path, metric, value, gain):
+    found, seen = world(1, metric=metric)
+    store, out = FolderStore(tmp_path), io.StringIO()
+    stored.write(store, found, seen)
+    print_answer(Console(file=out, width=200), {"study": found.study, "run": found.run}, store)
+    _, head, first, *_ = out.getvalue().splitlines()
+    assert f" {value} " in head and head.rstrip().endswith(gain)
+    best, over = found.candidate(found.headline.candidate).test.value, found.headline.gain
+    assert over is not None
+    texts = (f"{best:.3f}", f"{over.value:+.3f} [") if metric == "nll" else (
+        f"{100 * best:.2f}", f"{100 * over.value:+.2f} [")
+    assert all(f" {text}" in first for text in texts)
