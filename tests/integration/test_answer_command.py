@@ -38,7 +38,8 @@ def answer(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytes
 @pytest.mark.parametrize("bounds,begins", [
     ("", "Without a bound on cost: three a (90.0 %)."),
     ("--macs 15M", "Within 15 M MACs: run a, ask another a only below 0.90 confidence: 88.0 % at 12 M MACs"),
-    ("--macs 15M --worst", "Within 15 M MACs for every image: one a (80.0 %). No ensemble or cascade fits."),
+    ("--macs 15M --worst", "Within 15 M MACs for every image: one a (80.0 %). No ensemble or cascade that fits is "
+                           "better."),
     ("--ms 1.5", "Within 1.5 ms: run a, ask another a"), ("--ms 1.5 --worst", "Within 1.5 ms for every image: one a"),
     ("--ms 1 --parallel", "Within 1 ms with one device per member: one a"),
     ("--params 150k --macs 1G", "Within 1 G MACs and 150 k parameters: one a"),

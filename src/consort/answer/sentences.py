@@ -172,7 +172,7 @@ def _unsure(confidence: str | None, threshold: float) -> str:
 def held_against(chosen: Candidate, other: Candidate | None, gain: Gain | None, found: Choices) -> str:
     """How it stands to the alternative, or that there is none."""
     if other is None or gain is None:
-        return "No ensemble or cascade fits." if chosen.kind == "single" else "No single network fits."
+        return "No ensemble or cascade that fits is better." if chosen.kind == "single" else "No single network fits."
     metric, images, single, one = found.metric, found.test_images, chosen.kind == "single", _is_one(other)
     reached = shown(metric, other.test.value, images)
     against = gained(metric, gain, images, -1 if single else 1)

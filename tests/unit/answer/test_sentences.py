@@ -31,7 +31,7 @@ def test_a_single_ahead_of_what_else_there_is_and_one_that_test_images_contradic
     assert said(SINGLE, TWO, AHEAD).endswith("Two wrn-16-1 have 86.8 %: -1.4 points [-2.5, -0.2].")
     assert said(SINGLE, TWO, BEHIND).endswith("On the test images two wrn-16-1 are better: 86.8 %, +2.0 points [+1.0, "
                                               "+3.0]; the validation images did not show it.")
-    assert said(SINGLE, None, None).endswith(": one wrn-16-2 (86.9 %). No ensemble or cascade fits.")
+    assert said(SINGLE, None, None).endswith(": one wrn-16-2 (86.9 %). No ensemble or cascade that fits is better.")
 
 
 def test_an_ensemble_against_the_best_single_that_fits():
