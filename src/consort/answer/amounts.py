@@ -33,3 +33,12 @@ def format_ms(milliseconds: float) -> str:
     """Three digits, such as "0.84 ms", "12.5 ms" or "1,240 ms"."""
     return f"{milliseconds:,.0f} ms" if milliseconds >= 99.95 else f"{milliseconds:.3g} ms"
 
+
+def format_duration(seconds: float) -> str:
+    """Such as "2.4 s", "42 s", "3 min 05 s" or "2 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if whole > 9 else f"{float(f'{seconds:.2g}'):g} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

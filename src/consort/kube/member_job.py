@@ -7,7 +7,7 @@ from typing import Any
 
 from consort.kube import names, pod, training
 from consort.kube.images import Images
-from consort.study.execution import Cluster, Run
+from consort.study.execution import Cluster, RunSettings
 from consort.study.file import Study
 
 PATIENCE_SECONDS = "120"
@@ -30,7 +30,7 @@ def member_job(member_id: str, store_uri: str, study: Study, run: str, images: I
 def _template(store_uri: str, study: str, run: str, cluster: str, settings: str, images: Images) -> str:
     """The JSON of a run's jobs, with placeholders for the member, in which alone they differ: a study may have
     thousands, and to build each with the operator's models takes three times as long."""
-    chosen, how = Cluster.model_validate_json(cluster), Run.model_validate_json(settings)
+    chosen, how = Cluster.model_validate_json(cluster), RunSettings.model_validate_json(settings)
     labels = {**names.labels(names.MEMBER, study, run), names.MEMBER_LABEL: _ID}
     step = step_container(chosen, images, _train_arguments(store_uri, chosen, how))
     queue = {names.QUEUE_LABEL: chosen.queue} if chosen.queue else {}
@@ -44,14 +44,14 @@ def step_container(cluster: Cluster, images: Images, arguments: Sequence[str]) -
                          pod.threads_of(cluster), mounts=[mount for _, mount in pod.storage(cluster)])
 
 
-def _train_arguments(store_uri: str, cluster: Cluster, run: Run) -> list[str]:
+def _train_arguments(store_uri: str, cluster: Cluster, run: RunSettings) -> list[str]:
     return ["train", "--member", _ID, "--store", store_uri, "--log", "json", *checkpoint_arguments(run),
             "--patience", PATIENCE_SECONDS, *pod.images_arguments(cluster),
             *(["--deterministic"] if run.deterministic else []), *(["--compile"] if run.compile else []),
             *(["--torchrun"] if cluster.nodes * cluster.processes > 1 else [])]
 
 
-def checkpoint_arguments(run: Run) -> list[str]:
+def checkpoint_arguments(run: RunSettings) -> list[str]:
     """What every step that trains is told: how often to save, and how many processes read images."""
     return ["--checkpoint-seconds", str(run.checkpoint_seconds),
             *(["--checkpoint-steps", str(run.checkpoint_steps)] if run.checkpoint_steps else []),

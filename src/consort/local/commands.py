@@ -8,10 +8,10 @@ from consort import hardware
 from consort.local.scheduler import Job
 from consort.local.shares import shares
 from consort.members.spec import MemberSpec
-from consort.study.file import Run
+from consort.study.execution import RunSettings
 
 
-def places(workers: int | None, settings: Run, for_members: bool = False) -> list[Mapping[str, str]]:
+def places(workers: int | None, settings: RunSettings, for_members: bool = False) -> list[Mapping[str, str]]:
     """The environment of each place: one thread per process, and one GPU where there are GPUs.
 
     workers: how many, by default what the settings say, else one per core or GPU. A GPU has one pack at a time, but
@@ -29,7 +29,7 @@ def places(workers: int | None, settings: Run, for_members: bool = False) -> lis
     return [{**base, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else base for i in range(number)]
 
 
-def member_jobs(specs: Sequence[MemberSpec], store: str, settings: Run, number: int) -> list[Job]:
+def member_jobs(specs: Sequence[MemberSpec], store: str, settings: RunSettings, number: int) -> list[Job]:
     """So many jobs that train these members."""
     return [Job([spec.id for spec in share], lambda members: train_command(members, store, settings),
                 together=bool(hardware.gpus())) for share in shares(specs, number)]
@@ -42,7 +42,7 @@ def side_by_side(slots: Sequence[Mapping[str, str]]) -> str:
     return f"{len(slots)} at a time"
 
 
-def train_command(members: Sequence[str], store: str, settings: Run) -> list[str]:
+def train_command(members: Sequence[str], store: str, settings: RunSettings) -> list[str]:
     """The command that trains members, with events on its standard output."""
     named = [argument for member in members for argument in ("--member", member)]
     most = ["--members-per-gpu", str(settings.members_per_gpu)] if settings.members_per_gpu else []
@@ -51,13 +51,13 @@ def train_command(members: Sequence[str], store: str, settings: Run) -> list[str
     return [sys.executable, "-m", "consort", "train", *named, *_step_options(store, settings), *most, *exact, *compiled]
 
 
-def trial_command(ref: str, kind: str, networks: Sequence[str], store: str, settings: Run) -> list[str]:
+def trial_command(ref: str, kind: str, networks: Sequence[str], store: str, settings: RunSettings) -> list[str]:
     """The command that runs one trial of the planned search NAME/RUN, in the same way."""
     return [sys.executable, "-m", "consort", "trial", ref, "--kind", kind, "--networks", ",".join(networks),
             *_step_options(store, settings)]
 
 
-def _step_options(store: str, settings: Run) -> list[str]:
+def _step_options(store: str, settings: RunSettings) -> list[str]:
     options = ["--store", store, "--log", "json", "--checkpoint-seconds", str(settings.checkpoint_seconds),
                "--loader-workers", str(settings.loader_workers)]
     steps = settings.checkpoint_steps

@@ -5,6 +5,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from consort.answer.amounts import format_duration
+
 UNKNOWN = "–"
 _WHOLE = re.compile(r"([\w.]+(?:-[\w.]+)+|\[[-+\d., ]+\])")
 
@@ -48,11 +50,7 @@ def decimal(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return UNKNOWN
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return UNKNOWN if seconds is None else format_duration(seconds)
 
 
 def tick(count: float) -> str:

@@ -4,8 +4,9 @@ from types import TracebackType
 
 from rich.console import Console
 
+from consort.answer.amounts import format_duration
 from consort.events import Event, MembersBegun, MembersEnded, Quiet, Said
-from consort.screen.members import Progress, duration
+from consort.screen.members import Progress
 from consort.screen.search import SearchProgress
 from consort.search.told import SearchBegun, SearchEnded
 
@@ -30,7 +31,7 @@ class Screen:
             case Said():
                 self.console.print(event.text, style="yellow" if event.warns else None, highlight=False, soft_wrap=True)
             case Quiet():
-                self.console.print(f"no news for {duration(event.seconds)}: {event.what}", style="yellow",
+                self.console.print(f"no news for {format_duration(event.seconds)}: {event.what}", style="yellow",
                                    highlight=False, soft_wrap=True)
             case MembersBegun():
                 self._show(Progress(self.console, event.members, event.done))

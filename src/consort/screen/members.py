@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from consort.answer.amounts import format_duration
 from consort.events import (
     Done,
     Elsewhere,
@@ -72,7 +73,7 @@ class Progress:
                 row.progress = event
                 if not self.live and time.monotonic() - row.printed >= PLAIN_SECONDS:
                     row.printed = time.monotonic()
-                    self._say(event.member, progress_line(event) + f"  {duration(event.seconds_left)} left")
+                    self._say(event.member, progress_line(event) + f"  {format_duration(event.seconds_left)} left")
             case PodSeen():
                 if row.pod is None or (row.pod.pod, row.pod.phase) != (event.pod, event.phase):
                     self._say_pod(event)
@@ -122,19 +123,9 @@ def _cells(row: Row) -> list[RenderableType]:
 def progress_cells(of: Progressed) -> list[str]:
     """Epoch, images/s, loss, what is left."""
     return [f"{of.epoch:.1f} / {of.epochs}", f"{of.images_per_second:,.0f}", f"{of.loss:.3f}",
-            duration(of.seconds_left)]
+            format_duration(of.seconds_left)]
 
 
 def progress_line(of: Progressed) -> str:
     """How far a training is, in a line."""
     return f"epoch {of.epoch:.1f} / {of.epochs}  {of.images_per_second:,.0f} images/s  loss {of.loss:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """42 s, 3 min 05 s, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -90,7 +90,7 @@ MountPath = Annotated[str, AfterValidator(_mount_path)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
 
 
-class Run(Table):
+class RunSettings(Table):
     """How to execute; nothing here changes what a member is. The first two are of one machine."""
 
     workers: PositiveInt | None = None

@@ -14,7 +14,7 @@ from consort.settings import AsList, Table
 from consort.study.answer import Answer
 from consort.study.data import Data, Name
 from consort.study.evaluation import Evaluate, Latency
-from consort.study.execution import MAX_SEEDS, Cluster, Grow, Run
+from consort.study.execution import MAX_SEEDS, Cluster, Grow, RunSettings
 from consort.study.explain import explain, explained_at
 from consort.study.recipe import Recipe, as_written, named_recipe
 from consort.study.search import MAX_NAME, Search
@@ -76,7 +76,7 @@ class Study(Table):
     evaluate: Evaluate = Evaluate()
     answer: Answer = Answer()
     latency: Latency = Latency()
-    run: Run = Run()
+    run: RunSettings = RunSettings()
     cluster: Cluster = Cluster()
     grow: Grow | None = None
     search: Search | None = None

@@ -203,6 +203,14 @@ def test_differences_carry_their_sign():
     assert units.interval(None, 0.02) == ""
 
 
+@pytest.mark.parametrize(("seconds", "text"), [
+    (None, units.UNKNOWN), (0, "0 s"), (0.0423, "0.042 s"), (2.44, "2.4 s"), (9.46, "9.5 s"), (9.7, "10 s"),
+    (42.4, "42 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (3599.4, "59 min 59 s"),
+    (3599.6, "1 h 00 min"), (7800, "2 h 10 min"), (100 * 3600, "100 h 00 min")])
+def test_durations(seconds, text):
+    assert units.duration(seconds) == text
+
+
 def test_labels_of_the_picture_s_axis_have_room():
     assert ticks_between(76e6, 107e6) == [80e6, 90e6, 100e6]
     assert ticks_between(0.6e6, 60e6) == [1e6, 2e6, 5e6, 1e7, 2e7, 5e7]

@@ -22,7 +22,7 @@ from consort.events import (
 )
 from consort.screen import members
 from consort.screen.live import Screen
-from consort.screen.members import Progress, duration
+from consort.screen.members import Progress
 
 
 def progress(member: str) -> Progressed:
@@ -88,13 +88,6 @@ def test_a_terminal_gets_a_table(out):
     assert "1.2 / 10" in out.getvalue()
     assert "starting" in out.getvalue()
     assert "0 of 2 members done, 0 waiting" in out.getvalue()
-
-
-@pytest.mark.parametrize(("seconds", "text"), [
-    (0, "0 s"), (42.4, "42 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (3599.4, "59 min 59 s"),
-    (3599.6, "1 h 00 min"), (7800, "2 h 10 min"), (100 * 3600, "100 h 00 min")])
-def test_duration(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_what_a_target_says_is_a_line_before_during_and_after_its_members(out):
