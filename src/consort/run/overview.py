@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from consort import members
 from consort.store import Store, keys
@@ -32,10 +33,16 @@ def overviews(store: Store) -> Iterator[RunOverview]:
     files = store.list(keys.MEMBERS)
     done, failed = ({key.split("/")[1] for key in files if key.endswith(name)}
                     for name in ("/member.json", "/failed.json"))
+
+    @cache  # the levels of a study that grows share their members
+    def finished_at(member: str) -> str | None:
+        record = members.read_record(store, member)
+        return record.finished_at if record else None
+
     for key in sorted(key for key in present if key.endswith("/plan.json")):
         name, run = key.split("/")[1:3]
         ids = _ids(store.read(key))
-        finished = [record.finished_at for m in ids if m in done and (record := members.read_record(store, m))]
+        finished = [when for m in ids if m in done and (when := finished_at(m)) is not None]
         summary, page = keys.study_file(name, run, "summary.json"), keys.study_file(name, run, "report.html")
         answer = _answer(store.read(summary)) if summary in present else ""
         yield RunOverview(f"{name}/{run}", len(ids), len(finished), len(failed.intersection(ids)),

@@ -1,5 +1,6 @@
 """What a run has and lacks, from a store in which members are in every state."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,27 @@ def test_a_damaged_summary_is_named_and_its_run_is_listed_all_the_same(run: Run,
         run.summary()
     (listed,) = overviews(run.store)
     assert (listed.run, listed.answer) == (run.ref, "")
+
+
+class Counted(FolderStore):
+    """A store that counts how often each file is read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.reads: Counter[str] = Counter()
+
+    def read(self, key: str) -> bytes:
+        self.reads[key] += 1
+        return super().read(key)
+
+
+def test_of_runs_that_share_members_each_record_is_read_once(run: Run) -> None:
+    more = STUDY.replace('"wrn-10-1" = 4', '"wrn-10-1" = 5')
+    run.replan(parse_study(more, "study.toml"), more)
+    finish(run, run.ids[0])
+    store = Counted(run.store.root)  # type: ignore[attr-defined]
+    assert sorted((listed.members, listed.done) for listed in overviews(store)) == [(5, 1), (6, 1)]
+    assert store.reads[f"members/{run.ids[0]}/member.json"] == 1
 
 
 def test_it_is_opened_again_from_the_store_alone(run: Run) -> None:
