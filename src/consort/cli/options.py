@@ -30,6 +30,9 @@ ContextOption = Annotated[str | None, typer.Option(
 LogOption = Annotated[str, typer.Option("--log", metavar="text|json", help="Plain lines, or one JSON event a line.")]
 ImagesOption = Annotated[Path | None, typer.Option(
     "--images", help="Where streamed images are, when not where they were prepared.", show_default=False)]
+DeterministicOption = Annotated[bool, typer.Option(
+    "--deterministic", help="On a GPU: bits that no interruption changes.")]
+CompileOption = Annotated[bool, typer.Option("--compile", help="torch.compile, where a C compiler is at hand.")]
 MacsOption = Annotated[str | None, typer.Option(
     "--macs", metavar="AMOUNT", help="Multiply-adds an image, such as 100M; a cascade's mean.", show_default=False)]
 MsOption = Annotated[float | None, typer.Option(

@@ -10,8 +10,10 @@ import typer
 from consort.cli.connecting import chosen_target
 from consort.cli.options import (
     DEFAULT_STORE,
+    CompileOption,
     ContextOption,
     DataOption,
+    DeterministicOption,
     ImagesOption,
     JsonOption,
     LogOption,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from consort.run.target import Target
     from consort.search.trials import Candidate
     from consort.store import Store
+    from consort.train.settings import Settings
 
 
 def search(
@@ -175,6 +178,8 @@ def trial(
                                                          show_default=False)] = None,
     loader_workers: Annotated[int, typer.Option(min=0, help="Processes that decode streamed images.")] = 0,
     images: ImagesOption = None,
+    deterministic: DeterministicOption = False,
+    compiled: CompileOption = False,
     log: LogOption = "text",
 ) -> None:
     """Run one trial of a search: train what its candidate lacks, judge it, record it.
@@ -184,13 +189,16 @@ def trial(
     """
     from consort.errors import ConsortError
     from consort.events import StepEnded
+    from consort.train.settings import Settings
 
     listen = listener(log)
     try:
         opened = open_store_at(store)
         run = _planned_trial(opened, study, images)
         tried = _candidate(run.plan, networks, choices, kind)
-        _try(run, tried, checkpoint_seconds, checkpoint_steps, loader_workers, listen, metrics)
+        settings = Settings(checkpoint_seconds, checkpoint_steps, loader_workers, deterministic=deterministic or None,
+                            compile=compiled)
+        _try(run, tried, settings, listen, metrics)
     except ConsortError as e:
         if log == "json":
             listen(StepEnded(type(e).__name__, str(e), e.exit_code))
@@ -227,18 +235,18 @@ def _candidate(plan: "Plan", networks: str | None, choices: str | None, kind: st
     return trials.candidate(plan, chosen, search.space(chosen).decode(search.space(chosen).encoding_of(assignments)))
 
 
-def _try(run: "Run", tried: "Candidate", seconds: float, steps: int | None, workers: int,
-         listen: "Listener", metrics: Path | None) -> None:
+def _try(run: "Run", tried: "Candidate", settings: "Settings", listen: "Listener", metrics: Path | None) -> None:
+    from dataclasses import replace
+
     import torch
 
     from consort.errors import MemberFailed
     from consort.events import TrialEnded
     from consort.search import trials
     from consort.search.trial_step import run_trial
-    from consort.train.settings import Settings
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-    record = run_trial(run, tried, Settings(seconds, steps, workers, stop=stop_when_asked()), listen)
+    record = run_trial(run, tried, replace(settings, stop=stop_when_asked()), listen)
     if record.state == trials.FAILED:
         raise MemberFailed(f"trial {record.id} failed: {record.reason}")
     listen(TrialEnded(record.id, record.state, **trials.metrics(record)))

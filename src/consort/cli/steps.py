@@ -11,7 +11,9 @@ import typer
 
 from consort.cli.options import (
     DEFAULT_STORE,
+    CompileOption,
     DataOption,
+    DeterministicOption,
     ImagesOption,
     JsonOption,
     LogOption,
@@ -49,9 +51,8 @@ def train(
                                             )] = 0.0,
     members_per_gpu: Annotated[int | None, typer.Option(min=1, help="That train side by side; by default as many as "
                                                         "fill it.", show_default=False)] = None,
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="On a GPU: bits that no interruption changes."
-                                                )] = False,
-    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile, where a C compiler is at hand.")] = False,
+    deterministic: DeterministicOption = False,
+    compiled: CompileOption = False,
     log: LogOption = "text",
 ) -> None:
     """Train members, or go on where they were interrupted.

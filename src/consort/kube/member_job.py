@@ -47,12 +47,12 @@ def step_container(cluster: Cluster, images: Images, arguments: Sequence[str]) -
 def _train_arguments(store_uri: str, cluster: Cluster, run: RunSettings) -> list[str]:
     return ["train", "--member", _ID, "--store", store_uri, "--log", "json", *checkpoint_arguments(run),
             "--patience", PATIENCE_SECONDS, *pod.images_arguments(cluster),
-            *(["--deterministic"] if run.deterministic else []), *(["--compile"] if run.compile else []),
             *(["--torchrun"] if cluster.nodes * cluster.processes > 1 else [])]
 
 
 def checkpoint_arguments(run: RunSettings) -> list[str]:
-    """What every step that trains is told: how often to save, and how many processes read images."""
+    """What every step that trains is told: how often to save, how many processes read images, and how exact to be."""
     return ["--checkpoint-seconds", str(run.checkpoint_seconds),
             *(["--checkpoint-steps", str(run.checkpoint_steps)] if run.checkpoint_steps else []),
-            "--loader-workers", str(run.loader_workers)]
+            "--loader-workers", str(run.loader_workers),
+            *(["--deterministic"] if run.deterministic else []), *(["--compile"] if run.compile else [])]

@@ -46,9 +46,7 @@ def train_command(members: Sequence[str], store: str, settings: RunSettings) -> 
     """The command that trains members, with events on its standard output."""
     named = [argument for member in members for argument in ("--member", member)]
     most = ["--members-per-gpu", str(settings.members_per_gpu)] if settings.members_per_gpu else []
-    exact = ["--deterministic"] if settings.deterministic else []
-    compiled = ["--compile"] if settings.compile else []
-    return [sys.executable, "-m", "consort", "train", *named, *_step_options(store, settings), *most, *exact, *compiled]
+    return [sys.executable, "-m", "consort", "train", *named, *_step_options(store, settings), *most]
 
 
 def trial_command(ref: str, kind: str, networks: Sequence[str], store: str, settings: RunSettings) -> list[str]:
@@ -61,4 +59,6 @@ def _step_options(store: str, settings: RunSettings) -> list[str]:
     options = ["--store", store, "--log", "json", "--checkpoint-seconds", str(settings.checkpoint_seconds),
                "--loader-workers", str(settings.loader_workers)]
     steps = settings.checkpoint_steps
-    return options if steps is None else [*options, "--checkpoint-steps", str(steps)]
+    options += [] if steps is None else ["--checkpoint-steps", str(steps)]
+    options += ["--deterministic"] if settings.deterministic else []
+    return [*options, "--compile"] if settings.compile else options

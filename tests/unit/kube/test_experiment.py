@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kubeflow_katib_api.models import V1beta1Experiment
-from test_kube_objects import violations
+from test_kube_objects import containers, pod_of, violations
 
 from consort import errors, samplers
 from consort.kube import names
@@ -27,6 +27,7 @@ from consort.kube.experiment import (
     experiment,
     experiment_name,
     experiments,
+    trial_job,
 )
 from consort.kube.experiment_rules import check_experiment
 from consort.kube.images import Images
@@ -39,9 +40,9 @@ SEARCH = {"members": 2, "trials": 20, "parallel": 4, "settings": {"population": 
           "space": {"block": ["wide", "mbconv"], "width": [8, 16], "depth": [1, 2], "expansion": [2, 4]}}
 
 
-def study(name: str = "tiny", cluster: dict | None = None, **search: Any) -> Study:
+def study(name: str = "tiny", cluster: dict | None = None, run: dict | None = None, **search: Any) -> Study:
     return Study.model_validate({"name": name, "data": {"source": "digits"}, "architectures": {},
-                                 "recipe": {"batch_size": 32}, "cluster": cluster or {},
+                                 "recipe": {"batch_size": 32}, "cluster": cluster or {}, "run": run or {},
                                  "search": {**SEARCH, **search}})
 
 
@@ -65,6 +66,13 @@ def test_it_says_what_the_study_says():
     told = {s["name"]: s["value"] for s in spec["algorithm"]["algorithmSettings"]}
     assert told == {"population": "10", "seed": "7", "target_latency_ms": "0.8", "reward": "soft",
                     "latency": "parallel"}
+
+
+def test_trials_are_as_exact_as_the_study_says():
+    for how, told in (({}, []), ({"deterministic": True, "compile": True}, ["--deterministic", "--compile"])):
+        (step,) = containers(pod_of(trial_job(STORE, study(run=how), RUN, "joint", IMAGES)))
+        (script,) = step["args"]
+        assert [word for word in script.split() if word in ("--deterministic", "--compile")] == told
 
 
 def test_without_parallel_the_clusters_members_at_a_time_count_and_never_more_than_trials():
