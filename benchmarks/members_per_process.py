@@ -1,10 +1,11 @@
-"""What it saves that a worker trains its members one after another in one process, and imports torch once.
+"""What it saves that a worker trains its members in one process, one after another: torch is imported once for each
+worker, and not once for each member.
 
     python benchmarks/members_per_process.py [--rounds 5] [--workers 2]
 
-The members of studies/quickstart.toml, trained by so many workers: in one process for each worker, as `consort run` does,
-and in one process for each member, in turn. CPU seconds (user and system, of all processes) and wall-clock seconds; the
-saving is the median of the rounds' differences, with the smallest and the largest.
+The members of studies/quickstart.toml, trained by so many workers: in one process for each worker, as `consort run`
+does, and in one process for each member, in turn. CPU seconds (user and system, of all processes) and wall-clock
+seconds; the saving is the median of the rounds' differences, with the smallest and the largest.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from statistics import median
 from consort.events import Event, Failed
 from consort.local.commands import member_jobs
 from consort.local.scheduler import Scheduler
+from consort.local.shares import work_of
 from consort.run.plan import plan
 from consort.run.run import Run
 from consort.store import open_store
@@ -40,9 +42,11 @@ def trained(run: Run, folder: Path, workers: int, processes: int) -> tuple[float
 
     def listen(event: Event) -> None:
         if isinstance(event, Failed):
-            raise RuntimeError(f"{event.member}: {event.text}")
+            raise SystemExit(f"{event.member}: {event.text}")
 
-    jobs = member_jobs(run.to_train(), str(copy), run.study.run, processes)
+    todo = run.to_train()
+    work = work_of(todo, run.plan.data.manifest.image_size, on_gpu=False)
+    jobs = member_jobs(todo, work, str(copy), run.study.run, processes)
     slots = [{**os.environ, "OMP_NUM_THREADS": "1", "CONSORT_CACHE": str(folder / "cache"),
               "CUDA_VISIBLE_DEVICES": ""}] * workers
     before, began = cpu_seconds(), time.perf_counter()
@@ -76,8 +80,8 @@ def main() -> None:
         one, each = [s[index] for s in shares], [s[index] for s in single]
         saved = [e - o for o, e in zip(one, each, strict=True)]
         ratios = [e / o for o, e in zip(one, each, strict=True)]
-        print(f"{what}: {median(one):.1f} in {arguments.workers} processes, {median(each):.1f} in {len(run.ids)}; saved "
-              f"{median(saved):.1f} [{min(saved):.1f}, {max(saved):.1f}], a process for each member takes "
+        print(f"{what}: {median(one):.1f} in {arguments.workers} processes, {median(each):.1f} in {len(run.ids)}; "
+              f"saved {median(saved):.1f} [{min(saved):.1f}, {max(saved):.1f}], a process for each member takes "
               f"{median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}] times as much; n = {len(one)}")
 
 

@@ -5,7 +5,7 @@ events of its members and its own; only `consort.screen` turns them into what a 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import ClassVar
 
@@ -84,6 +84,8 @@ class Progressed(MemberEvent):
     number: int = 1
     """The member is the number-th of `members` in its trial."""
     members: int = 1
+    side_by_side: int = 1
+    """Members that train at this speed in the same process."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,10 @@ class MembersBegun(Event):
 
     members: tuple[str, ...]
     done: int
+    work: Mapping[str, float] = field(default_factory=dict)
+    """What training each of them takes, in a unit of their own; empty where that is not known."""
+    shares: tuple[tuple[str, ...], ...] = ()
+    """Which of them each place trains."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ see the same images.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,27 +13,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Draws:
-    """Random choices for a batch of n images, each integer or bool [n]; arrays, or tensors where the images are."""
+    """Random choices for a batch of n images, each integer or bool [n]."""
 
-    shift_y: Any
-    shift_x: Any
-    flip: Any
-    hole_y: Any
-    hole_x: Any
+    shift_y: np.ndarray
+    shift_x: np.ndarray
+    flip: np.ndarray
+    hole_y: np.ndarray
+    hole_x: np.ndarray
 
     def part(self, rank: int, processes: int) -> "Draws":
         """The share of one process."""
         return Draws(*(getattr(self, f)[rank::processes] for f in self.__dataclass_fields__))
-
-    def rows(self) -> np.ndarray:
-        """int32 [5, n], to send to a device in one piece."""
-        return np.stack([getattr(self, f) for f in self.__dataclass_fields__]).astype(np.int32)
-
-    @classmethod
-    def from_rows(cls, rows: Tensor) -> "Draws":
-        """The draws of `rows`, as tensors on its device."""
-        shift_y, shift_x, flip, hole_y, hole_x = rows.unbind()
-        return cls(shift_y, shift_x, flip.bool(), hole_y, hole_x)
 
 
 def draw(n: int, size: tuple[int, int], padding: int, flip: bool, random: np.random.Generator) -> Draws:
@@ -44,23 +33,36 @@ def draw(n: int, size: tuple[int, int], padding: int, flip: bool, random: np.ran
                  random.integers(0, size[1], n))
 
 
-def gather(images: Tensor, index: Tensor, draws: Draws) -> Tensor:
-    """uint8 [n, H, W, 3]: `images[index]`, each shifted over a border that reflects and perhaps mirrored.
+class Crops:
+    """Random crops of images of one size, perhaps mirrored, over a border that reflects.
 
-    The border is never built: a row or column outside the image is read at its mirror position inside.
+    The border is never built: a row or column outside the image is read at its mirror position inside. All shifts have
+    their positions in a table, so that a step on a GPU looks them up and computes nothing.
     """
-    device = images.device
-    shift_y, shift_x, flip = (torch.as_tensor(d, device=device) for d in (draws.shift_y, draws.shift_x, draws.flip))
-    height, width = images.shape[1:3]
-    rows = _reflected(torch.arange(height, device=device) + shift_y[:, None], height)
-    straight = torch.arange(width, device=device) + shift_x[:, None]
-    columns = _reflected(torch.where(flip[:, None], straight.flip(1), straight), width)
-    return images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+    def __init__(self, size: tuple[int, int], padding: int, device: torch.device) -> None:
+        (height, width), self.padding = size, padding
+        shifts = np.arange(-padding, padding + 1)[:, None]
+        rows, columns = (_reflected(np.arange(side) + shifts, side) for side in (height, width))
+        self.rows = torch.from_numpy(rows).to(device)
+        """int64 [shifts, H]: which row of the image each row of the crop is."""
+        self.columns = torch.from_numpy(np.concatenate([columns, columns[:, ::-1]])).to(device)
+        """int64 [2 x shifts, W]: the same for columns, mirrored in the second half."""
+
+    def choices(self, draws: Draws) -> np.ndarray:
+        """int64 [2, n]: the rows of both tables that these shifts and flips are."""
+        shifts = 2 * self.padding + 1
+        return np.stack([draws.shift_y + self.padding, draws.shift_x + self.padding + shifts * draws.flip])
+
+    def __call__(self, images: Tensor, index: Tensor, down: Tensor, across: Tensor) -> Tensor:
+        """uint8 [n, H, W, 3]: `images[index]`, cropped and mirrored; `down` and `across` are of `choices`."""
+        rows, columns = self.rows.index_select(0, down), self.columns.index_select(0, across)
+        return images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _reflected(position: Tensor, size: int) -> Tensor:
-    position = position.abs()
-    return torch.where(position >= size, 2 * (size - 1) - position, position)
+def _reflected(position: np.ndarray, size: int) -> np.ndarray:
+    position = np.abs(position)
+    return np.where(position >= size, 2 * (size - 1) - position, position)
 
 
 class Normalise:
@@ -77,11 +79,10 @@ class Normalise:
         return x.mul_(self.scale).add_(self.shift).permute(0, 3, 1, 2)
 
 
-def cut_out(x: Tensor, draws: Draws, side: int) -> Tensor:
+def cut_out(x: Tensor, hole_y: Tensor, hole_x: Tensor, side: int) -> Tensor:
     """Set a square of `side` pixels around each hole to the mean colour, in place (DeVries and Taylor 2017)."""
     height, width = x.shape[2:]
-    from_row, from_column = (torch.as_tensor(hole, device=x.device)[:, None] - side // 2
-                             for hole in (draws.hole_y, draws.hole_x))
+    from_row, from_column = (hole[:, None] - side // 2 for hole in (hole_y, hole_x))
     rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
     in_rows = (rows >= from_row) & (rows < from_row + side)
     in_columns = (columns >= from_column) & (columns < from_column + side)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from consort.data.augment import Draws, Normalise, cut_out, draw, gather
+from consort.data.augment import Crops, Normalise, cut_out, draw
 from consort.data.decode import decode, unreadable
 from consort.data.image_folder import ImageFolder
 from consort.data.prepared import Prepared
@@ -25,6 +25,12 @@ _ORDER, _DRAW = 0, 1
 def random_stream(seed: int, stream: int, position: int) -> np.random.Generator:
     """The random numbers of one place in a training: no state has to be saved to resume there."""
     return np.random.default_rng([seed, stream, position])
+
+
+CHOICES = 5
+"""Whole numbers for an image of a batch: which it is, two for its crop, two for its hole."""
+_Gathered = tuple[Tensor, Tensor, Tensor | None]
+"""uint8 images [n, H, W, 3], labels [n], and where holes are [2, n], if any are cut."""
 
 
 class TrainingBatches:
@@ -50,13 +56,16 @@ class TrainingBatches:
         self.streamed = data.manifest.layout == "files"
         self.images = None if self.streamed else _tensor(data, "train")
         self.normalise = Normalise(data.manifest.mean, data.manifest.std, device)
+        self._crops: dict[torch.device, Crops] = {}
 
     def from_step(self, first: int, last: int, workers: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """(float32 [n, 3, H, W] normalised and augmented, int64 [n]) for the steps first..last-1."""
-        if not self.streamed:
-            for step in range(first, last):
-                yield self._from_arrays(step)
-            return
+        loaded = (self._streamed(first, last, workers) if self.streamed
+                  else (self._gathered_here(step) for step in range(first, last)))
+        for images, labels, holes in _sent_ahead(loaded, self.device):
+            yield self._finished(images, holes), labels
+
+    def _streamed(self, first: int, last: int, workers: int) -> Iterator[_Gathered]:
         assert self.input_size is not None
         dataset = _CroppedImages(self.data, self.input_size, self.recipe.crop_scale)
         plan = (self._streamed_items(step) for step in range(first, last))  # drawn as the loader asks
@@ -66,27 +75,44 @@ class TrainingBatches:
             mirrored = self._random(step).random(self.recipe.batch_size) < (0.5 if self.recipe.flip else 0.0)
             flip = torch.from_numpy(mirrored[self.rank::self.processes])
             images[flip] = images[flip].flip(2)
-            yield self.normalise(images), labels.to(self.device, non_blocking=True)
-
-    def _from_arrays(self, step: int) -> tuple[Tensor, Tensor]:
-        assert self.images is not None
-        return self.assemble(self.images, self.labels, torch.from_numpy(self.choices(step)))
+            yield images, labels, None
 
     def choices(self, step: int) -> np.ndarray:
-        """int32 [6, n]: which images of the arrays make this process's share of a step, and how each is augmented."""
+        """int64 [CHOICES, n]: which images of the arrays make this process's share of a step, how each is cropped, and
+        where its hole is."""
         assert self.images is not None
         height, width = self.images.shape[1:3]
         draws = draw(self.recipe.batch_size, (height, width), self.recipe.crop_padding, self.recipe.flip,
                      self._random(step)).part(self.rank, self.processes)
-        return np.concatenate([self._indices(step)[None].astype(np.int32), draws.rows()])
+        return np.concatenate([self._indices(step)[None], self.crops(self.images.device).choices(draws),
+                               [draws.hole_y, draws.hole_x]])
 
     def assemble(self, images: Tensor, labels: Tensor, choices: Tensor) -> tuple[Tensor, Tensor]:
         """The batch that `choices` says, of uint8 images [N, H, W, 3] and labels that lie on the same device as it."""
-        index, draws = choices[0].long(), Draws.from_rows(choices[1:])
-        x = self.normalise(gather(images, index, draws))
-        if self.recipe.cutout:
-            cut_out(x, draws, self.recipe.cutout)
-        return x, labels[index].to(self.device)
+        cropped, of_them, holes = self._gathered(images, labels, choices)
+        return self._finished(cropped, holes), of_them
+
+    def _gathered_here(self, step: int) -> _Gathered:
+        assert self.images is not None
+        return self._gathered(self.images, self.labels, torch.from_numpy(self.choices(step)))
+
+    def _gathered(self, images: Tensor, labels: Tensor, choices: Tensor) -> _Gathered:
+        index, down, across, *_ = choices.unbind()
+        holes = choices[-2:] if self.recipe.cutout else None
+        return self.crops(images.device)(images, index, down, across), labels.index_select(0, index), holes
+
+    def _finished(self, images: Tensor, holes: Tensor | None) -> Tensor:
+        """What the network takes, on its device."""
+        x = self.normalise(images)
+        return x if holes is None else cut_out(x, holes[0], holes[1], self.recipe.cutout)
+
+    def crops(self, device: torch.device) -> Crops:
+        """Of the arrays' images where they lie."""
+        if device not in self._crops:
+            assert self.images is not None
+            height, width = self.images.shape[1:3]
+            self._crops[device] = Crops((height, width), self.recipe.crop_padding, device)
+        return self._crops[device]
 
     def _indices(self, step: int) -> np.ndarray:
         """This process's share of the images of a step; the last, incomplete batch of an epoch is left out."""
@@ -125,6 +151,36 @@ def _tensor(data: Prepared, split: str) -> Tensor:
     """uint8 [N, H, W, 3] on the mapped file; the pages are shared by all members on a machine."""
     mapped = data.images(split)
     return torch.from_numpy(np.asarray(mapped))
+
+
+def _sent_ahead(batches: Iterator[_Gathered], device: torch.device) -> Iterator[_Gathered]:
+    """Each batch on the device. To a GPU the next one is on its way, from pinned memory and on a stream of its own,
+    while the device works on the one before."""
+    if device.type == "cpu":
+        yield from batches
+        return
+    stream, current = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+
+    def send(batch: _Gathered) -> tuple[_Gathered, torch.cuda.Event]:
+        with torch.cuda.stream(stream):
+            images, labels, holes = (t if t is None else t.pin_memory().to(device, non_blocking=True) for t in batch)
+            assert images is not None and labels is not None
+            return (images, labels, holes), stream.record_event()
+
+    def arrived(batch: _Gathered, there: torch.cuda.Event) -> _Gathered:
+        current.wait_event(there)
+        for tensor in batch:
+            if tensor is not None:
+                tensor.record_stream(current)  # its memory is not given away before `current` has read it
+        return batch
+
+    ahead: tuple[_Gathered, torch.cuda.Event] | None = None
+    for batch in batches:
+        ready, ahead = ahead, send(batch)
+        if ready is not None:
+            yield arrived(*ready)
+    if ahead is not None:
+        yield arrived(*ahead)
 
 
 Item = tuple[np.ndarray, int]

@@ -29,10 +29,11 @@ def places(workers: int | None, settings: RunSettings, for_members: bool = False
     return [{**base, "CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else base for i in range(number)]
 
 
-def member_jobs(specs: Sequence[MemberSpec], store: str, settings: RunSettings, number: int) -> list[Job]:
-    """So many jobs that train these members."""
+def member_jobs(specs: Sequence[MemberSpec], work: Mapping[str, float], store: str, settings: RunSettings,
+                number: int) -> list[Job]:
+    """So many jobs that train these members; work: of each, `shares.work_of`."""
     return [Job([spec.id for spec in share], lambda members: train_command(members, store, settings),
-                together=bool(hardware.gpus())) for share in shares(specs, number)]
+                together=bool(hardware.gpus())) for share in shares(specs, number, work)]
 
 
 def side_by_side(slots: Sequence[Mapping[str, str]]) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from consort import members
+from consort import hardware, members
 from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.local.commands import member_jobs, places, side_by_side
 from consort.local.scheduler import Scheduler
 from consort.local.search import LocalSearch
+from consort.local.shares import work_of
 from consort.report import write_report
 from consort.run.answer import evaluate
 from consort.run.run import Run
@@ -32,9 +33,11 @@ class LocalTarget:
         if not todo:
             return Outcome()
         slots = places(self.workers, run.study.run, for_members=True)[:len(todo)]
-        jobs = member_jobs(todo, run.store.uri, run.study.run, len(slots))
+        work = work_of(todo, run.plan.data.manifest.image_size, bool(hardware.gpus()))
+        jobs = member_jobs(todo, work, run.store.uri, run.study.run, len(slots))
         self.listen(Said(f"training {len(todo)} of {len(run.ids)} members, {side_by_side(slots)}"))
-        self.listen(MembersBegun(tuple(m for job in jobs for m in job.members), len(run.ids) - len(todo)))
+        self.listen(MembersBegun(tuple(m for job in jobs for m in job.members), len(run.ids) - len(todo), work,
+                                 tuple(tuple(job.members) for job in jobs)))
         outcome = Scheduler(slots, self.listen,
                             lambda member: members.read_record(run.store, member) is not None).run(jobs)
         self.listen(MembersEnded())

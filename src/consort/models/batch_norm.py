@@ -1,9 +1,10 @@
-"""Batch normalisation over the global batch of a data-parallel training, on CPU and GPU."""
+"""Batch normalisation in training: over the global batch of several processes, and without a counter of its own."""
 
 from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -64,3 +65,26 @@ def share_statistics(network: nn.Module) -> nn.Module:
         if type(module) is nn.BatchNorm2d:
             module.__class__ = GlobalBatchNorm2d
     return network
+
+
+class UncountedBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm2d that leaves it to others to count its batches, which only the state that is saved tells of."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        self._check_input_dim(x)
+        assert self.momentum is not None
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum,
+                            self.eps)
+
+
+def uncounted(network: nn.Module) -> list[Tensor]:
+    """Let the network's BatchNorm2d leave their counters alone, in place; the counters, to be raised all at once: by
+    itself each is a launch on a GPU. Names of weights stay."""
+    counters = []
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d and module.momentum is not None and module.num_batches_tracked is not None:
+            module.__class__ = UncountedBatchNorm2d
+            counters.append(module.num_batches_tracked)
+    return counters

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from consort import hardware
+from consort.errors import InputError
 from consort.models.small_maps import small_maps_in_float32
 
 
@@ -63,6 +64,39 @@ def use_determinism(asked: bool | None) -> None:
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = exact, not exact
     torch.use_deterministic_algorithms(exact, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it costs time
+
+
+_FULL = ("out of memory", "ALLOC_FAILED")
+"""What CUDA and its libraries say where a GPU's memory is full, in errors that have no class of their own."""
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether this says that the device's memory is full."""
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _FULL)
+
+
+def check_gpu(local_rank: int = 0) -> None:
+    """Raises InputError where a GPU is there, or asked for in CUDA_VISIBLE_DEVICES, and cannot be used: training on
+    the processor instead would take days in silence."""
+    gpus = hardware.gpus()
+    if not gpus:
+        return
+    found = f"a GPU is there or named in CUDA_VISIBLE_DEVICES ({', '.join(gpus)})"
+    remedy = "CUDA_VISIBLE_DEVICES= (empty) trains on the processor."
+    if torch.version.cuda is None:
+        raise InputError(f"{found}, but torch {torch.__version__} is built without CUDA. Install a build of torch with "
+                         f"it (in a container image: TORCH_INDEX_URL); {remedy}")
+    try:
+        torch.cuda.init()
+        torch.cuda.mem_get_info(choose("auto", local_rank).device)
+    except RuntimeError as e:
+        reason = str(e).splitlines()[0].rstrip(".")
+        if is_out_of_memory(e) or "busy" in reason:
+            raise InputError(f"the GPU cannot be used, another process fills or holds it ({reason}). End that process "
+                             f"(nvidia-smi names it), or use another GPU; {remedy}") from e
+        raise InputError(f"{found}, but torch {torch.__version__} for CUDA {torch.version.cuda} cannot use it (driver: "
+                         f"{hardware.driver() or 'none found'}): {reason}. Update the driver, install a build of torch "
+                         f"for an older CUDA, or name a GPU that is there; {remedy}") from e
 
 
 def machine(place: Compute) -> dict[str, str]:

@@ -34,7 +34,7 @@ class Screen:
                 self.console.print(f"no news for {format_duration(event.seconds)}: {event.what}", style="yellow",
                                    highlight=False, soft_wrap=True)
             case MembersBegun():
-                self._show(Progress(self.console, event.members, event.done))
+                self._show(Progress(self.console, event))
             case SearchBegun():
                 self._show(SearchProgress(self.console, event.arms, event.search, event.records))
             case MembersEnded() | SearchEnded():

@@ -1,7 +1,6 @@
 """Live progress of members that train side by side: a table in a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -17,6 +16,7 @@ from consort.events import (
     Event,
     Failed,
     MemberEvent,
+    MembersBegun,
     PodSeen,
     Progressed,
     Resumed,
@@ -24,6 +24,7 @@ from consort.events import (
     Started,
     Warned,
 )
+from consort.screen.time_left import TimeLeft
 
 PLAIN_SECONDS = 10.0
 """Without a terminal, a member's progress is printed this often."""
@@ -49,9 +50,12 @@ class Row:
 class Progress:
     """Shows every member's state, from `start` to `stop`; `listen` takes what a target tells."""
 
-    def __init__(self, console: Console, members: Sequence[str], done: int) -> None:
-        self.console, self.total, self.done_before = console, len(members) + done, done
-        self.rows = {member: Row() for member in members}
+    def __init__(self, console: Console, begun: MembersBegun) -> None:
+        self.console, self.total, self.done_before = console, len(begun.members) + begun.done, begun.done
+        self.rows = {member: Row() for member in begun.members}
+        self.all = TimeLeft(begun.work, begun.shares)
+        self.printed = -1e9
+        """When the line about all members was printed last."""
         self.live = Live(console=console, get_renderable=self._table, refresh_per_second=4, transient=False
                          ) if console.is_terminal else None
 
@@ -68,12 +72,14 @@ class Progress:
             return
         row = self.rows[event.member]
         row.state = STATES.get(type(event), row.state)
+        self.all.listen(event)
         match event:
             case Progressed():
                 row.progress = event
                 if not self.live and time.monotonic() - row.printed >= PLAIN_SECONDS:
                     row.printed = time.monotonic()
                     self._say(event.member, progress_line(event) + f"  {format_duration(event.seconds_left)} left")
+                    self._say_all()
             case PodSeen():
                 if row.pod is None or (row.pod.pod, row.pod.phase) != (event.pod, event.phase):
                     self._say_pod(event)
@@ -88,6 +94,17 @@ class Progress:
     @property
     def finished(self) -> int:
         return self.done_before + sum(row.state == "done" for row in self.rows.values())
+
+    def _say_all(self) -> None:
+        if (text := self._about_all()) and time.monotonic() - self.printed >= PLAIN_SECONDS:
+            self.printed = time.monotonic()
+            self.console.print(Text(f"all members: {text}"), soft_wrap=True)
+
+    def _about_all(self) -> str:
+        """Their images per second and the time left, where there are several and it is known."""
+        if len(self.rows) == 1 or self.all.seconds is None:
+            return ""
+        return f"{self.all.images_per_second:,.0f} images/s, about {format_duration(self.all.seconds)} left"
 
     def _say_pod(self, event: PodSeen) -> None:
         if not self.live and event.phase in ("Pending", "Running"):
@@ -109,7 +126,8 @@ class Progress:
             of_pod = (row.pod.node, str(row.pod.restarts)) if row.pod else ("", "")
             table.add_row(member, *_cells(row), *(of_pod if with_pods else ()))
         waiting = sum(row.state == "waiting" for row in self.rows.values())
-        return Group(table, Text(f"{self.finished} of {self.total} members done, {waiting} waiting", style="dim"))
+        told = [f"{self.finished} of {self.total} members done, {waiting} waiting", self._about_all()]
+        return Group(table, Text("; ".join(text for text in told if text), style="dim"))
 
 
 def _cells(row: Row) -> list[RenderableType]:

@@ -1,9 +1,10 @@
 """What `consort plan` says beside the list of members: images, networks, time, and what to look out for."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from consort import hardware
+from consort.members.spec import MemberSpec
 from consort.report.units import duration, scaled
 from consort.run.outlook import Network, Outlook
 from consort.run.run import Run
@@ -53,11 +54,55 @@ def _time(run: Run, found: Outlook) -> Iterator[str]:
     if not todo or not found.train_macs or not importlib.util.find_spec("torch"):
         return
     smallest = min(todo, key=lambda network: network.macs or 0)
+    if (together := _pack(run, smallest)) is not None:
+        estimate = _in_packs(run, todo, smallest, together)
+    else:
+        estimate = _one_by_one(run, todo, smallest, found.train_macs)
+    if estimate is not None:
+        seconds, how = estimate
+        yield (f"training takes about {duration(float(f'{seconds:.2g}'))} here, {how} (an estimate: other networks "
+               "and a busy machine differ, and decoding large images is not counted)")
+
+
+def _one_by_one(run: Run, todo: Sequence[Network], smallest: Network, macs: int) -> tuple[float, str]:
+    """The seconds, and how they were found, where each place trains one member at a time."""
     at_a_time = min(sum(network.to_train for network in todo), len(hardware.gpus()) or hardware.cores())
-    seconds = found.train_macs / _speed(run, smallest) / at_a_time
-    yield (f"training takes about {duration(float(f'{seconds:.2g}'))} here, {at_a_time} at a time: "
-           f"{scaled(found.train_macs)} MACs at the speed of one measured step of {smallest.architecture} (an estimate"
-           ": other networks and a busy machine differ, and decoding large images is not counted)")
+    return macs / _speed(run, smallest) / at_a_time, (
+        f"{at_a_time} at a time: {scaled(macs)} MACs at the speed of one measured step of {smallest.architecture}")
+
+
+def _pack(run: Run, network: Network) -> list[MemberSpec] | None:
+    """The first pack of this network where members train in packs: on a GPU that can hold the images."""
+    if not hardware.gpus():
+        return None
+    from consort.data.resident import fits
+    from consort.models import compute
+    from consort.train.packs import packs
+
+    place = compute.choose("auto")
+    if place.device.type != "cuda" or not fits(run.plan.data, place.device):
+        return None
+    specs = [spec for spec in run.to_train() if spec.architecture == network.architecture]
+    return packs(specs, {network.architecture: network.macs or 0}, run.study.run.members_per_gpu)[0]
+
+
+def _in_packs(run: Run, todo: Sequence[Network], measured: Network, together: Sequence[MemberSpec]
+              ) -> tuple[float, str] | None:
+    """The same where each GPU trains pack after pack; None where no member fits into the GPU now."""
+    from consort.train.pace_estimate import pack_images_per_second
+    from consort.train.packs import image_work
+    from consort.train.settings import Settings
+
+    images_per_second = pack_images_per_second(run.store, together, run.plan.data,
+                                               Settings(deterministic=run.study.run.deterministic))
+    if images_per_second is None:
+        return None
+    images = sum(n.to_train * n.steps * n.batch_size * image_work(n.macs or 0) for n in todo
+                 ) / image_work(measured.macs or 0)
+    gpus = len(hardware.gpus())
+    return images / images_per_second / gpus, (
+        f"on {gpus} GPU{'s' if gpus > 1 else ''}, in packs: measured on some steps of {len(together)} "
+        f"{measured.architecture} side by side")
 
 
 def _speed(run: Run, network: Network) -> float:

@@ -7,6 +7,7 @@ from functools import cache
 
 import torch
 
+from consort.models import compute
 from consort.train.lane import Lane
 
 WARM_UP_STEPS = 3
@@ -25,18 +26,16 @@ def capture(lanes: Sequence[Lane]) -> torch.cuda.CUDAGraph:
     """A graph that makes one step of every lane. The members are left as they were.
 
     Raises NotCapturable for networks that draw random numbers, which would be the same in every replay, and for what
-    CUDA refuses to capture; and torch.OutOfMemoryError.
+    CUDA refuses to capture. A RuntimeError that says that the memory is full is passed on.
     """
     device = lanes[0].device
     before = [lane.copied() for lane in lanes]
     try:
         _warm_up(lanes)
         return _captured(lanes)
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as e:
-        if "out of memory" in str(e):
-            raise torch.OutOfMemoryError(str(e)) from e
+        if compute.is_out_of_memory(e):
+            raise
         raise NotCapturable(lanes, f"CUDA cannot capture its step ({str(e).splitlines()[0][:150]})") from e
     finally:
         torch.cuda.synchronize(device)

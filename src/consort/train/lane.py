@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from consort.data.batches import CHOICES
 from consort.data.resident import Resident
 from consort.train.member import Member
 
@@ -18,11 +19,11 @@ class Lane:
         self.member, self.resident = member, resident
         self.device = member.compute.device
         pinned = self.device.type == "cuda"
-        shape = MOST_STEPS, 6, member.recipe.batch_size
+        shape = MOST_STEPS, CHOICES, member.recipe.batch_size
         # Of the next block while this one's may still be under way to the device.
-        self.ahead = [torch.empty(shape, dtype=torch.int32, pin_memory=pinned) for _ in range(2)]
+        self.ahead = [torch.empty(shape, dtype=torch.int64, pin_memory=pinned) for _ in range(2)]
         self.paces_ahead = [torch.empty(MOST_STEPS, 2, pin_memory=pinned) for _ in range(2)]
-        self.choices = torch.zeros(shape, dtype=torch.int32, device=self.device)
+        self.choices = torch.zeros(shape, dtype=torch.int64, device=self.device)
         self.paces = torch.zeros(MOST_STEPS, 2, device=self.device)
         self.losses = torch.zeros(MOST_STEPS, device=self.device)
         self.place = torch.zeros(1, dtype=torch.int64, device=self.device)
@@ -45,10 +46,10 @@ class Lane:
         """The block's next step; on a GPU nothing in it waits for the processor, so it can be captured."""
         member = self.member
         if member.state.pace is not None:
-            member.state.pace.copy_(self.paces.index_select(0, self.place)[0])
+            torch.index_select(self.paces, 0, self.place, out=member.state.pace[None])
         choices = self.choices.index_select(0, self.place)[0]
         loss = member.state.update(*member.batches.assemble(self.resident.images, self.resident.labels, choices))
-        self.losses.copy_(torch.where(self.places == self.place, loss, self.losses))
+        torch.where(self.places == self.place, loss, self.losses, out=self.losses)
         self.place.add_(1)
 
     def eager_step(self, step: int) -> None:

@@ -87,9 +87,10 @@ class Member:
 
     def _compiled(self) -> bool:
         """Whether to compile: if asked for, and possible."""
-        if not self.settings.compile or self.process.processes > 1:
+        if not self.settings.compile:
             return False
-        lacking = compute.lacks_compiler(self.compute)
+        lacking = ("several processes train this member" if self.process.processes > 1
+                   else compute.lacks_compiler(self.compute))
         if lacking:
             self.listen(Warned(self.spec.id, f"compile = true, but {lacking}: it trains without"))
         self.counters["compiled"] = not lacking
@@ -138,7 +139,7 @@ class Member:
                 self.spec.id, epoch=round(self.step / self.batches.steps_per_epoch, 2), epochs=self.recipe.epochs,
                 step=self.step, steps=self.steps, loss=self.counters["loss"],
                 images_per_second=round(speed * self.recipe.batch_size, 1),
-                seconds_left=round((self.steps - self.step) / speed, 1)))
+                seconds_left=round((self.steps - self.step) / speed, 1), side_by_side=self.side_by_side))
 
     def next_halt(self, step: int) -> int:
         """The first step after `step` at which losses have to be read, whatever the time: a checkpoint, an epoch's end
@@ -185,7 +186,7 @@ class Member:
     def save(self) -> None:
         """Write a checkpoint, on the first process."""
         if self.process.rank == 0:
-            plain = {name: t.detach().contiguous().cpu() for name, t in self.state.tensors().items()}
+            plain = {name: t.detach().cpu().contiguous() for name, t in self.state.tensors().items()}
             checkpoint.save(self.store, self.spec.id, Checkpoint(self.step, plain, {
                 **self.counters, "history": self.history.state()}))
             self.listen(Saved(self.spec.id, self.step))

@@ -1,8 +1,11 @@
 """How fast a training goes, without the first seconds that tune and build."""
 
 import time
+from collections import deque
 
 PROGRESS_SECONDS = 1.0
+WINDOW_SECONDS = 20.0
+"""A speed is that of the last seconds: members that leave a pack make the others faster."""
 
 
 class Pace:
@@ -11,7 +14,8 @@ class Pace:
     def __init__(self, seconds: float, cpu_seconds: float, step: int) -> None:
         self.before = seconds, cpu_seconds
         self.began = time.perf_counter(), time.process_time()
-        self.measured_from = step, self.began[0]
+        self.seen = deque([(step, self.began[0])])
+        """Steps done at moments: the first that the window holds, and each that was told since."""
         self.told: float | None = None
 
     def spent(self, side_by_side: int) -> tuple[float, float]:
@@ -25,11 +29,14 @@ class Pace:
         They are counted from the first call on: what came before was tuning.
         """
         now = time.perf_counter()
-        first, since = self.measured_from
+        while len(self.seen) > 1 and now - self.seen[1][1] >= WINDOW_SECONDS:
+            self.seen.popleft()
+        first, since = self.seen[0]
         begins = self.told is None
         due = self.told is not None and now - self.told >= PROGRESS_SECONDS
         if begins:
-            self.measured_from = step, now
+            self.seen.clear()
         if begins or due:
+            self.seen.append((step, now))
             self.told = now
         return (step - first) / (now - since) if due or last else None

@@ -1,16 +1,28 @@
-"""How fast this machine trains, from one step: for an estimate, not for a record."""
+"""How fast this machine trains, from one step or a few: for an estimate, not for a record."""
 
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import torch
 import torch.nn.functional as F
 
 from consort.costs.conditions import Size
+from consort.data.prepared import Prepared
+from consort.data.resident import bring
+from consort.events import unheard
+from consort.members.spec import MemberSpec
 from consort.models import compute
 from consort.models.families import build
+from consort.store import Store
+from consort.train.graph import NotCapturable, capture
+from consort.train.lane import Lane
+from consort.train.member import Member
+from consort.train.settings import Settings
 
 MOST_MACS = 2e11
 """Of the measured step; a larger batch is measured in part, so that a plan does not take minutes."""
+PACK_STEPS = 20
 
 
 def macs_per_second(architecture: str, size: Size, classes: int, batch_size: int, precision: str, macs: int) -> float:
@@ -37,3 +49,55 @@ def macs_per_second(architecture: str, size: Size, classes: int, batch_size: int
     finally:
         torch.set_num_threads(threads)
     return 3 * macs * batch / seconds
+
+
+def pack_images_per_second(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: Settings
+                           ) -> float | None:
+    """Images per second that these members train on together, side by side as a pack of them does, by some steps.
+
+    Nothing is written. None where they do not fit into the device's memory now.
+    """
+    compute.use_determinism(settings.deterministic)
+    try:
+        return _measured(store, specs, data, settings)
+    except RuntimeError as e:
+        if not compute.is_out_of_memory(e):
+            raise
+        return None
+
+
+def _measured(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: Settings) -> float:
+    opened = [Member(store, spec, data, settings, unheard) for spec in specs]
+    resident = bring(data, opened[0].compute.device)
+    lanes = [Lane(member, resident) for member in opened]
+    for lane in lanes:
+        lane.member.state.network.train()
+        for place in range(PACK_STEPS):
+            lane.draw(place, place)
+        lane.send(PACK_STEPS)
+    step = _step(lanes)
+    step(0)
+    lanes[0].read(1)
+    started = time.perf_counter()
+    for place in range(1, PACK_STEPS):
+        step(place)
+    for lane in lanes:
+        lane.read(PACK_STEPS)
+    seconds = time.perf_counter() - started
+    return (PACK_STEPS - 1) * sum(spec.recipe.batch_size for spec in specs) / seconds
+
+
+def _step(lanes: Sequence[Lane]) -> Callable[[int], None]:
+    """What makes a step of all of them, captured where that is possible, given its place in the block."""
+    replayed = None
+    if lanes[0].device.type == "cuda":
+        with suppress(NotCapturable):
+            replayed = capture(lanes)
+
+    def step(place: int) -> None:
+        if replayed is not None:
+            replayed.replay()
+            return
+        for lane in lanes:
+            lane.eager_step(place)
+    return step

@@ -13,6 +13,7 @@ import torch
 from consort.data.resident import Resident, bring
 from consort.errors import ConsortError
 from consort.events import Warned
+from consort.models import compute
 from consort.train.graph import NotCapturable, capture
 from consort.train.lane import MOST_STEPS, Lane
 from consort.train.member import Member
@@ -28,7 +29,8 @@ Ended = Callable[[Member, ConsortError | None], None]
 def run(members: Sequence[Member], ended: Ended) -> None:
     """Train members to their ends, each from the step where it is. A member that ends takes no other with it.
 
-    All members have the same settings and device. Raises torch.OutOfMemoryError where they do not fit together.
+    All members have the same settings and device. Raises a RuntimeError that `compute.is_out_of_memory` knows where
+    they do not fit together.
     """
     for member in [m for m in members if m.step == m.steps]:  # it was interrupted after its last step
         ended(member, None)
@@ -96,6 +98,11 @@ class _Pack:
                 for member in [lane.member for lane in e.lanes]:
                     member.listen(Warned(member.spec.id, f"{member.spec.architecture}: every step is launched from "
                                                          f"Python, since {e}"))
+            except RuntimeError as e:
+                if compute.is_out_of_memory(e):  # smaller packs go on from here
+                    for member in [lane.member for lane in self.lanes if lane.member.step]:
+                        member.save()
+                raise
         return None
 
     def _block(self, replay: Callable[[int], None], steps: int, following: int) -> int:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from consort.members.spec import MemberSpec
-from consort.models.batch_norm import share_statistics
+from consort.models.batch_norm import share_statistics, uncounted
 from consort.models.compute import Compute
 from consort.models.families import build
+from consort.train.casts import Casts
 
 MOST_COMPILED = 64
 """Kinds of networks that one process compiles."""
@@ -27,11 +28,17 @@ class State:
         self.network = compute.place(build(spec.architecture, classes))
         self.average = copy_of(self.network) if self.recipe.ema else None
         self.forward: Callable[[Tensor], Tensor] = self.network
+        self.counters: list[Tensor] = []
+        self.casts: Casts | None = None
         if processes > 1:
             self.network = share_statistics(self.network)
             self.forward = DistributedDataParallel(self.network)
-        elif compiled:
-            self.forward = _compiled(self.network)
+        else:
+            self.counters = uncounted(self.network)
+            if compiled:
+                self.forward = _compiled(self.network)
+            elif compute.device.type == "cuda" and compute.precision == "bfloat16":
+                self.forward = self.casts = Casts(self.network)
         self.optimiser = _optimiser(self.network, self.recipe.weight_decay, self.recipe.momentum)
         self.share: float | Tensor = 0.0
         """What the average takes of the weights in the next step."""
@@ -64,6 +71,10 @@ class State:
         loss = F.cross_entropy(scores.float(), y, label_smoothing=self.recipe.label_smoothing)
         self.drop_gradients()
         loss.backward()
+        if self.casts is not None:
+            self.casts.give_gradients()
+        if self.counters:
+            torch._foreach_add_(self.counters, 1)
         self.optimiser.step()
         if self.average is not None:
             _move_towards(self.average, self.network, self.share)
@@ -72,6 +83,8 @@ class State:
     def drop_gradients(self) -> None:
         """They hold memory, of a graph's own where the step was captured."""
         self.optimiser.zero_grad()
+        if self.casts is not None:
+            self.casts.drop_gradients()
 
     @property
     def result(self) -> nn.Module:
@@ -128,13 +141,18 @@ def copy_of(network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _move_towards(average: nn.Module, network: nn.Module, share: float | Tensor) -> None:
     """average += share x (network - average), for weights; statistics of normalisation layers are copied."""
-    if isinstance(share, Tensor):
-        for weight, newer in zip(average.parameters(), network.parameters(), strict=True):
-            weight.lerp_(newer, share)
+    weights: list[Tensor] = list(average.parameters())
+    newer: list[Tensor] = list(network.parameters())
+    if isinstance(share, Tensor):  # where launches count: few for all, not one for each
+        steps = torch._foreach_sub(newer, weights)
+        torch._foreach_mul_(steps, share)
+        torch._foreach_add_(weights, steps)
     else:
-        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), share)
-    for kept, new in zip(average.buffers(), network.buffers(), strict=True):
-        kept.copy_(new)
+        torch._foreach_lerp_(weights, newer, share)
+    buffers = list(zip(average.buffers(), network.buffers(), strict=True))
+    for kind in {kept.dtype for kept, _ in buffers}:
+        torch._foreach_copy_([kept for kept, _ in buffers if kept.dtype == kind],
+                             [new for kept, new in buffers if kept.dtype == kind])
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

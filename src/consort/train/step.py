@@ -46,6 +46,12 @@ def train_members(store: Store, specs: Sequence[MemberSpec], data: Prepared, set
 
     On one GPU that can hold the images they train side by side, elsewhere one after another.
     """
+    try:
+        compute.check_gpu(settings.process.local_rank)
+    except ConsortError as e:
+        for spec in specs:
+            ended(spec, e)
+        return
     place = compute.choose("auto", settings.process.local_rank)
     on_gpu = place.device.type == "cuda" and settings.process.processes == 1 and fits(data, place.device)
     stopped = False
@@ -117,6 +123,10 @@ def _train_alone(store: Store, specs: Sequence[MemberSpec], data: Prepared, sett
         except ConsortError as e:
             ended(spec, e)
             return isinstance(e, Terminated)
+        except RuntimeError as e:
+            if not compute.is_out_of_memory(e) or not torch.cuda.is_available():
+                raise
+            ended(spec, _does_not_fit(spec, str(e).splitlines()[0]))
     return False
 
 
@@ -131,8 +141,9 @@ def _packs(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: 
             if error is not None:
                 raise error
             outcome = member.finish()
-        except torch.OutOfMemoryError:
-            member.save()  # it is done but for its predictions
+        except RuntimeError as e:
+            if compute.is_out_of_memory(e):
+                member.save()  # it is done but for its predictions
             raise
         except ConsortError as e:
             member.failed(e)
@@ -151,7 +162,9 @@ def _packs(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: 
         if opened:
             pack.run(opened, conclude)
         return
-    except torch.OutOfMemoryError as e:
+    except RuntimeError as e:
+        if not compute.is_out_of_memory(e):
+            raise
         too_large = str(e).splitlines()[0]
     opened = []
     _free_memory()

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consort.data.augment import Draws, Normalise, cut_out, draw, gather
+from consort.data.augment import Crops, Draws, Normalise, cut_out, draw
 
 untimed = settings(deadline=None)
 CPU = torch.device("cpu")
@@ -34,10 +34,11 @@ def padded_cropped_flipped(image: np.ndarray, padding: int, shift_y: int, shift_
 
 @untimed
 @given(batches())
-def test_gather_is_reflect_pad_crop_and_flip_of_each_image(case):
+def test_crops_are_reflect_pad_crop_and_flip_of_each_image(case):
     images, index, padding, flip, seed = case
     draws = draw(len(index), images.shape[1:3], padding, flip, np.random.default_rng(seed))
-    found = gather(torch.from_numpy(images), torch.from_numpy(index), draws)
+    crops = Crops(images.shape[1:3], padding, CPU)
+    found = crops(torch.from_numpy(images), torch.from_numpy(index), *torch.from_numpy(crops.choices(draws)))
     assert found.dtype == torch.uint8
     for position, image in enumerate(index):
         expected = padded_cropped_flipped(images[image], padding, draws.shift_y[position], draws.shift_x[position],
@@ -56,7 +57,9 @@ def test_draws_cover_all_shifts_and_half_of_the_flips():
 def test_without_augmentation_images_stay_as_they_are():
     images = torch.randint(0, 256, (3, 5, 7, 3), dtype=torch.uint8)
     draws = draw(3, (5, 7), 0, False, np.random.default_rng(0))
-    assert torch.equal(gather(images, torch.tensor([2, 0, 1]), draws), images[[2, 0, 1]])
+    crops = Crops((5, 7), 0, CPU)
+    found = crops(images, torch.tensor([2, 0, 1]), *torch.from_numpy(crops.choices(draws)))
+    assert torch.equal(found, images[[2, 0, 1]])
 
 
 @untimed
@@ -90,7 +93,8 @@ def test_cut_out_clears_a_square_around_the_hole(case, side):
     images, index, padding, flip, seed = case
     height, width = images.shape[1:3]
     draws = draw(len(index), (height, width), padding, flip, np.random.default_rng(seed))
-    x = cut_out(torch.ones(len(index), 3, height, width), draws, side)
+    holes = torch.from_numpy(draws.hole_y), torch.from_numpy(draws.hole_x)
+    x = cut_out(torch.ones(len(index), 3, height, width), *holes, side)
     for i in range(len(index)):
         top, left = draws.hole_y[i] - side // 2, draws.hole_x[i] - side // 2
         expected = np.ones((3, height, width))

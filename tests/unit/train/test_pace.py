@@ -39,3 +39,14 @@ def test_seconds_go_on_from_the_attempts_before(clock: list[float]) -> None:
     pace = Pace(7.0, 5.0, step=0)
     clock.append(102.5)
     assert pace.spent(side_by_side=1)[0] == 9.5
+
+
+def test_the_rate_is_that_of_the_last_seconds(clock: list[float]) -> None:
+    """Members that leave a pack make the others faster."""
+    pace, step, told = Pace(0.0, 0.0, step=0), 0, []
+    for second in range(80):
+        clock.append(101.0 + second)
+        step += 10 if second < 40 else 30
+        told.append(pace.to_tell(step, last=False))
+    assert set(told[1:40]) == {10.0} and told[45] < 20.0
+    assert set(told[61:]) == {30.0}
