@@ -1,19 +1,26 @@
 #!/usr/bin/env bash
 # Checks, benches and runs Consort on a machine with a GPU, from this source tree, within ten minutes:
 #
-#     benchmarks/gpu_proof.sh DIR IMAGES.zip
+#     PARTS=study benchmarks/gpu_proof.sh DIR IMAGES.zip              studies/cifar10.toml: members, answer, report
+#     PARTS="checks bench" benchmarks/gpu_proof.sh DIR2 IMAGES.zip    tests and throughput, in ten minutes of their own
 #
 # IMAGES.zip has CIFAR-10 as train/<class>/ and test/<class>/. Python with torch 2.11 or newer, torchvision and the usual
 # scientific packages has to be there; what else is missing (pydantic, minio, ...) is installed from the wheels in
 # $WHEELS (by default the folder wheels beside this source tree), since such machines are often cut off. DIR gets at most
-# eight files: tables, results and logits (float16). $PARTS chooses among: smoke checks bench study small; $END_SECONDS is
-# when all has to be over; COMPILE=1 compiles the studies' networks; $CHECKS are the tests.
+# eight files: tables, results and logits (float16).
+#
+# $PARTS chooses among: smoke study checks bench small; they run in this order, and what time is left to none of is said.
+# $END_SECONDS is when all has to be over, $ANSWER_SECONDS what a study keeps of that for its answer and report; COMPILE=1
+# compiles the studies' networks; $CHECKS are the tests. TINY=1 runs all of it within minutes without a GPU, on scikit-
+# learn's digits and for an instant, to see that every part works: IMAGES.zip is "digits" then.
 set -u
 out=$(mkdir -p "$1" && cd "$1" && pwd)
-images=$(realpath "$2")
-EVALUATE_SECONDS=${EVALUATE_SECONDS:-60}  # kept for the evaluation of a study that has to be stopped
+images=$2
+[[ ! -e $images ]] || images=$(realpath "$images")
+tiny=${TINY:-}
+ANSWER_SECONDS=${ANSWER_SECONDS:-150}
 root=$(cd "$(dirname "$0")/.." && pwd)
-parts=${PARTS:-checks bench study small}
+parts=${PARTS:-study checks bench small}
 wheels=${WHEELS:-$root/../wheels}
 work=$(mktemp -d)
 python=${PYTHON:-python3}
@@ -24,39 +31,55 @@ if compgen -G "$wheels/*.whl" > /dev/null; then
 fi
 export PYTHONPATH="$root/src:$root:$work/site" PYTHONUNBUFFERED=1 CONSORT_CACHE="$work/cache"
 began=$SECONDS
+failed=()
 
 say() { echo; echo "== $* (at $((SECONDS - began)) s)"; }
 wanted() { [[ " $parts " == *" $1 "* ]]; }
-limited() { timeout -s TERM -k 15 "$@"; }  # SECONDS COMMAND...: it may save what it has
 left() { echo $((${END_SECONDS:-600} - SECONDS + began)); }
 least() { echo $(($1 < $2 ? $1 : $2)); }
-before() {  # SECONDS COMMAND...: it is stopped so long before the end
-  local seconds=$(($(left) - $1))
-  limited $((seconds > 5 ? seconds : 5)) "${@:2}"
+limited() { timeout -s TERM -k 15 "$@"; }  # SECONDS COMMAND...: it may save what it has
+
+begin() {  # PART SECONDS TITLE: whether it is wanted and has at least so many seconds
+  wanted "$1" || return 1
+  say "$3"
+  (($(left) >= $2)) && return 0
+  echo "no time is left for it: $(left) s, it needs $2"
+  failed+=("$1 (no time)")
+  return 1
 }
 
-to_compile() {  # FILE: the study, with compilation where $COMPILE asks for it
-  cat "$1"
+ended() {  # PART CODE
+  echo "$1 ended with $2"
+  [[ $2 == 0 ]] || failed+=("$1 ($2)")
+}
+
+study_text() {  # NAME: the study's file; compiled where $COMPILE asks for it, a tiny one where $TINY does
+  if [[ -n $tiny ]]; then
+    sed -e "s/^name = \"quickstart\"/name = \"$1\"/" -e 's/^epochs = .*/epochs = 1/' studies/quickstart.toml
+    return
+  fi
+  sed 's/^"wrn-16-4" = 1$/"wrn-16-4" = 3/' "studies/$1.toml"  # of cifar10-small alone: the others have eight
   [[ -z ${COMPILE:-} ]] || printf '\n[run]\ncompile = true\n'
 }
 
-# The logits are kept as soon as members are trained, and of each study by itself: nothing that follows can lose them.
-run_study() {  # FILE SECONDS
-  local file=$1 seconds=$2
-  local name store code ref
-  name=$(basename "$file" .toml)
-  store="$work/$name"
-  limited "$(least "$seconds" $(($(left) - EVALUATE_SECONDS)))" \
-    $python -m consort run "$file" --data "$images" --store "$store"
-  code=$?
-  say "$name ended with $code"
-  before 30 $python benchmarks/pool_logits.py "$store" "$out/$name-logits.npz"
+# Members first, and their logits kept as soon as they are trained, so that nothing that follows can lose them; then the
+# answer and the report, for which time was kept.
+run_study() {  # NAME SECONDS
+  local name=$1 file="$work/$1.toml" store="$work/$1" start=$SECONDS members answer ref
+  study_text "$name" > "$file"
+  limited "$(least "$2" $(($(left) - ANSWER_SECONDS)))" \
+    $python -m consort run "$file" --data "$images" --store "$store" --only members
+  ended "$name: members" $?
+  members=$((SECONDS - start))
+  limited "$(least 60 $(($(left) - 30)))" $python benchmarks/pool_logits.py "$store" "$out/$name-logits.npz"
   ref=$name/$(basename "$(ls -d "$store/studies/$name"/*/ | tail -1)")
-  if [[ $code != 0 ]]; then  # of the members that are done
-    say "what is there of $ref"
-    before 20 $python -m consort evaluate "$ref" --store "$store"
-    before 5 $python -m consort report "$ref" --store "$store"
-  fi
+  say "the answer of $ref"
+  start=$SECONDS
+  limited $(($(left) - 15)) $python -m consort evaluate "$ref" --store "$store" &&
+    limited $(($(left) - 5)) $python -m consort report "$ref" --store "$store"
+  ended "$name: answer and report" $?
+  answer=$((SECONDS - start))
+  say "$name: members $members s, answer and report $answer s, together $((members + answer)) s"
   (cd "$store" && tar czf "$out/$name.tar.gz" "studies/$name" members/*/member.json)
   cat "$store/studies/$ref/table.md"
 }
@@ -66,44 +89,40 @@ import torch
 print(torch.__version__, torch.version.cuda, torch.backends.cudnn.version(),
       torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")
 PYTHON
-nvidia-smi --query-gpu=name,driver_version,memory.used,memory.total --format=csv,noheader
+! command -v nvidia-smi > /dev/null ||
+  nvidia-smi --query-gpu=name,driver_version,memory.used,memory.total --format=csv,noheader
 
-if wanted smoke; then
-  say "studies/quickstart.toml, and the plan of studies/cifar10.toml"
+if begin smoke 60 "studies/quickstart.toml, and the plan of studies/cifar10.toml"; then
   limited 70 $python -m consort run studies/quickstart.toml --store "$work/smoke"
-  echo "ended with $?"
-  limited 60 $python -m consort plan studies/cifar10.toml --data "$images" --store "$work/cifar10"
-  echo "ended with $?"
+  ended quickstart $?
+  study_text cifar10 > "$work/cifar10.toml"
+  limited 60 $python -m consort plan "$work/cifar10.toml" --data "$images" --store "$work/cifar10"
+  ended plan $?
 fi
-if wanted checks; then
-  say "tests on the GPU"
+if begin study $((ANSWER_SECONDS + 60)) "studies/cifar10.toml"; then
+  run_study cifar10 "${STUDY_SECONDS:-600}"
+fi
+if begin checks 60 "tests on the GPU"; then
   [[ -z ${CHECKS:-} ]] && $python -c 'import xdist' 2> /dev/null && side_by_side="-n 6"
+  [[ -z $tiny ]] || CHECKS=${CHECKS:-tests/integration/test_pack.py::test_a_pack_of_one_is_that_member}
   # shellcheck disable=SC2086  # names of tests, one a word
-  limited "${CHECK_SECONDS:-150}" $python -m pytest -q -p no:cacheprovider -W default ${side_by_side:-} --durations=5 \
+  limited "$(least "${CHECK_SECONDS:-240}" "$(left)")" \
+    $python -m pytest -q -p no:cacheprovider -W default ${side_by_side:-} --durations=5 \
     ${CHECKS:-tests/integration/test_pack_on_gpu.py tests/integration/test_pack.py tests/integration/test_train.py} \
     > "$out/checks.txt" 2>&1
-  echo "ended with $?"
+  ended checks $?
   tail -n "${CHECK_LINES:-25}" "$out/checks.txt"
 fi
-if wanted bench; then
-  say "throughput"
-  limited "${BENCH_SECONDS:-150}" $python benchmarks/gpu_throughput.py --limit "$((${BENCH_SECONDS:-150} - 20))" \
+if begin bench 60 "throughput"; then
+  seconds=$(least "${BENCH_SECONDS:-300}" "$(left)")
+  limited "$seconds" $python benchmarks/gpu_throughput.py --limit $((seconds - 20)) ${tiny:+--smoke} \
     --output "$out/throughput.md" ${BENCH_OPTIONS:-}
+  ended bench $?
 fi
-if wanted study; then
-  say "studies/cifar10.toml"
-  to_compile studies/cifar10.toml > "$work/cifar10.toml"
-  run_study "$work/cifar10.toml" "${STUDY_SECONDS:-420}"
+if begin small $((ANSWER_SECONDS + 30)) "studies/cifar10-small.toml with three wrn-16-4"; then
+  run_study cifar10-small "${SMALL_SECONDS:-120}"
 fi
-if wanted small; then
-  say "studies/cifar10-small.toml with three wrn-16-4"
-  to_compile studies/cifar10-small.toml | sed 's/^"wrn-16-4" = 1$/"wrn-16-4" = 3/' > "$work/cifar10-small.toml"
-  if (($(left) > EVALUATE_SECONDS + 30)); then
-    run_study "$work/cifar10-small.toml" "${SMALL_SECONDS:-120}"
-  else
-    echo "no time is left for it"
-  fi
-fi
-say "end"
+say "end; $((${#failed[@]})) parts failed: ${failed[*]:-none}"
 ls -l "$out"
 rm -rf "$work"
+exit $((${#failed[@]} > 0))

@@ -1,39 +1,49 @@
 """Training throughput on one GPU: images per second of all members together, and ratios of loops of one run.
 
-    python benchmarks/gpu_throughput.py [--architectures wrn-16-1 ...] [--seconds 2] [--output table.md]
+    python benchmarks/gpu_throughput.py [--architectures wrn-16-1 ...] [--seconds 1.5] [--output table.md]
 
-pack         Consort's packs as `consort train` runs them: one captured step of all members, a stream each
-launched     the same one member, every step launched from Python (what cannot be captured trains so)
-plain        what a user would write: DataLoader with 12 workers, torchvision transforms on PIL images, float32
-plain bf16   the same in bfloat16 and channels-last
-convolutions the convolutions of a step alone, forward and backward, as one graph: what the chip allows
+plain          what a user would write: DataLoader with 12 workers, torchvision transforms on PIL images, float32
+plain bf16     the same in bfloat16 and channels-last
+loop           Consort's loop of one member, batches put together on the processor
+resident eager images and augmentation on the GPU, one member, every step launched from Python
+convolutions   the convolutions of a step alone, forward and backward, as one graph: what the chip allows
+pack           Consort's packs as `consort train` runs them: one captured step of all members, a stream each
+
+Plain loops and Consort's own are measured at the first batch size; rows of the others are held against them too. Ends
+with 1 where a row failed, or --limit left one out: those are named at the end. --smoke runs every row for an instant,
+without a GPU too, to see that it works.
 """
 
 import argparse
 import io
+import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch.utils.data import DataLoader
 
+from compared import Pictures, as_graph, convolutions_step, forever, plain_step
 from consort.costs.macs import count
 from consort.data.prepared import DataManifest, Prepared
+from consort.data.resident import bring
 from consort.documents import sha256
-from consort.events import Event, Progressed, Warned
+from consort.errors import ConsortError, Terminated
+from consort.events import Event, Progressed, Warned, unheard
+from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
-from consort.models.families import build
+from consort.models import compute
+from consort.models.compute import Compute
 from consort.store import keys, open_store
 from consort.study.recipe import Recipe, named_recipe
 from consort.train import loop
+from consort.train.lane import Lane
 from consort.train.member import Member
 from consort.train.packs import members_that_fill_a_gpu
 from consort.train.settings import Settings
@@ -43,22 +53,27 @@ IMAGES = 50_000
 LOADER_WORKERS = 12
 ARCHITECTURES = ("wrn-16-1", "wrn-16-2", "wrn-16-4", "wrn-16-8")
 BATCHES = (128, 512)
+DETERMINISTIC = ("wrn-16-1", "wrn-16-4")
+"""Of which `deterministic = true` is measured."""
+SMOKE = {"architectures": ["wrn-10-1"], "batches": [4, 8], "seconds": 0.2, "images": 64, "workers": 1}
+BLOCK = 64
+"""Steps that are drawn ahead where each is launched from Python."""
 
 
-def random_data(folder: Path) -> Prepared:
-    """As many random images as CIFAR-10 has, in a store of their own."""
+def random_data(folder: Path, images: int) -> Prepared:
+    """Random images of CIFAR-10's size, in a store of their own."""
     store, random = open_store(str(folder / "store")), np.random.default_rng(0)
-    files = {}
-    contents = {}
-    for split, number in (("train", IMAGES), ("val", 250), ("test", 250)):
+    files, contents = {}, {}
+    numbers = {"train": images, "val": min(images, 250), "test": min(images, 250)}
+    for split, number in numbers.items():
         for name, array in (("images", random.integers(0, 256, (number, 32, 32, 3), dtype=np.uint8)),
                             ("labels", random.integers(0, 10, number))):
             raw = io.BytesIO()
             np.save(raw, array)
             contents[f"{split}-{name}.npy"] = raw.getvalue()
             files[f"{split}-{name}.npy"] = {"sha256": sha256(raw.getvalue()), "bytes": len(raw.getvalue())}
-    manifest = DataManifest("random", "arrays", [str(i) for i in range(10)],
-                            {"train": IMAGES, "val": 250, "test": 250}, [32, 32], [0.5] * 3, [0.25] * 3, files)
+    manifest = DataManifest("random", "arrays", [str(i) for i in range(10)], numbers, [32, 32], [0.5] * 3, [0.25] * 3,
+                            files)
     for name, content in contents.items():
         store.write(keys.data_file(manifest.fingerprint, name), content)
     return Prepared(store, manifest.fingerprint, manifest, folder / "cache")
@@ -81,191 +96,186 @@ class Watch:
             print(f"  {event.text}", flush=True)
 
     def stop(self) -> bool:
-        return bool(self.first) and time.perf_counter() - next(iter(self.first.values()))[1] > self.seconds
+        """Once every member that was heard of was heard of again, so many seconds later."""
+        return bool(self.first) and all(self.last[m][1] - since >= self.seconds for m, (_, since) in self.first.items())
 
     def steps_per_second(self) -> float:
         """Of all members together."""
         return sum((self.last[m][0] - step) / (self.last[m][1] - since) for m, (step, since) in self.first.items())
 
 
-def recipe(batch: int) -> Recipe:
-    return Recipe.model_validate(named_recipe("gpu-fast") | {"batch_size": batch, "epochs": 100_000})
+def spec_of(data: Prepared, architecture: str, batch: int, seed: int = 0) -> MemberSpec:
+    recipe = named_recipe("gpu-fast") | {"batch_size": batch, "epochs": 100_000}
+    return MemberSpec(architecture, data.fingerprint, Recipe.model_validate(recipe), seed)
 
 
-def pack_rate(data: Prepared, architecture: str, batch: int, members: int, seconds: float, compiled: bool) -> float:
-    watch = Watch(seconds)
-    specs = [MemberSpec(architecture, data.fingerprint, recipe(batch), seed) for seed in range(members)]
-    settings = Settings(stop=watch.stop, compile=compiled)
-    train_together(data.store, specs, data, settings, watch.listen, lambda spec, outcome: None)
-    for spec in specs:
-        data.store.delete(keys.member_folder(spec.id))
-    return watch.steps_per_second() * batch
+@dataclass(frozen=True)
+class Bench:
+    """What all rows share."""
 
+    data: Prepared
+    seconds: float
+    workers: int
+    place: Compute
 
-def launched_rate(data: Prepared, architecture: str, batch: int, seconds: float) -> float:
-    watch = Watch(seconds)
-    spec = MemberSpec(architecture, data.fingerprint, recipe(batch), 0)
-    member = Member(data.store, spec, data, Settings(stop=watch.stop), watch.listen)
-    try:
-        loop.run(member)
-    finally:
-        data.store.delete(keys.member_folder(spec.id))
-        return watch.steps_per_second() * batch  # noqa: B012 - it always ends with Terminated
+    def plain(self, architecture: str, batch: int, precision: str) -> float:
+        pictures = Pictures(np.array(self.data.images("train")), self.data.labels("train"))
+        # Closed with the row: its thread that pins memory would disturb a capture.
+        batches = forever(DataLoader(pictures, batch, shuffle=True, drop_last=True, num_workers=self.workers,
+                                     pin_memory=self.place.device.type == "cuda"))
+        try:
+            return self._timed(plain_step(architecture, batches, Compute(self.place.device, precision))) * batch
+        finally:
+            batches.close()
 
+    def loop(self, architecture: str, batch: int) -> float:
+        watch, spec = Watch(self.seconds), spec_of(self.data, architecture, batch)
+        member = Member(self.data.store, spec, self.data, Settings(stop=watch.stop), watch.listen)
+        with suppress(Terminated):
+            loop.run(member)
+        self.data.store.delete(keys.member_folder(spec.id))
+        return watch.steps_per_second() * batch
 
-class Pictures(Dataset):
-    """Random 32x32 pictures as PIL images, with a transform: what torchvision's CIFAR10 class does."""
+    def resident_eager(self, architecture: str, batch: int) -> float:
+        member = Member(self.data.store, spec_of(self.data, architecture, batch), self.data, Settings(), unheard)
+        member.state.network.train()
+        lane, done = Lane(member, bring(self.data, member.compute.device)), 0
 
-    def __init__(self, data: Prepared) -> None:
-        self.images, self.labels = np.array(data.images("train")), data.labels("train")
-        self.transform = transforms.Compose([
-            transforms.RandomCrop(32, 4, padding_mode="reflect"), transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(), transforms.Normalize((0.49, 0.48, 0.45), (0.25, 0.24, 0.26))])
+        def step() -> None:
+            nonlocal done
+            if done % BLOCK == 0:
+                for place in range(BLOCK):
+                    lane.draw(place, done + place)
+                lane.send(BLOCK)
+            lane.eager_step(done)
+            done += 1
+        return self._timed(step) * batch
 
-    def __len__(self) -> int:
-        return len(self.images)
+    def convolutions(self, architecture: str, batch: int) -> float:
+        step = convolutions_step(architecture, batch, self.place)
+        return self._timed(as_graph(step) if self.place.device.type == "cuda" else step) * batch
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+    def pack(self, architecture: str, batch: int, members: int, **settings: bool) -> float:
+        watch, ends = Watch(self.seconds), list[MemberRecord | ConsortError]()
+        specs = [spec_of(self.data, architecture, batch, seed) for seed in range(members)]
+        train_together(self.data.store, specs, self.data, Settings(stop=watch.stop, **settings), watch.listen,
+                       lambda spec, outcome: ends.append(outcome))
+        for spec in specs:
+            self.data.store.delete(keys.member_folder(spec.id))
+        if others := [end for end in ends if not isinstance(end, Terminated)]:
+            raise RuntimeError(f"a member ended otherwise: {others[0]}")
+        return watch.steps_per_second() * batch
 
-
-def plain_rate(data: Prepared, architecture: str, batch: int, seconds: float, bfloat16: bool) -> float:
-    network = build(architecture, 10).cuda().train()
-    if bfloat16:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
-    # Ended with the row: its thread that pins memory would disturb a capture.
-    batches = forever(DataLoader(Pictures(data), batch, shuffle=True, drop_last=True, pin_memory=True,
-                                 num_workers=LOADER_WORKERS))
-
-    def step() -> None:
-        x, y = next(batches)
-        x, y = x.cuda(non_blocking=True), y.cuda(non_blocking=True)
-        optimiser.zero_grad()
-        with torch.autocast("cuda", torch.bfloat16, enabled=bfloat16):
-            scores = network(x)
-        F.cross_entropy(scores.float(), y).backward()
-        optimiser.step()
-    try:
-        return timed(step, seconds) * batch
-    finally:
-        batches.close()
-
-
-def forever(loader: DataLoader) -> Generator:
-    while True:
-        yield from loader
-
-
-def convolutions_rate(architecture: str, batch: int, seconds: float) -> float:
-    calls: list[tuple] = []
-
-    def note(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-        assert isinstance(module, nn.Conv2d)
-        x, gradient = (torch.randn(batch, *shape[1:], device="cuda", dtype=torch.bfloat16
-                                   ).to(memory_format=torch.channels_last) for shape in (inputs[0].shape, output.shape))
-        weight = module.weight.detach().to("cuda", torch.bfloat16).to(memory_format=torch.channels_last)
-        first = module.in_channels == 3  # the images themselves need no gradient
-        calls.append((x.requires_grad_(not first), weight.requires_grad_(), module.stride, module.padding, gradient))
-
-    network = build(architecture, 10)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(note)
-    network(torch.randn(2, 3, 32, 32))
-
-    def step() -> None:
-        for x, weight, stride, padding, gradient in calls:
-            wanted = (x, weight) if x.requires_grad else (weight,)
-            torch.autograd.grad(F.conv2d(x, weight, None, stride, padding), wanted, gradient)
-
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
+    def _timed(self, step: Callable[[], None]) -> float:
+        """Steps per second, with all work done at both ends."""
         for _ in range(3):
             step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return timed(graph.replay, seconds) * batch
+        self._wait()
+        started, steps = time.perf_counter(), 0
+        while time.perf_counter() - started < self.seconds:
+            for _ in range(5):
+                step()
+            self._wait()
+            steps += 5
+        return steps / (time.perf_counter() - started)
+
+    def _wait(self) -> None:
+        if self.place.device.type == "cuda":
+            torch.cuda.synchronize()
 
 
-def timed(step: Callable[[], None], seconds: float) -> float:
-    """Steps per second, with all work done at both ends."""
-    for _ in range(3):
-        step()
-    torch.cuda.synchronize()
-    started, steps = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
-        for _ in range(5):
-            step()
-        torch.cuda.synchronize()
-        steps += 5
-    return steps / (time.perf_counter() - started)
+Row = tuple[str, Callable[[], float]]
+
+
+def rows_of(bench: Bench, architecture: str, batch: int, arguments: argparse.Namespace) -> Iterator[Row]:
+    """What is measured of an architecture at a batch size."""
+    full = members_that_fill_a_gpu(count(architecture, 32, 10).macs, batch)
+    first = batch == arguments.batches[0]
+    if first:
+        yield "plain", lambda: bench.plain(architecture, batch, "float32")
+        yield "plain bf16", lambda: bench.plain(architecture, batch, "bfloat16")
+        yield "loop", lambda: bench.loop(architecture, batch)
+        yield "resident eager", lambda: bench.resident_eager(architecture, batch)
+    yield "convolutions", lambda: bench.convolutions(architecture, batch)
+    for members in sorted({1, full}):
+        yield f"pack of {members}", lambda members=members: bench.pack(architecture, batch, members)  # type: ignore[misc]
+    if first and (architecture in DETERMINISTIC or arguments.smoke):
+        yield f"pack of {full}, deterministic", lambda: bench.pack(architecture, batch, full, deterministic=True)
+    if architecture in arguments.compile and batch == max(arguments.batches):
+        yield f"pack of {full}, compiled", lambda: bench.pack(architecture, batch, full, compile=True)
+
+
+def table(bench: Bench, arguments: argparse.Namespace, missing: list[str]) -> Iterator[str]:
+    """The lines of the table as they come; rows that have no figure are noted in `missing`."""
+    began = time.monotonic()
+    for architecture in arguments.architectures:
+        at_first: dict[str, float] = {}
+        for batch in arguments.batches:
+            rates: dict[str, float] = {}
+            at_first = at_first or rates
+            for name, measure in rows_of(bench, architecture, batch, arguments):
+                if not name.startswith(tuple(arguments.what)):
+                    continue
+                found = rate_of(measure) if time.monotonic() - began < arguments.limit else "no time"
+                if isinstance(found, str):
+                    missing.append(f"{architecture}, batch {batch}, {name}: {found}")
+                    yield f"| {architecture} | {batch} | {name} | - | | | | |"
+                    continue
+                rates[name] = found
+                ratios = [f"{found / known[other]:.2f}" if other in known and other != name else ""
+                          for other, known in (("convolutions", rates), ("loop", at_first), ("plain", at_first),
+                                               (name.split(",")[0], rates))]
+                yield f"| {architecture} | {batch} | {name} | {found:,.0f} | {' | '.join(ratios)} |"
+
+
+def rate_of(measure: Callable[[], float]) -> float | str:
+    """Images per second, or why they could not be measured."""
+    compute.use_determinism(None)
+    try:
+        return measure()
+    except (RuntimeError, ArithmeticError, ConsortError) as e:
+        return str(e).splitlines()[0][:120]
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architectures", nargs="+", default=list(ARCHITECTURES))
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--limit", type=float, default=280.0, help="begin nothing after so many seconds")
     parser.add_argument("--what", nargs="+", default=[""], help="only rows whose names begin so")
     parser.add_argument("--compile", nargs="*", default=[], metavar="ARCHITECTURE",
-                        help="with torch.compile too, the largest pack at the largest batch")
+                        help="with torch.compile too, at the largest batch")
+    parser.add_argument("--smoke", action="store_true", help="every row for an instant, on a processor too")
     parser.add_argument("--output", type=Path, help="write the table here too")
+    parser.set_defaults(images=IMAGES, workers=LOADER_WORKERS)
     arguments = parser.parse_args()
-    torch.backends.cudnn.benchmark = True
-    began = time.monotonic()
-    lines = [f"{torch.cuda.get_device_name()}, torch {torch.__version__}, bfloat16; images/s of all members together",
-             "", "| network | batch | what | images/s | of the convolutions | of launched | of plain |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]
+    if arguments.smoke:
+        vars(arguments).update(SMOKE)
+    elif not torch.cuda.is_available():
+        sys.exit("no GPU that CUDA sees: --smoke runs every row on the processor, to see that it works")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # of the deterministic rows, and for all alike
+    place, missing = compute.choose("bfloat16"), list[str]()
+    device = torch.cuda.get_device_name() if place.device.type == "cuda" else "the processor, for an instant"
+    lines = [f"{device}, torch {torch.__version__}, bfloat16; images/s of all members together", "",
+             "| network | batch | what | images/s | of the convolutions | of the loop | of plain | of the same pack |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     print("\n".join(lines), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        data = random_data(Path(folder))
-        for architecture in arguments.architectures:
-            for batch in arguments.batches:
-                for line in table(data, architecture, batch, arguments, began):
-                    lines.append(line)
-                    print(line, flush=True)
+        data = random_data(Path(folder), arguments.images)
+        for line in table(Bench(data, arguments.seconds, arguments.workers, place), arguments, missing):
+            lines.append(line)
+            print(line, flush=True)
+    if missing:
+        left_out = ["", f"{len(missing)} rows have no figure:", *(f"- {text}" for text in missing)]
+        lines += left_out
+        print("\n".join(left_out), flush=True)
     if arguments.output is not None:
         arguments.output.write_text("\n".join(lines) + "\n")
-
-
-def table(data: Prepared, architecture: str, batch: int, arguments: argparse.Namespace,
-          began: float) -> Iterator[str]:
-    seconds = arguments.seconds
-    full = members_that_fill_a_gpu(count(architecture, 32, 10).macs, batch)
-    wanted: dict[str, Callable[[], float]] = {}
-    if batch == BATCHES[0]:
-        wanted["plain"] = lambda: plain_rate(data, architecture, batch, seconds, False)
-        if architecture == "wrn-16-4":
-            wanted["plain bf16"] = lambda: plain_rate(data, architecture, batch, seconds, True)
-        wanted["launched"] = lambda: launched_rate(data, architecture, batch, seconds)
-    wanted["convolutions"] = lambda: convolutions_rate(architecture, batch, seconds / 2)
-    compiling = architecture in arguments.compile and batch == max(arguments.batches)
-    packs = sorted({1, full, 8} if architecture != "wrn-16-8" else {1, full})
-    for members, compiled in [*((m, False) for m in packs), *([(packs[-1], True)] if compiling else [])]:
-        name = f"pack of {members}{', compiled' if compiled else ''}"
-        wanted[name] = lambda m=members, c=compiled: pack_rate(data, architecture, batch, m, seconds, c)
-    rates: dict[str, float] = {}
-    for name, measure in wanted.items():
-        if not name.startswith(tuple(arguments.what)):
-            continue
-        if time.monotonic() - began > arguments.limit:
-            yield f"| {architecture} | {batch} | {name} | no time | | | |"
-            continue
-        try:
-            rates[name] = measure()
-        except (RuntimeError, ArithmeticError) as e:
-            yield f"| {architecture} | {batch} | {name} | failed: {str(e).splitlines()[0][:120]} | | | |"
-            continue
-        finally:
-            torch.cuda.empty_cache()
-        ratios = [f"{rates[name] / rates[other]:.2f}" if other in rates else ""
-                  for other in ("convolutions", "launched", "plain")]
-        yield f"| {architecture} | {batch} | {name} | {rates[name]:,.0f} | {' | '.join(ratios)} |"
+    sys.exit(1 if missing else 0)
 
 
 if __name__ == "__main__":

@@ -11,23 +11,22 @@ convolutions the convolutions of one step alone, forward and backward, same shap
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch.utils.data import DataLoader
 
+from compared import Pictures, Step, convolutions_step, forever, plain_step
 from consort import hardware
 from consort.data.prepare import prepare
 from consort.events import unheard
 from consort.members.spec import MemberSpec
 from consort.models import compute
+from consort.models.compute import Compute
 from consort.models.families import build
 from consort.store import open_store
 from consort.study.data import Data
@@ -39,21 +38,6 @@ BATCH = 128
 IMAGES = 1280
 STEPS = 4
 """Steps per round and loop: a few seconds each, so that the loops share what the machine does meanwhile."""
-
-Step = Callable[[], None]
-
-
-class Pictures(Dataset):
-    """Random 32x32 pictures as PIL images, with a transform: what torchvision's CIFAR10 class does."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable) -> None:
-        self.images, self.labels, self.transform = images, labels, transform
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
 
 
 def consort_step(architecture: str, folder: Path) -> Step:
@@ -72,67 +56,24 @@ def consort_step(architecture: str, folder: Path) -> Step:
     return step
 
 
-def plain_step(architecture: str, images: np.ndarray, labels: np.ndarray) -> Step:
-    transform = transforms.Compose([transforms.RandomCrop(32, 4, padding_mode="reflect"),
-                                    transforms.RandomHorizontalFlip(), transforms.ToTensor(),
-                                    transforms.Normalize((0.49, 0.48, 0.45), (0.25, 0.24, 0.26))])
-    loader: Iterator = _forever(DataLoader(Pictures(images, labels, transform), BATCH, shuffle=True, drop_last=True))
-    network = build(architecture, 10)
-    optimiser = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
-    return _loop(network, optimiser, loader, nn.CrossEntropyLoss())
+def pictures(images: np.ndarray, labels: np.ndarray, transform: Callable | None = None) -> Generator:
+    return forever(DataLoader(Pictures(images, labels, transform), BATCH, shuffle=True, drop_last=True))
 
 
 def timm_step(architecture: str, images: np.ndarray, labels: np.ndarray) -> Step:
     import timm.data
     import timm.loss
     import timm.optim
-    transform = timm.data.create_transform((3, 32, 32), is_training=True)
-    loader: Iterator = _forever(DataLoader(Pictures(images, labels, transform), BATCH, shuffle=True, drop_last=True))
-    network = build(architecture, 10)
+    batches = pictures(images, labels, timm.data.create_transform((3, 32, 32), is_training=True))
+    network = build(architecture, 10).train()
     optimiser = timm.optim.create_optimizer_v2(network, "sgd", lr=0.1, weight_decay=2e-5, momentum=0.9)
-    return _loop(network, optimiser, loader, timm.loss.LabelSmoothingCrossEntropy(0.1))
-
-
-def _forever(loader: DataLoader) -> Iterator:
-    while True:
-        yield from loader
-
-
-def _loop(network: nn.Module, optimiser: torch.optim.Optimizer, loader: Iterator, loss: nn.Module) -> Step:
-    network.train()
+    loss = timm.loss.LabelSmoothingCrossEntropy(0.1)
 
     def step() -> None:
-        x, y = next(loader)
+        x, y = next(batches)
         optimiser.zero_grad()
         loss(network(x), y).backward()
         optimiser.step()
-    return step
-
-
-def convolutions_step(architecture: str) -> Step:
-    """Every convolution of the network on inputs of its shape, forward and backward, and nothing else."""
-    place = compute.choose("auto")
-    dtype = torch.bfloat16 if place.precision == "bfloat16" else torch.float32
-    calls: list[tuple] = []
-
-    def note(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-        assert isinstance(module, nn.Conv2d)
-        x = torch.randn(BATCH, *inputs[0].shape[1:]).to(dtype).to(memory_format=torch.channels_last)
-        weight = module.weight.detach().to(dtype).to(memory_format=torch.channels_last).requires_grad_()
-        gradient = torch.randn(BATCH, *output.shape[1:]).to(dtype).to(memory_format=torch.channels_last)
-        first = module.in_channels == 3  # the images themselves need no gradient
-        calls.append((x.requires_grad_(not first), weight, module.stride, module.padding, gradient))
-
-    network = build(architecture, 10)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(note)
-    network(torch.randn(2, 3, 32, 32))
-
-    def step() -> None:
-        for x, weight, stride, padding, gradient in calls:
-            wanted = (x, weight) if x.requires_grad else (weight,)
-            torch.autograd.grad(F.conv2d(x, weight, None, stride, padding), wanted, gradient)
     return step
 
 
@@ -158,8 +99,10 @@ def main() -> None:
         write_pictures(Path(folder), images, labels)
         for architecture in arguments.architectures:
             steps = {"consort": consort_step(architecture, Path(folder)),
-                     "plain": plain_step(architecture, images, labels), "timm": timm_step(architecture, images, labels),
-                     "convolutions": convolutions_step(architecture)}
+                     "plain": plain_step(architecture, pictures(images, labels),
+                                         Compute(torch.device("cpu"), "float32")),
+                     "timm": timm_step(architecture, images, labels),
+                     "convolutions": convolutions_step(architecture, BATCH, compute.choose("auto"))}
             compare(architecture, steps, arguments.rounds)
 
 
