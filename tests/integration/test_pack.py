@@ -14,8 +14,10 @@ from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.store import keys
 from consort.train import pack
+from consort.train.lane import Lane
+from consort.train.pace_estimate import pack_images_per_second
 from consort.train.settings import Settings
-from consort.train.step import train_together
+from consort.train.step import train_members, train_together
 
 EVERYTHING = BASE | {"ema": 0.9, "cutout": 3, "label_smoothing": 0.1, "schedule": "step", "milestones": [0.3, 0.6],
                      "flip": True}
@@ -181,6 +183,58 @@ def test_a_member_that_does_not_fit_alone_is_refused(new_world, alone, monkeypat
     monkeypatch.setattr(pack, "run", short_of_memory(0))
     ends, _ = train_pack(planned(new_world, [spec]), [spec])
     assert isinstance(ends[spec.id], InputError) and "batch_size" in str(ends[spec.id])
+
+
+def test_a_pack_that_does_not_fit_any_more_goes_on_from_where_it_is(new_world, alone, monkeypatch) -> None:
+    """One of three ends, and when the others are captured anew another process has taken the memory."""
+    whole, (first, second, *_) = alone
+    world = planned(new_world, [first, second])
+    short = world.spec(BASE | {"epochs": 1})
+    replay = pack._Pack._replay
+
+    def full(lanes: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    def without_room_for_two(of: Any) -> Callable[[int], None]:
+        if len(of.lanes) == 2:
+            of._captured()
+        return replay(of)
+
+    monkeypatch.setattr(pack, "capture", full)
+    monkeypatch.setattr(pack._Pack, "_replay", without_room_for_two)
+    ends, events = train_pack(world, [first, short, second])
+    assert isinstance(ends[short.id], MemberRecord)
+    assert [(e["member"], e["step"]) for e in events if e["event"] == "resumed"] == [
+        (first.id, STEPS_PER_EPOCH), (second.id, STEPS_PER_EPOCH)]
+    assert_same(world, whole, [first, second])
+
+
+def test_a_gpu_that_is_asked_for_and_cannot_be_used_ends_every_member(new_world, alone, monkeypatch) -> None:
+    """Instead of days on the processor, in silence."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU, and it can be used")
+    _, (first, second, *_) = alone
+    world = planned(new_world, [first, second])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    ends: list[ConsortError | MemberRecord] = []
+    train_members(world.store, [first, second], world.data, Settings(), into([]), lambda spec, end: ends.append(end))
+    assert len(ends) == 2
+    for end in ends:
+        assert isinstance(end, InputError) and "CUDA_VISIBLE_DEVICES= (empty) trains on the processor" in str(end)
+
+
+def test_the_speed_of_a_pack_is_estimated_by_some_of_its_steps(new_world, alone, monkeypatch) -> None:
+    _, specs = alone
+    world = planned(new_world, specs[:2])
+    speed = pack_images_per_second(world.store, specs[:2], world.data, Settings())
+    assert speed is not None and speed > 0
+    assert list(world.store.list(keys.member_folder(specs[0].id))) == []
+
+    def full(self: object, steps: int) -> None:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
+
+    monkeypatch.setattr(Lane, "send", full)
+    assert pack_images_per_second(world.store, specs[:2], world.data, Settings()) is None
 
 
 def test_streamed_images_and_images_larger_than_the_memory_are_brought_by_a_loader(world: World, monkeypatch) -> None:

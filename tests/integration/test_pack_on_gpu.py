@@ -1,5 +1,6 @@
 """Packs on a GPU: what is captured makes the bits of the loop, and what cannot be captured still trains."""
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,9 +16,11 @@ from consort.events import unheard
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.models import compute
+from consort.store import keys
 from consort.train import graph, loop, pack
 from consort.train.lane import Lane
 from consort.train.member import Member
+from consort.train.pace_estimate import pack_images_per_second
 from consort.train.settings import Settings
 
 pytestmark = pytest.mark.cuda
@@ -117,6 +120,26 @@ def test_what_cuda_refuses_to_capture_trains_all_the_same(new_world, looped) -> 
     assert_same(world, whole, [spec])
 
 
+@pytest.mark.parametrize("recipe", [BASE, EVERYTHING], ids=["plain", "everything"])
+def test_batches_that_a_loader_sends_ahead_are_those_of_the_images_on_the_gpu(world: World, recipe: dict) -> None:
+    member = opened(world, world.spec(recipe))
+    resident = bring(world.data, member.compute.device)
+    steps = 0
+    for step, (x, y) in enumerate(member.batches.from_step(2, 9), 2):
+        choices = torch.from_numpy(member.batches.choices(step)).to(member.compute.device)
+        expected, labels = member.batches.assemble(resident.images, resident.labels, choices)
+        assert x.device == expected.device and torch.equal(x, expected) and torch.equal(y, labels)
+        steps += 1
+    assert steps == 7
+
+
+def test_the_speed_of_a_pack_is_estimated_by_its_graph(world: World) -> None:
+    specs = [world.spec(BASE, seed) for seed in range(3)]
+    speed = pack_images_per_second(world.store, specs, world.data, Settings())
+    assert speed is not None and speed > 0
+    assert all(list(world.store.list(keys.member_folder(spec.id))) == [] for spec in specs)
+
+
 def test_a_capture_that_runs_out_of_memory_leaves_nothing_behind(world: World, monkeypatch) -> None:
     member = opened(world, world.spec(BASE))
     member.state.network.train()
@@ -136,6 +159,7 @@ def test_a_capture_that_runs_out_of_memory_leaves_nothing_behind(world: World, m
         graph.capture([lane])
     monkeypatch.undo()
     member.state.drop_gradients()
+    gc.collect()  # the error's frames hold the graph
     torch.cuda.empty_cache()
     before = torch.cuda.memory_reserved()
     taken.clear()

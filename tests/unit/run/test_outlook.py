@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from consort import members
+from consort import hardware, members
 from consort.costs.macs import count
 from consort.run.outlook import outlook, warnings
 from consort.run.plan import plan
 from consort.run.run import Run
+from consort.screen import outlook as screen_outlook
 from consort.screen.outlook import outlook_lines
 from consort.store.folder import FolderStore
 from consort.study.file import parse_study
+from consort.train import pace_estimate
 
 WELL = "epochs = 20, batch_size = 20"
 """600 steps on 600 images."""
@@ -44,6 +46,25 @@ def test_images_steps_macs_and_disk(tmp_path):
     text = "\n".join(outlook_lines(run, found))
     assert re.search(r"training takes about .* here, \d+ at a time: .* measured step of wrn-10-1 \(an estimate", text)
     assert re.search(r"wrn-10-1 +1 failed, 1 to train +340 ", text) and "warning" not in text
+
+
+def test_the_time_on_gpus_is_that_of_packs(tmp_path, monkeypatch):
+    """Small networks take more than their arithmetic there: three members of 6,800 images, nearly alike."""
+    run = planned(tmp_path)
+    found = outlook(run)
+    measured: list[list[str]] = []
+
+    def thousand_images_per_second(store, specs, data, settings) -> float | None:
+        measured.append([spec.architecture for spec in specs])
+        return 1000.0 if len(measured) == 1 else None
+
+    monkeypatch.setattr(hardware, "gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(screen_outlook, "_pack", lambda run, network: run.to_train()[:2])
+    monkeypatch.setattr(pace_estimate, "pack_images_per_second", thousand_images_per_second)
+    text = "\n".join(outlook_lines(run, found))
+    assert "training takes about 10 s here, on 2 GPUs, in packs: measured on some steps of 2 wrn-10-1 side by" in text
+    assert measured == [["wrn-10-1", "wrn-10-1"]]
+    assert "training takes" not in "\n".join(outlook_lines(run, found)), "they do not fit now"
 
 
 def test_nothing_to_train_is_nothing_to_warn_of(tmp_path):
