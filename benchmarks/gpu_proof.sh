@@ -92,11 +92,11 @@ PYTHON
 ! command -v nvidia-smi > /dev/null ||
   nvidia-smi --query-gpu=name,driver_version,memory.used,memory.total --format=csv,noheader
 
-if begin smoke 60 "studies/quickstart.toml, and the plan of studies/cifar10.toml"; then
+if begin smoke 160 "studies/quickstart.toml, and the plan of studies/cifar10.toml"; then
   limited 70 $python -m consort run studies/quickstart.toml --store "$work/smoke"
   ended quickstart $?
   study_text cifar10 > "$work/cifar10.toml"
-  limited 60 $python -m consort plan "$work/cifar10.toml" --data "$images" --store "$work/cifar10"
+  limited 90 $python -m consort plan "$work/cifar10.toml" --data "$images" --store "$work/cifar10"
   ended plan $?
 fi
 if begin study $((ANSWER_SECONDS + 60)) "studies/cifar10.toml"; then

@@ -27,10 +27,19 @@ def native_bfloat16() -> bool:
 
 def gpus() -> list[str]:
     """Names of the GPUs for CUDA_VISIBLE_DEVICES, without asking CUDA."""
+    return _gpus(("/proc/driver/nvidia/gpus", "*"), ("/dev", "nvidia[0-9]*"))
+
+
+def reachable_gpus() -> list[str]:
+    """The same without those of which only the driver tells: a pod without a GPU sees its node's."""
+    return _gpus(("/dev", "nvidia[0-9]*"))
+
+
+def _gpus(*places: tuple[str, str]) -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name and name != "-1"]
-    for folder, pattern in (("/proc/driver/nvidia/gpus", "*"), ("/dev", "nvidia[0-9]*")):
+    for folder, pattern in places:
         if found := list(Path(folder).glob(pattern)):
             return [str(i) for i in range(len(found))]
     return []

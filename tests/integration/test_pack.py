@@ -12,6 +12,7 @@ from consort.data import resident
 from consort.errors import Busy, ConsortError, InputError, MemberFailed, Stopped, Terminated
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
+from consort.models import compute
 from consort.store import keys
 from consort.train import pack
 from consort.train.lane import Lane
@@ -207,6 +208,20 @@ def test_a_pack_that_does_not_fit_any_more_goes_on_from_where_it_is(new_world, a
     assert [(e["member"], e["step"]) for e in events if e["event"] == "resumed"] == [
         (first.id, STEPS_PER_EPOCH), (second.id, STEPS_PER_EPOCH)]
     assert_same(world, whole, [first, second])
+
+
+def test_a_member_that_goes_on_elsewhere_says_so_and_its_record_too(new_world, alone, monkeypatch) -> None:
+    _, (spec, *_) = alone
+    world = planned(new_world, [spec])
+    there = {"device": "another", "torch": "1"}
+    monkeypatch.setattr(compute, "machine", lambda place: there)
+    train_pack(world, [spec], stop=after_steps(4))
+    monkeypatch.undo()
+    ends, events = train_pack(world, [spec])
+    (warning,) = [e for e in events if e["event"] == "warning"]
+    assert "it goes on elsewhere than it began (torch 1 -> " in warning["text"]
+    end = ends[spec.id]
+    assert isinstance(end, MemberRecord) and end.machines == [there, compute.machine(compute.choose("auto"))]
 
 
 def test_a_gpu_that_is_asked_for_and_cannot_be_used_ends_every_member(new_world, alone, monkeypatch) -> None:

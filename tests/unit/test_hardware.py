@@ -59,7 +59,7 @@ def test_an_unreadable_quota_is_none(monkeypatch, tmp_path, text):
 @pytest.mark.parametrize(("visible", "expected"), [("", []), ("-1", []), ("0", ["0"]), ("1,GPU-8f", ["1", "GPU-8f"])])
 def test_gpus_are_those_that_are_visible(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert hardware.gpus() == expected
+    assert hardware.gpus() == hardware.reachable_gpus() == expected
 
 
 def test_versions_name_what_decides_results():

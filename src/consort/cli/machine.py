@@ -45,6 +45,13 @@ def _torch() -> Check:
         import torchvision
     except ImportError as e:
         return "torch", "MISSING", f"{e}. Training needs it (pip install torch torchvision); evaluating does not."
+    from consort.errors import ConsortError
+    from consort.models import compute
+
+    try:
+        compute.check_gpu()
+    except ConsortError as e:
+        return "torch", "MISSING", str(e)
     gpus = torch.cuda.device_count()
     return "torch", "ok", f"{torch.__version__}, torchvision {torchvision.__version__}, {gpus or 'no'} GPU(s)"
 

@@ -78,7 +78,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 def check_gpu(local_rank: int = 0) -> None:
     """Raises InputError where a GPU is there, or asked for in CUDA_VISIBLE_DEVICES, and cannot be used: training on
     the processor instead would take days in silence."""
-    gpus = hardware.gpus()
+    gpus = hardware.reachable_gpus()
     if not gpus:
         return
     found = f"a GPU is there or named in CUDA_VISIBLE_DEVICES ({', '.join(gpus)})"
