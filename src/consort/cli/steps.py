@@ -96,6 +96,7 @@ def _train_together(member: str, store: str, settings: "Settings", images: Path 
     arguments += ["--checkpoint-steps", str(steps)] if steps is not None else []
     arguments += ["--images", str(images)] if images is not None else []
     arguments += ["--deterministic"] if settings.deterministic else []
+    arguments += ["--compile"] if settings.compile else []
     torchrun(arguments, processes)
 
 

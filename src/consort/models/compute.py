@@ -79,7 +79,7 @@ def check_gpu(local_rank: int = 0) -> None:
     """Raises InputError where a GPU is there, or asked for in CUDA_VISIBLE_DEVICES, and cannot be used: training on
     the processor instead would take days in silence."""
     gpus = hardware.reachable_gpus()
-    if not gpus:
+    if not gpus or torch.version.hip:  # which has drivers and words of its own
         return
     found = f"a GPU is there or named in CUDA_VISIBLE_DEVICES ({', '.join(gpus)})"
     remedy = "CUDA_VISIBLE_DEVICES= (empty) trains on the processor."

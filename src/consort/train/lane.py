@@ -18,6 +18,7 @@ class Lane:
     def __init__(self, member: Member, resident: Resident) -> None:
         self.member, self.resident = member, resident
         self.device = member.compute.device
+        member.batches.crops(self.device)  # its tables are there before a step is captured
         pinned = self.device.type == "cuda"
         shape = MOST_STEPS, CHOICES, member.recipe.batch_size
         # Of the next block while this one's may still be under way to the device.
