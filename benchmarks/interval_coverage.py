@@ -1,6 +1,6 @@
 """How often the two intervals of a gain hold what they say: in worlds whose truth is known, and on real networks.
 
-    OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py [FOLDER] [--repetitions 600] [--seed 0]
+    OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py [FOLDER] [--repetitions 4000] [--bootstrapped 600]
 
 A world: a network is right about an image where its margin is above 0, a sum of what the architecture can do, how hard
 the image is (variance 0.72), how it suits the architecture (0.1), what a seed makes of the image (0.18, which ensembles
@@ -38,15 +38,16 @@ FAIR = (("wrn-16-1", "wrn-16-2"), ("wrn-16-2", "wrn-16-4"), ("wrn-16-4", "wrn-16
 @dataclass(frozen=True)
 class Gain:
     value: float
-    images: Interval
+    images: Interval | None
+    """None where no images were resampled, which costs the most."""
     again: Interval | None
 
 
-def gain_of(difference: np.ndarray, resampled: np.ndarray, weights: np.ndarray, architectures: Sequence[str],
+def gain_of(difference: np.ndarray, resampled: np.ndarray | None, weights: np.ndarray, architectures: Sequence[str],
             seeds: Seeds | None) -> Gain:
     value = float(difference.mean())
     again = intervals.trained_again(value, intervals.image_variance_of(difference), weights, architectures, seeds)
-    return Gain(value, intervals.of_difference(difference, resampled), again)
+    return Gain(value, None if resampled is None else intervals.of_difference(difference, resampled), again)
 
 
 @dataclass(frozen=True)
@@ -110,32 +111,35 @@ def covers(interval: Interval, truth: float) -> bool:
     return interval.low <= truth <= interval.high
 
 
-def studies(worlds: Sequence[World], rng: np.random.Generator) -> list[tuple[Gain, float]]:
+def studies(worlds: Sequence[World], rng: np.random.Generator, bootstrapped: bool) -> list[tuple[Gain, float]]:
     """Of one study in each world what Consort says, and the true gain of its networks on all images. The worlds share
-    the bootstrap's resamples, which cost the most."""
+    the bootstrap's resamples."""
     trained = [world.train(rng) for world in worlds]
-    drawn = bootstrap_means(np.concatenate([one.shares for one in trained]), RESAMPLES, int(rng.integers(2**31)))
+    apart = np.array([one.shares[0] - one.shares[1] for one in trained])
+    drawn = bootstrap_means(apart, RESAMPLES, int(rng.integers(2**31))) if bootstrapped else None
     found = []
     for number, (world, one) in enumerate(zip(worlds, trained, strict=True)):
         weights = intervals.member_weights(world.ensembles, world.singles, len(one.right))
         seeds = intervals.pooled_seed_variance(one.right, world.architectures)
-        difference, resampled = one.shares[0] - one.shares[1], drawn[:, 2 * number] - drawn[:, 2 * number + 1]
-        found.append((gain_of(difference, resampled, weights, world.architectures, seeds), one.true_gain))
+        resampled = None if drawn is None else drawn[:, number]
+        found.append((gain_of(apart[number], resampled, weights, world.architectures, seeds), one.true_gain))
     return found
 
 
-def print_worlds(repetitions: int, seed: int) -> None:
+def print_worlds(repetitions: int, bootstrapped: int, seed: int) -> None:
     print("\n| tau, points | seeds: ensemble, single | these networks, by images | trained again, by images "
           "| trained again | width by images | width trained again |\n|---|---|---|---|---|---|---|")
     cases = [(tau, *numbers) for tau in TAUS for numbers in SEEDS]
     worlds = [World(*case) for case in cases]
-    results = [studies(worlds, np.random.default_rng([seed, number])) for number in range(repetitions)]
+    results = [studies(worlds, np.random.default_rng([seed, number]), number < bootstrapped)
+               for number in range(repetitions)]
     held = []
     for (tau, *numbers), world, found in zip(cases, worlds, zip(*results, strict=True), strict=True):
         expected = world.expected_gain()
-        these = np.mean([covers(gain.images, true) for gain, true in found])
-        by_images = np.mean([covers(gain.images, expected) for gain, _ in found])
-        width = np.mean([gain.images.width for gain, _ in found])
+        images = [(gain.images, true) for gain, true in found if gain.images is not None]
+        these = np.mean([covers(interval, true) for interval, true in images])
+        by_images = np.mean([covers(interval, expected) for interval, _ in images])
+        width = np.mean([interval.width for interval, _ in images])
         cells, again = ["unknown", ""], [gain.again for gain, _ in found if gain.again is not None]
         if again:
             held.append(np.mean([covers(interval, expected) for interval in again]))
@@ -205,14 +209,15 @@ def words(interval: Interval | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="logits of a pool of networks")
-    parser.add_argument("--repetitions", type=int, default=600)
+    parser.add_argument("--repetitions", type=int, default=4000, help="studies in each world")
+    parser.add_argument("--bootstrapped", type=int, default=600, help="of these the first that resample images")
     parser.add_argument("--splits", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     started = time.process_time()
     if options.folder is not None:
         print_pool(options.folder, options.seed, options.splits)
-    print_worlds(options.repetitions, options.seed)
+    print_worlds(options.repetitions, options.bootstrapped, options.seed)
     print(f"\n{time.process_time() - started:.0f} CPU seconds")
 
 

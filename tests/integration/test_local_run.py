@@ -104,7 +104,8 @@ def test_a_run_ends_with_the_answer(first: tuple[World, subprocess.CompletedProc
     assert (done.returncode, done.stderr) == (0, "")
     files = study_files(world.store.root, "tiny")
     assert set(files) == {"plan.json", "study.toml", "results.csv", "results.parquet", "summary.json", "choices.json",
-                          "evidence.npz", "report.html", "table.md", "accuracy-macs.png"}
+                          "evidence.npz", "report.html", "table.md", "accuracy-macs.png",
+                          "accuracy-ms.png"}
     assert all(file.stat().st_size for file in files.values())
     summary = read_json(files["summary.json"])
     lines = done.stdout.splitlines()

@@ -42,3 +42,12 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def format_share(share: float) -> str:
+    """Two decimals, such as "0.84"; nearer to 0 or 1 as many as tell it from them: "0.0031", "0.9996"."""
+    apart = min(abs(share), abs(1 - share))
+    if not 0 < apart < 0.01:
+        return f"{share:.2f}"
+    integer, _, decimals = f"{share:.{1 - math.floor(math.log10(apart))}f}".partition(".")
+    return f"{integer}.{decimals.rstrip('0'):0<2}"

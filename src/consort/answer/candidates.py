@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from consort.answer.choices import Candidate, Costs, OnTest, OnValidation, Promise
+from consort.answer.confidences import Compared, compare
 from consort.answer.metric import goodness
 from consort.answer.sentences import of_accuracy
 from consort.costs.parallel import slowest_ms
@@ -31,6 +32,8 @@ LARGEST_CASCADE = 4
 PROMISED = 8
 """Ensembles whose cascades may carry a promise: each more makes each promise harder to keep."""
 PROMISE_CONFIDENCE = 0.95
+PROMISE_SURE_BY = "margin"
+"""Declared once for all, as what is chosen on the same images costs more of the error than it saves."""
 MOST_CASCADED = 40
 CASCADED_SCORES = 150_000_000
 """Cascades are tried of at most MOST_CASCADED ensembles, and of fewer where a member has more scores than CIFAR's."""
@@ -64,6 +67,17 @@ class Proposed:
 
 
 @dataclass(frozen=True)
+class Proposals:
+    """All that is chosen on validation."""
+
+    candidates: list[Proposed]
+    promises_share: int
+    """Ensembles whose cascades share the error that a promise is allowed."""
+    confidences: Compared | None
+    """None where there are no cascades."""
+
+
+@dataclass(frozen=True)
 class Members:
     """The members of a run: what they are and how fast, and how their predictions become one."""
 
@@ -76,7 +90,7 @@ class Members:
 
 
 def propose(members: Members, ensembles: Sequence[Ensemble], log_probs: np.ndarray, labels: np.ndarray,
-            loss: float) -> list[Proposed]:
+            loss: float) -> Proposals:
     """All singles, cascades with a promise, and of the ensembles and other cascades what no other candidate beats.
 
     log_probs [members, validation images, classes], labels [validation images]. loss: what a promise is about.
@@ -88,8 +102,12 @@ def propose(members: Members, ensembles: Sequence[Ensemble], log_probs: np.ndarr
               for point in curve(log_probs, labels, one.subset, macs, members.combine,
                                  partial(image_scores, members.metric))]
     found += _with_promise(members, tried[:PROMISED], log_probs, labels, loss)
-    keep = unbeaten(found, members.metric)
-    return [one for one, stays in zip(found, keep, strict=True) if stays or one.kind == "single" or one.promise]
+    kept = [one for one, stays in zip(found, unbeaten(found, members.metric), strict=True)
+            if stays or one.kind == "single" or one.promise]
+    # By agreement two members never stop early, so three tell more.
+    shown = next((one for one in tried if len(one.subset) > 2), tried[0] if tried else None)
+    return Proposals(kept, min(len(tried), PROMISED), None if shown is None else compare(
+        shown.composition.label, shown.subset, log_probs, labels, macs, members.combine))
 
 
 def _ensemble(members: Members, one: Ensemble, log_probs: np.ndarray, labels: np.ndarray) -> Proposed:
@@ -117,11 +135,11 @@ def _judged(metric: str, answered: np.ndarray, temperature: float,
 def _with_promise(members: Members, ensembles: Sequence[Ensemble], log_probs: np.ndarray, labels: np.ndarray,
                   loss: float) -> list[Proposed]:
     """Of each ensemble the cascade that stops earliest while its promise holds, where one can be made. What the promise
-    is about was chosen on no image: cheapest first, by the largest probability as it is."""
+    is about was chosen on no image: cheapest first, by the margin as it is, with one threshold for all stages."""
     found = []
     for one in ensembles:
         order = tuple(sorted(one.subset, key=lambda i: members.records[i].macs))
-        base = Cascade(order, members.combine, "probability", (np.inf,) * (len(order) - 1), (1.0,) * len(order))
+        base = Cascade(order, members.combine, PROMISE_SURE_BY, (np.inf,) * (len(order) - 1), (1.0,) * len(order))
         cascade = promised(log_probs, labels, base, loss, PROMISE_CONFIDENCE, len(ensembles))
         if cascade is not None and asked(log_probs, cascade).min() < len(order):
             text = (f"loses at most {100 * loss:.3g} points{of_accuracy(members.metric)} against asking every member, "

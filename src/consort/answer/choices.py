@@ -75,7 +75,7 @@ class Candidate:
     label: str
     """Such as "2 x wrn-16-1", or "cascade of ..."; several candidates may share it."""
     kind: str
-    """single, uniform, mixed, cascade or soup."""
+    """single, uniform, mixed or cascade."""
     members: tuple[str, ...]
     """Ids of the members; of a cascade in the order in which they are asked."""
     architectures: tuple[str, ...]
@@ -153,6 +153,28 @@ class Majority:
 
 
 @dataclass(frozen=True)
+class Confidence:
+    """A way to be sure, and what the cascades of one ensemble reach that decide by it."""
+
+    name: str
+    """probability, margin, entropy or agreement."""
+    val_accuracy: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class Confidences:
+    """The ways to be sure on one ensemble, at equal mean MACs; the best on validation first."""
+
+    ensemble: str
+    """Its label."""
+    bounds: int
+    """Accuracies are means over so many bounds on the mean MACs, in even steps between the cheapest member alone and
+    every member; within each the best cascade on validation."""
+    each: tuple[Confidence, ...]
+
+
+@dataclass(frozen=True)
 class Choices:
     """All of choices.json."""
 
@@ -180,6 +202,10 @@ class Choices:
     candidates: tuple[Candidate, ...]
     choices: tuple[Choice, ...]
     """The first is the headline."""
+    promises_share: int = 1
+    """So many ensembles share the error that a promise is allowed."""
+    confidences: Confidences | None = None
+    """None where there are no cascades."""
     format: int = FORMAT
 
     def candidate(self, id: str) -> Candidate:
@@ -203,11 +229,16 @@ def from_json(data: bytes, where: str) -> Choices:
         return _record(Choices, values, {
             "majority": _record(Majority, {"test_value": values["majority"]["test_accuracy"], **values["majority"]}),
             "seeds": values["seeds"] and Seeds(**values["seeds"]),
+            "confidences": (given := values.get("confidences")) and _confidences(given),
             "candidates": tuple(map(_candidate, values["candidates"])),
             "choices": tuple(map(_choice, values["choices"]))})
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise IntegrityError(f"{where} is not a readable list of choices: {e}. `consort evaluate` writes it anew."
                              ) from e
+
+
+def _confidences(values: dict) -> Confidences:
+    return _record(Confidences, values, {"each": tuple(_record(Confidence, one) for one in values["each"])})
 
 
 def _candidate(values: dict) -> Candidate:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from consort.answer import sentences
 from consort.answer.budgets import default_budgets, within_words
 from consort.answer.choice import choose
-from consort.answer.choices import Candidate, Choice, Choices, Majority
+from consort.answer.choices import Candidate, Choice, Choices, Confidences, Majority
 from consort.answer.evidence import Evidence
 from consort.answer.gains import gain, paired
 from consort.answer.undertrained import undertrained
@@ -30,6 +30,9 @@ class About:
     improving: tuple[str, ...]
     """Architectures whose training ended while they still improved."""
     asked: Answer
+    promises_share: int = 1
+    """So many ensembles share the error that a promise is allowed."""
+    confidences: Confidences | None = None
 
 
 def choices(about: About, candidates: Sequence[Candidate], evidence: Evidence) -> Choices:
@@ -38,7 +41,8 @@ def choices(about: About, candidates: Sequence[Candidate], evidence: Evidence) -
     asked = about.asked
     found = Choices(about.study, about.run, about.question, asked.metric, about.interval, evidence.val.shape[1],
                     evidence.test.shape[1], about.classes, about.majority, about.seeds, about.improving,
-                    asked.margin, asked.cascade_loss, (), tuple(candidates), ())
+                    asked.margin, asked.cascade_loss, (), tuple(candidates), (), about.promises_share,
+                    about.confidences)
     made: list[Choice] = []
     unmet: list[str] = []
     for budget in asked.budgets or default_budgets(candidates):

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from consort.answer.amounts import count_word, format_count, format_ms
+from consort.answer.amounts import count_word, format_count, format_ms, format_share
 from consort.answer.budgets import within_words
 from consort.answer.choices import Candidate, Choice, Choices, Gain
 from consort.answer.metric import MOST, as_good, gained, goodness, shown, signed, size, unit
@@ -18,8 +18,6 @@ def named(one: Candidate) -> str:
     """Such as "two wrn-16-1 and one wrn-16-2", or "a cascade of one wrn-16-1, then one wrn-16-2"."""
     if one.kind == "cascade":
         return f"a cascade of {_listed(_counted(one.architectures), last=', then ')}"
-    if one.kind == "soup":
-        return f"a soup of {one.label}"
     return _listed(_counted(one.architectures))
 
 
@@ -102,7 +100,7 @@ def promise(one: Candidate, found: Choices) -> list[str]:
         reached = shown(found.metric, same.test.value, found.test_images)
         return [f"{none} {same.id} has one: {asked(same)}: {reached} at {format_count(same.costs.macs)} MACs on "
                 f"average; it {same.promise.text}."]
-    needed = images_needed(found.cascade_loss)
+    needed = images_needed(found.cascade_loss, among=found.promises_share)
     few = f"; that takes {needed:,} or more" if found.val_images < needed else ""
     return [f"{none} With {found.val_images:,} validation images none of these networks' cascades can promise to lose "
             f"at most {size('accuracy', found.cascade_loss)}{of_accuracy(found.metric)}{few}."]
@@ -161,12 +159,12 @@ def asked(one: Candidate) -> str:
 def _unsure(confidence: str | None, threshold: float) -> str:
     """When the next network is asked; see `ensembles.cascades.CONFIDENCES`."""
     if confidence == "margin":
-        return f"where the two likeliest classes are less than {threshold:.2f} apart"
+        return f"where the two likeliest classes are less than {format_share(threshold)} apart"
     if confidence == "agreement":
         return f"where less than {100 * threshold:.0f} % of those asked agree"
     if confidence == "entropy":
-        return f"where the answer is unsure (entropy above {-threshold:.2f} nats)"
-    return f"below {threshold:.2f} confidence"
+        return f"where the answer is unsure (entropy above {format_share(-threshold)} nats)"
+    return f"below {format_share(threshold)} confidence"
 
 
 def held_against(chosen: Candidate, other: Candidate | None, gain: Gain | None, found: Choices) -> str:
@@ -200,7 +198,7 @@ def _counted(architectures: Sequence[str]) -> list[str]:
 
 
 def _is_one(one: Candidate) -> bool:
-    return len(one.members) == 1 or one.kind in ("cascade", "soup")
+    return len(one.members) == 1 or one.kind == "cascade"
 
 
 def _listed(texts: Sequence[str], last: str = " and ") -> str:

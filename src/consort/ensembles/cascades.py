@@ -92,6 +92,20 @@ def run(log_probs: np.ndarray, labels: np.ndarray, cascade: Cascade, costs: Sequ
             float(spent(asked(log_probs, cascade), cascade, costs).mean()))
 
 
+def accuracies(log_probs: np.ndarray, labels: np.ndarray, found: Sequence[Cascade]) -> list[float]:
+    """The accuracy of each of these cascades on any split; those that differ in their thresholds alone share the
+    work."""
+    known: dict[Cascade, tuple[np.ndarray, np.ndarray]] = {}
+    reached = []
+    for one in found:
+        base = replace(one, thresholds=(np.inf,) * len(one.thresholds))
+        if base not in known:
+            known[base] = _confidences(log_probs, base), _right(log_probs, labels, base)
+        sure, right = known[base]
+        reached.append(float(right[_stop(sure, one.thresholds), np.arange(len(labels))].mean()))
+    return reached
+
+
 def orders(log_probs: np.ndarray, labels: np.ndarray, subset: Subset, costs: Sequence[float]) -> list[tuple[int, ...]]:
     """The orders worth trying: cheapest first (equals as in `subset`), and most accurate first (then cheapest)."""
     accuracies = {member: correct(log_probs[member], labels).mean() for member in subset}

@@ -145,16 +145,18 @@ def _seed_variance(scores: np.ndarray) -> tuple[float, float]:
     return float(observed), float(observed - by_images)
 
 
-def member_weights(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]], members: int) -> np.ndarray:
-    """How much the luck of each member moves the difference of two rows, float64 [members]: a member's share in the one
-    minus its share in the other, each the mean over the row's subsets (of one subset, 1 / its size)."""
-    def shares(subsets: Sequence[Sequence[int]]) -> np.ndarray:
-        total = np.zeros(members)
-        for subset in subsets:
-            total[list(subset)] += 1 / len(subset)
-        return total / len(subsets)
+def member_shares(subsets: Sequence[Sequence[int]], members: int) -> np.ndarray:
+    """How much the luck of each member moves a row, float64 [members]: the mean over its subsets of 1 / their size."""
+    total = np.zeros(members)
+    for subset in subsets:
+        total[list(subset)] += 1 / len(subset)
+    return total / len(subsets)
 
-    return shares(one) - shares(other)
+
+def member_weights(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]], members: int) -> np.ndarray:
+    """How much the luck of each member moves the difference of two rows: its share in the one minus that in the
+    other."""
+    return member_shares(one, members) - member_shares(other, members)
 
 
 def trained_again(gain: float, image_variance: float, weights: np.ndarray, architectures: Sequence[str],
@@ -169,13 +171,13 @@ def trained_again(gain: float, image_variance: float, weights: np.ndarray, archi
     """
     if seeds is None:
         return None
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     by_seeds = sum(weight**2 * seeds.lasting[name] for weight, name in zip(weights, architectures, strict=True))
     variance = image_variance + by_seeds
     uncertain = float((weights**2).sum()) * seeds.observed
     freedom = seeds.freedom * variance**2 / uncertain**2 if uncertain > 0 else np.inf
-    half = float(t.ppf((1 + confidence) / 2, freedom)) * float(np.sqrt(variance))
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * float(np.sqrt(variance))
     return Interval(max(-largest, gain - half), min(largest, gain + half))
 
 

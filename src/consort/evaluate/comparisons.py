@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from consort.ensembles.bounds import never_seen
-from consort.ensembles.composition import Subset
-from consort.ensembles.intervals import Seeds, member_weights, simultaneous, trained_again
+from consort.ensembles.intervals import Interval, Seeds, simultaneous, trained_again
 from consort.ensembles.metrics import interval
 from consort.evaluate.rows import BUDGETS, Row
 
@@ -46,10 +45,28 @@ class Comparable:
         return [number for number, row in enumerate(self.rows) if row["kind"] == "single"]
 
 
-def fill_in(found: Comparable) -> None:
+@dataclass(frozen=True)
+class Trainings:
+    """What is known of training the members again."""
+
+    shares: np.ndarray
+    """Of every row how much each member's luck moves it: float64 [rows, members] (`intervals.member_shares`)."""
+    architectures: Sequence[str]
+    """Of every member."""
+    seeds: Seeds | None
+
+    def again(self, found: Comparable, one: int, other: int, gain: float) -> Interval | None:
+        """The interval of row one's gain on another if their recipes were trained again; None where it is unknown."""
+        by_images = float(np.var(found.resampled[:, one] - found.resampled[:, other]))
+        return trained_again(gain, max(by_images, found.images**-2), self.shares[one] - self.shares[other],
+                             self.architectures, self.seeds, found.confidence)
+
+
+def fill_in(found: Comparable, trainings: Trainings) -> None:
     """Complete the rows: the interval of their accuracy, and for each budget the best single within the row's cost.
 
-    Of a budget the gains of all rows are inside their intervals at once.
+    Of a budget the gains of all rows are inside their intervals over images at once; those of the same recipes trained
+    again hold a row at a time.
     """
     low, high = found.interval(found.resampled)
     for number, row in enumerate(found.rows):
@@ -58,12 +75,20 @@ def fill_in(found: Comparable) -> None:
         partners = [best_single(found, number, budget) for number in range(len(found.rows))]
         gains = _gains_together(found, partners)
         for number, (row, versus) in enumerate(zip(found.rows, partners, strict=True)):
-            row[f"versus_{budget}"] = found.rows[versus]["ensemble"] if versus is not None else None
-            row[f"gain_{budget}"], row[f"gain_{budget}_low"], row[f"gain_{budget}_high"] = gains.get(
-                number, (None, None, None))
+            if versus is None:
+                continue
+            gain, over = gains[number]
+            again = trainings.again(found, number, versus, gain)
+            row[f"versus_{budget}"], row[f"gain_{budget}"] = found.rows[versus]["ensemble"], gain
+            row |= _columns(f"gain_{budget}", over) | _columns(f"gain_{budget}_anew", again)
 
 
-def _gains_together(found: Comparable, partners: Sequence[int | None]) -> dict[int, tuple[float, float, float]]:
+def _columns(name: str, over: Interval | None) -> Row:
+    return {} if over is None else {f"{name}_low": over.low, f"{name}_high": over.high,
+                                    f"{name}_resolved": over.resolved}
+
+
+def _gains_together(found: Comparable, partners: Sequence[int | None]) -> dict[int, tuple[float, Interval]]:
     """Row -> its gain on its partner with its simultaneous interval."""
     ones = [number for number, versus in enumerate(partners) if versus is not None]
     if not ones:
@@ -73,7 +98,7 @@ def _gains_together(found: Comparable, partners: Sequence[int | None]) -> dict[i
                       for one, other in zip(ones, others, strict=True)])
     together = simultaneous(gains, found.resampled[:, ones] - found.resampled[:, others], found.images,
                             found.confidence)
-    return {one: (float(gain), over.low, over.high) for one, gain, over in zip(ones, gains, together, strict=True)}
+    return {one: (float(gain), over) for one, gain, over in zip(ones, gains, together, strict=True)}
 
 
 def best_single(found: Comparable, number: int, budget: str) -> int | None:
@@ -89,25 +114,6 @@ def best_single(found: Comparable, number: int, budget: str) -> int | None:
     return None if versus == number else versus
 
 
-@dataclass(frozen=True)
-class Trainings:
-    """What is known of training the members again."""
-
-    subsets: Sequence[Sequence[Subset]]
-    """Of every row."""
-    architectures: Sequence[str]
-    """Of every member."""
-    seeds: Seeds | None
-
-    def again(self, found: Comparable, one: int, other: int, gain: float) -> dict | None:
-        """The interval of row one's gain on another if their recipes were trained again; None where it is unknown."""
-        weights = member_weights(self.subsets[one], self.subsets[other], len(self.architectures))
-        by_images = float(np.var(found.resampled[:, one] - found.resampled[:, other]))
-        over = trained_again(gain, max(by_images, found.images**-2), weights, self.architectures, self.seeds,
-                             found.confidence)
-        return None if over is None else {"low": over.low, "high": over.high, "resolved": over.resolved}
-
-
 def fair_pairs(found: Comparable, trainings: Trainings) -> list[dict]:
     """3 x wrn-<depth>-<width> against 1 x wrn-<depth>-<2 width>: about the same MACs (76 to 79 % of the single's for
     Wide ResNets of depth 16), the comparison that Kondratyuk et al. 2020 is about.
@@ -121,9 +127,11 @@ def fair_pairs(found: Comparable, trainings: Trainings) -> list[dict]:
         if other is not None:
             single = found.rows[other]
             gain, low, high = found.gain(number, other)
+            again = trainings.again(found, number, other, gain)
             pairs.append({"ensemble": row["ensemble"], "versus": single["ensemble"], "macs": row["macs"],
                           "versus_macs": single["macs"], "gain": gain, "low": low, "high": high,
-                          "resolved": low > 0 or high < 0, "anew": trainings.again(found, number, other, gain),
+                          "resolved": low > 0 or high < 0,
+                          "anew": again and {"low": again.low, "high": again.high, "resolved": again.resolved},
                           "accuracy": row["accuracy_mean"], "versus_accuracy": single["accuracy_mean"],
                           "combine": row["combine"]})
     return pairs

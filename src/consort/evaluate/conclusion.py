@@ -6,8 +6,8 @@ from dataclasses import asdict
 import numpy as np
 
 from consort.answer import stored
-from consort.answer.candidates import Proposed
-from consort.answer.choices import Candidate, Choices, Majority
+from consort.answer.candidates import Proposals
+from consort.answer.choices import Candidate, Choices, Confidences, Majority
 from consort.answer.decision import About, choices
 from consort.answer.evidence import Evidence
 from consort.answer.undertrained import still_improving
@@ -20,21 +20,21 @@ from consort.study.file import Study
 
 
 def conclude(store: Store, study: Study, run: str, data: Prepared, records: Sequence[MemberRecord],
-             seeds: Seeds | None, proposed: Sequence[Proposed],
-             measured: tuple[Sequence[Candidate], np.ndarray]) -> Choices:
+             seeds: Seeds | None, proposals: Proposals, measured: tuple[Sequence[Candidate], np.ndarray],
+             confidences: Confidences | None) -> Choices:
     """Decide, and write what was decided, with the evidence for deciding again within other budgets.
 
-    proposed, measured: the candidates on validation, and on the test images with their scores.
+    proposals, measured: the candidates on validation, and on the test images with their scores.
     """
     (candidates, scores), metric, val, test = measured, study.answer.metric, data.labels("val"), data.labels("test")
     counts = np.bincount(val, minlength=len(data.classes))
     guesses = guess_scores(metric, counts, test)
-    evidence = Evidence(np.array([one.scores for one in proposed]), scores, guesses,
+    evidence = Evidence(np.array([one.scores for one in proposals.candidates]), scores, guesses,
                         (one_image(metric, val), one_image(metric, test)))
     majority = Majority(data.classes[counts.argmax()], float((test == counts.argmax()).mean()),
                         value_of(metric, guesses))
     about = About(study.name, run, study.question, study.evaluate.confidence, tuple(data.classes), majority, seeds,
-                  _improving(store, records, len(val)), study.answer)
+                  _improving(store, records, len(val)), study.answer, proposals.promises_share, confidences)
     found = choices(about, candidates, evidence)
     stored.write(store, found, evidence)
     return found

@@ -57,6 +57,8 @@ COLUMNS: dict[str, type] = {
     **{f"{column}_{budget}{suffix}": kind for budget in BUDGETS
        for column, suffix, kind in (("versus", "", str), ("gain", "", float), ("gain", "_low", float),
                                     ("gain", "_high", float))},
+    **{f"gain_{budget}_{suffix}": kind for budget in BUDGETS
+       for suffix, kind in (("resolved", bool), ("anew_low", float), ("anew_high", float), ("anew_resolved", bool))},
 }
 """Columns of the result tables in order; a column may be null where it is not known."""
 

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from consort.answer.candidates import Ensemble, Members, Proposed, measure_candidates, propose
+from consort.answer.candidates import Ensemble, Members, Proposals, measure_candidates, propose
+from consort.answer.confidences import measure as measure_confidences
 from consort.costs.records import LatencyRecord
 from consort.data.prepared import Prepared
 from consort.ensembles.composition import combine, tempered
 from consort.ensembles.image_scores import image_scores
-from consort.ensembles.intervals import pooled_seed_variance
+from consort.ensembles.intervals import member_shares, pooled_seed_variance
 from consort.ensembles.metrics import (
     accuracy,
     bootstrap_means,
@@ -68,15 +69,21 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
     ensembles = candidates(_by_architecture(study, records), study.evaluate.mixed_members, study.evaluate.max_subsets)
 
     val = _select(store, study, data, records, ensembles, latencies, cache)
+    shares = np.array([member_shares(subsets, len(records)) for subsets in ensembles.subsets])
+    architectures = [record.architecture for record in records]
     rows: list[Row] = []
     about_test: dict = {}
     for name, test_set in {"test": data, **also}.items():
         labels = _test_labels(name, test_set, data)
         log_probs = log_probabilities(store, records, data, "test", None if name == "test" else test_set, cache)
-        found = _compare(name, study, ensembles, val, log_probs, labels)
+        right = np.array([correct(member, labels) for member in log_probs])
+        # Validation images are like those of the study's own test set, and may not be like those of others.
+        seen = np.concatenate([val.right, right], axis=1) if name == "test" else right
+        trainings = Trainings(shares, architectures, pooled_seed_variance(seen, architectures))
+        found = _compare(name, study, ensembles, val, log_probs, labels, trainings)
         rows += [row for method in found for row in found[method].rows]
         if name == "test":
-            about_test = _conclude(store, study, run, data, ensembles, val, found, log_probs, labels)
+            about_test = _conclude(store, study, run, data, val, found, log_probs, labels, trainings)
         del log_probs
     summary = {
         "study": study.name, "run": run, "question": study.question, "combine": study.evaluate.combine[0],
@@ -100,7 +107,7 @@ class _Selection:
     """Way of combining -> what it selects of every ensemble."""
     rows: dict[str, list[Row]]
     """Way of combining -> what is known of every ensemble's row."""
-    proposed: list[Proposed]
+    proposals: Proposals
     right: np.ndarray
     """bool [members, images]"""
     scores: np.ndarray
@@ -121,13 +128,14 @@ def _select(store: Store, study: Study, data: Prepared, records: Sequence[Member
     rows = {method: selection_columns(ensembles, choices, method, records, latencies)
             for method, choices in selected.items()}
     members = Members(records, latencies, first, metric)
-    proposed = propose(members, [Ensemble(composition, choice.subset, choice.temperature) for composition, choice
-                                 in zip(ensembles.compositions, selected[first], strict=True)], log_probs, labels,
-                       study.answer.cascade_loss)
+    chosen = [Ensemble(composition, choice.subset, choice.temperature)
+              for composition, choice in zip(ensembles.compositions, selected[first], strict=True)]
+    proposals = propose(members, chosen, log_probs, labels, study.answer.cascade_loss)
     right = np.array([correct(member, labels) for member in log_probs])
     temperatures = [fit_temperature(member, labels) if metric == "nll" else 1.0 for member in log_probs]
-    return _Selection(members, selected, rows, proposed, right, _scores(metric, log_probs, labels, right, temperatures),
-                      temperatures, [accuracy(member, labels) for member in log_probs])
+    return _Selection(members, selected, rows, proposals, right,
+                      _scores(metric, log_probs, labels, right, temperatures), temperatures,
+                      [accuracy(member, labels) for member in log_probs])
 
 
 def _scores(metric: str, log_probs: np.ndarray, labels: np.ndarray, right: np.ndarray,
@@ -137,18 +145,17 @@ def _scores(metric: str, log_probs: np.ndarray, labels: np.ndarray, right: np.nd
                      of_member in zip(log_probs, temperatures, right, strict=True)])
 
 
-def _conclude(store: Store, study: Study, run: str, data: Prepared, ensembles: Candidates, val: _Selection,
-              found: Mapping[str, Comparable], log_probs: np.ndarray, labels: np.ndarray) -> dict:
+def _conclude(store: Store, study: Study, run: str, data: Prepared, val: _Selection, found: Mapping[str, Comparable],
+              log_probs: np.ndarray, labels: np.ndarray, trainings: Trainings) -> dict:
     """Decide and write what to deploy; what the summary says of the study's test images."""
     records = val.members.records
-    architectures = [record.architecture for record in records]
+    compared = val.proposals.confidences
     right = np.array([correct(member, labels) for member in log_probs])
-    trainings = Trainings(ensembles.subsets, architectures,
-                          pooled_seed_variance(np.concatenate([val.right, right], axis=1), architectures))
     scores = _scores(val.members.metric, log_probs, labels, right, val.temperatures)
-    seeds = pooled_seed_variance(np.concatenate([val.scores, scores], axis=1), architectures)
-    answered = conclude(store, study, run, data, records, seeds, val.proposed, measure_candidates(
-        val.members, val.proposed, log_probs, labels, study.evaluate.confidence))
+    seeds = pooled_seed_variance(np.concatenate([val.scores, scores], axis=1), trainings.architectures)
+    answered = conclude(store, study, run, data, records, seeds, val.proposals, measure_candidates(
+        val.members, val.proposals.candidates, log_probs, labels, study.evaluate.confidence),
+        None if compared is None else measure_confidences(compared, log_probs, labels))
     return {
         **answer_columns(answered),
         "fair_pairs": [pair for method in study.evaluate.combine for pair in fair_pairs(found[method], trainings)],
@@ -185,7 +192,7 @@ def _test_labels(name: str, test_set: Prepared, data: Prepared) -> np.ndarray:
 
 
 def _compare(test_set: str, study: Study, ensembles: Candidates, val: _Selection, log_probs: np.ndarray,
-             labels: np.ndarray) -> dict[str, Comparable]:
+             labels: np.ndarray, trainings: Trainings) -> dict[str, Comparable]:
     """Complete rows of one test set, per method. All share the bootstrap's resamples of the images."""
     macs = [record.macs for record in val.members.records]
     measured = {method: measure(log_probs, labels, ensembles, choices, macs, method)
@@ -199,7 +206,7 @@ def _compare(test_set: str, study: Study, ensembles: Candidates, val: _Selection
         rows: list[Row] = [{**dict.fromkeys(COLUMNS), "test_set": test_set, **row, **one.columns}
                            for row, one in zip(val.rows[method], of_method, strict=True)]
         found[method] = Comparable(rows, columns, study.evaluate.confidence, len(labels))
-        fill_in(found[method])
+        fill_in(found[method], trainings)
     return found
 
 

@@ -52,8 +52,6 @@ def candidate_of(found: Choices, wanted: str | None = None) -> Candidate:
 
 def chosen_of(candidate: Candidate, runtime: str = "torch") -> Chosen:
     """What a candidate's bundle is made of. runtime: what its latencies were measured in."""
-    if candidate.kind == "soup":
-        raise InputError(f"{candidate.id} is a soup, the mean of members' weights, which cannot be exported yet.")
     count, cascade = len(candidate.members), candidate.kind == "cascade"
     thresholds = tuple(math.inf if t is None else t for t in candidate.thresholds)
     combination = Combination((1,) * count if cascade else (count,), candidate.combine, candidate.temperatures,

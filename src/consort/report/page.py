@@ -30,6 +30,7 @@ def page_html(summary: dict, picture: bytes, answered: tuple[Choices, Evidence] 
         "metric": metric,
         "metric_name": NAMES[metric],
         "can_be_moved": embedded["offline"] is not None,
+        "confidences": answered and answered[0].confidences,
         "rows_left_out": len(summary["rows"]) - len(embedded["rows"]),
         "answer_scale": gain_scale(summary["answers"]),
         "pair_scale": gain_scale(summary["fair_pairs"]),

@@ -4,7 +4,7 @@ import html
 
 from consort.answer.amounts import format_count, format_ms
 from consort.answer.budgets import bound_words
-from consort.answer.choices import Choices
+from consort.answer.choices import Choices, Confidences
 from consort.answer.metric import NAMES, difference
 from consort.answer.sentences import named
 from consort.report.select import main_rows
@@ -14,6 +14,7 @@ COLUMNS = ("Ensemble", "MACs", "Latency, parallel", "Latency, serial", "Training
            "NLL", "Best single that costs no more", "Gain, points")
 CHOICE_COLUMNS = ("Within", "Deploy", "Test {name}", "MACs", "Latency, serial", "Against",
                   "{difference}, these networks", "the same recipes trained again")
+CONFIDENCE_COLUMNS = ("Sure by", "Validation accuracy", "Test accuracy")
 
 
 def table_markdown(summary: dict, found: Choices | None = None) -> str:
@@ -30,6 +31,7 @@ def table_markdown(summary: dict, found: Choices | None = None) -> str:
         "\n".join(f"> {cell(note)}" for note in summary["notes"]),
         "\n".join(f"- {cell(answer['text'])}" for answer in summary["answers"][1:]),
         _choices(found) if found else "",
+        _confidences(found.confidences) if found and found.confidences else "",
         table(COLUMNS, [_row(row) for row in rows]),
         f"{cell(summary['combine'].capitalize())} mean of the members' predictions. Accuracy and NLL: mean over the "
         f"subsets of seeds on {summary['test_images']} test images, with the {confidence} bootstrap interval over "
@@ -61,6 +63,16 @@ def _choices(found: Choices) -> str:
     about = [] if found.metric == "accuracy" else ["The choices are by this metric; what follows is about accuracy."]
     return "\n\n".join(["## Choices", table(head, rows), *about,
                         f"To take one: `consort export {found.study}/{found.run} ID -o bundle`."])
+
+
+def _confidences(found: Confidences) -> str:
+    """What the cascades of one ensemble reach by each way to be sure."""
+    rows = [[one.name, percent(one.val_accuracy), percent(one.test_accuracy)] for one in found.each]
+    return "\n\n".join([
+        "## When a cascade is sure", table(CONFIDENCE_COLUMNS, rows),
+        f"Cascades of {cell(found.ensemble)}: means over {found.bounds} bounds on the mean MACs, in even steps between "
+        "the cheapest member alone and every member; within each the best cascade on validation. A cascade without a "
+        "promise decides by what is best for it there."])
 
 
 def _row(row: dict) -> list[str]:

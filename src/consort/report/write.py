@@ -1,5 +1,5 @@
-"""Reads the summary and the choices of a run, writes three files beside them; and copies a finished report out of the
-store."""
+"""Reads the summary and the choices of a run, writes the report's files beside them; and copies a finished report out
+of the store."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,29 +11,32 @@ from consort.answer import stored
 from consort.answer.stored import CHOICES, EVIDENCE
 from consort.errors import InputError, IntegrityError, MissingKey
 from consort.report.page import page_html
-from consort.report.plot import accuracy_macs_png
+from consort.report.plot import accuracy_macs_png, accuracy_ms_png
 from consort.report.table import table_markdown
 from consort.store import Store
 from consort.store.keys import study_file
 
 REPORT_FILES = ("report.html", "table.md", "accuracy-macs.png", "summary.json", "results.csv", "results.parquet",
                 "study.toml")
-ANSWER_FILES = (CHOICES, EVIDENCE)
-"""Which a run that was evaluated before there were choices lacks."""
+FURTHER_FILES = ("accuracy-ms.png", CHOICES, EVIDENCE)
+"""Which a run without latencies, or one that was evaluated before there were choices, lacks."""
 
 
 def write_report(store: Store, study_name: str, run: str) -> list[str]:
-    """Write report.html, table.md and accuracy-macs.png of a run that was evaluated; returns their keys.
+    """Write report.html, table.md and accuracy-macs.png of a run that was evaluated, and accuracy-ms.png where there
+    are latencies; returns their keys.
 
     The same summary and choices give the same bytes. Raises MissingKey where the run has no summary yet, IntegrityError
     where the summary or the choices cannot be read.
     """
     summary = _read_summary(store, study_file(study_name, run, "summary.json"))
     try:
-        picture = accuracy_macs_png(summary)
+        picture, against_ms = accuracy_macs_png(summary), accuracy_ms_png(summary)
         answered = stored.read(store, study_name, run)
         files = {"report.html": page_html(summary, picture, answered).encode(),
                  "table.md": table_markdown(summary, answered and answered[0]).encode(), "accuracy-macs.png": picture}
+        if against_ms is not None:
+            files["accuracy-ms.png"] = against_ms
     except (KeyError, UndefinedError) as e:
         raise IntegrityError(f"the summary of {study_name}/{run} was written by another version of Consort ({e}). "
                              "`consort evaluate` writes it anew.") from e
@@ -50,7 +53,7 @@ def write_files(store: Store, study_name: str, run: str, files: Mapping[str, byt
 
 def copy_report(store: Store, study_name: str, run: str, folder: Path) -> Path:
     """Copy the files of a reported run into a folder, which is made where it is missing; returns the report's path."""
-    there = [name for name in ANSWER_FILES if store.exists(study_file(study_name, run, name))]
+    there = [name for name in FURTHER_FILES if store.exists(study_file(study_name, run, name))]
     copy_files(store, study_name, run, [*REPORT_FILES, *there], folder)
     return folder / "report.html"
 

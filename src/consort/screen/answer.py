@@ -86,7 +86,8 @@ def _table(found: Choices) -> Table:
     metric = found.metric
     value = "test NLL" if metric == "nll" else f"test {NAMES[metric]} %"
     for title, justify in (("budget", "left"), ("deploy", "left"), (value, "right"), ("MACs", "right"),
-                           ("ms", "right"), ("against", "left"), (difference(metric), "right")):
+                           ("ms", "right"), ("against", "left"), (difference(metric), "right"),
+                           ("these networks", "right")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for choice in found.choices:
         one = found.candidate(choice.candidate)
@@ -94,12 +95,14 @@ def _table(found: Choices) -> Table:
         table.add_row(bound_words(choice.budget), one.label,
                       number(metric, one.test.value), format_count(one.costs.macs),
                       "" if one.costs.serial_ms is None else f"{one.costs.serial_ms:.3g}",
-                      "" if other is None else other.label, "" if choice.gain is None else _gain(metric, choice.gain))
+                      "" if other is None else other.label, *_gain(metric, choice.gain))
     return table
 
 
-def _gain(metric: str, gain: Gain) -> str:
-    return f"{signed(metric, gain.value)} [{signed(metric, gain.low)}, {signed(metric, gain.high)}]"
+def _gain(metric: str, gain: Gain | None) -> tuple[str, str]:
+    """The difference, and its interval for these very networks, by which something is deployed."""
+    return ("", "") if gain is None else (
+        signed(metric, gain.value), f"{signed(metric, gain.low)} to {signed(metric, gain.high)}")
 
 
 def print_search_answer(console: Console, results: dict, store: Store) -> None:
@@ -109,13 +112,14 @@ def print_search_answer(console: Console, results: dict, store: Store) -> None:
 
     found, column = answer(results), LATENCIES[results["objective"]["latency"]]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("winner", "ms", "M MACs", "test accuracy %"):
+    level = f"{100 * results['final']['confidence']:g} % interval" if results["final"] else ""
+    for title in ("winner", "ms", "M MACs", "test accuracy %", level):
         table.add_column(title, justify="left" if title == "winner" else "right", no_wrap=True)
     winners = ensembles(results)
     for kind, row in winners.items():
         latency = "" if row[column] is None else f"{row[column]:.3g}"
         table.add_row(KINDS[kind], latency, f"{row['macs'] / 1e6:,.2f}",
-                      f"{100 * row['accuracy']:.2f} [{100 * row['low']:.2f}, {100 * row['high']:.2f}]")
+                      f"{100 * row['accuracy']:.2f}", f"{100 * row['low']:.2f} to {100 * row['high']:.2f}")
     console.print()
     if winners:
         console.print(table)

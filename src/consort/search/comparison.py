@@ -107,8 +107,9 @@ class _Rights:
         weights = member_weights(self.subsets[i], self.subsets[j], len(self.architectures))
         again = trained_again(float(apart.mean()), image_variance_of(apart), weights, self.architectures, self.seeds,
                               1 - (1 - self.confidence) / together)
-        return {"accuracy": float(apart.mean()), "low": over.low, "high": over.high,
-                "anew": again and [again.low, again.high], "anew_unknown": None if again else ONE_SEED}
+        return {"accuracy": float(apart.mean()), "low": over.low, "high": over.high, "resolved": over.resolved,
+                "anew": again and [again.low, again.high], "anew_unknown": None if again else ONE_SEED,
+                "resolved_anew": again is not None and again.resolved}
 
 
 def _rights(final: Run, composed: Sequence[Composition]) -> _Rights:
@@ -148,4 +149,5 @@ def _mixing(right: _Rights, there: Mapping[str, Composition], rivals: Sequence[s
     resampled = right.resampled[:, [right.labels.index(label)]] - right.resampled[:, columns]
     together = simultaneous(np.array([one["accuracy"] for one in found]), resampled, right.shares.shape[1],
                             right.confidence)
-    return [one | {"low": over.low, "high": over.high} for one, over in zip(found, together, strict=True)]
+    return [one | {"low": over.low, "high": over.high, "resolved": over.resolved}
+            for one, over in zip(found, together, strict=True)]

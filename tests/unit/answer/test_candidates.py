@@ -14,7 +14,7 @@ from consort.answer.decision import decide
 from consort.answer.evidence import Evidence
 from consort.costs.records import LatencyRecord
 from consort.ensembles.bounds import wilson
-from consort.ensembles.cascades import Cascade, answer, asked
+from consort.ensembles.cascades import CONFIDENCES, Cascade, answer, asked
 from consort.ensembles.composition import combine, log_softmax
 from consort.ensembles.image_scores import METRICS
 from consort.ensembles.metrics import correct, nll
@@ -139,6 +139,14 @@ def test_every_single_is_a_candidate_and_nothing_else_that_another_beats(owls):
                          ("macs", "macs_worst", "serial_ms", "serial_p99_ms", "parallel_ms", "params", "train_macs")]
                 assert better(owls.metric, one.val.value, other.val.value) or any(a > b for a, b in costs) or (
                     other.val.value == one.val.value and all(a == b for a, b in costs))
+
+
+def test_every_way_to_be_sure_is_told_once_and_how_many_share_a_promise(owls):
+    sizes = {row["ensemble"]: row["num_members"] for row in owls.evaluate()["rows"]}
+    found, _ = owls.read()
+    assert found.confidences is not None and sizes[found.confidences.ensemble] > 2
+    assert {one.name for one in found.confidences.each} == set(CONFIDENCES)
+    assert found.promises_share == sum(size in (2, 3, 4) for size in sizes.values())
 
 
 def test_costs_of_a_cascade_are_means_tails_and_worst_over_the_validation_images(owls):

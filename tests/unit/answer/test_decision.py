@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from budget_worlds import world
 from consort.answer import stored
 from consort.answer.budgets import default_budgets
-from consort.answer.choices import Choices, from_json
+from consort.answer.choices import Choices, Confidence, Confidences, from_json
 from consort.answer.decision import choices, decide
 from consort.answer.evidence import Evidence, evidence_of
 from consort.answer.gains import Paired, gain, paired
@@ -90,11 +90,16 @@ def test_the_majority_class_is_compared_image_by_image():
 def test_the_file_is_read_back_as_it_was():
     seeds = pooled_seed_variance(np.array([right(100, 0.8), right(100, 0.7)]), ["a", "a"])
     for found in (choices(about(), CANDIDATES, SEEN),
-                  choices(dataclasses.replace(about(Answer(margin=0.02)), seeds=seeds), CANDIDATES, SEEN)):
+                  choices(dataclasses.replace(about(Answer(margin=0.02)), seeds=seeds, promises_share=3,
+                                              confidences=Confidences("3 x a", 9, (Confidence("margin", 0.9, 0.8),))),
+                          CANDIDATES, SEEN)):
         assert from_json(found.to_json(), "choices.json") == found
         with_more = {**json.loads(found.to_json()), "of_a_later_version": 1}
         assert from_json(json.dumps(with_more).encode(), "choices.json") == found
     assert found.headline.gain is not None and found.headline.gain.anew is not None
+    earlier = {name: value for name, value in with_more.items() if name not in ("promises_share", "confidences")}
+    read = from_json(json.dumps(earlier).encode(), "choices.json")
+    assert read == dataclasses.replace(found, promises_share=1, confidences=None)
 
 
 def test_choices_from_before_there_were_several_metrics_are_by_accuracy():

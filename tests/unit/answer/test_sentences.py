@@ -3,9 +3,11 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consort.answer import sentences
-from consort.answer.amounts import format_count, format_ms, format_round
+from consort.answer.amounts import format_count, format_ms, format_round, format_share
 from consort.answer.choices import Anew, Candidate, Choice, Gain, Majority, Promise
 from consort.answer.metric import size
 from hand_candidates import candidate, costs, empty
@@ -60,6 +62,20 @@ def test_a_cascade_says_how_it_runs_and_what_it_costs_on_average_and_at_worst():
     ("1 x A + 1 x B", [-0.31], "entropy", "run A, ask B only where the answer is unsure (entropy above 0.31 nats)")])
 def test_every_kind_of_cascade_has_words(label, thresholds, confidence, words):
     assert sentences.asked(candidate(0, label, 0.9, thresholds=thresholds, confidence=confidence)) == words
+
+
+@pytest.mark.parametrize("share,text", [(0.84, "0.84"), (0.9, "0.90"), (0.0031, "0.0031"), (0.0049, "0.0049"),
+                                        (0.9996, "0.9996"), (0.99962341, "0.99962"), (0.995, "0.995"), (1, "1.00"),
+                                        (0, "0.00"), (0.05, "0.05"), (1.37, "1.37"), (2e-5, "0.00002")])
+def test_a_threshold_near_0_or_1_has_the_digits_that_tell_it_from_them(share, text):
+    assert format_share(share) == text
+
+
+@given(st.floats(1e-9, 1 - 1e-9))
+def test_no_threshold_is_shown_as_another_than_it_nearly_is(share):
+    shown = float(format_share(share))
+    assert 0 < shown < 1 and abs(shown - share) <= max(0.005, 0.05 * min(share, 1 - share))
+    assert format_share(share) in sentences.asked(candidate(0, "1 x A + 1 x B", 0.9, thresholds=[share]))
 
 
 def test_a_margin_says_what_a_tie_is_worth():
@@ -198,6 +214,8 @@ def test_a_promise_is_said_or_why_there_is_none():
         "No promise: where it stops was chosen for its cost, and what that loses against asking both is open. With 300 "
         "validation images none of these networks' cascades can promise to lose at most 0.2 points; that takes 2,048 "
         "or more."]
+    shared = dataclasses.replace(empty([CASCADE], val_images=2100), promises_share=8)
+    assert sentences.promise(CASCADE, shared)[0].endswith("that takes 3,252 or more.")
     kept = dataclasses.replace(CASCADE, id="c9", promise=Promise(0.002, 0.95, "loses at most 0.2 points"),
                                costs=costs(2e6, worst=2.3e6))
     assert sentences.promise(CASCADE, empty([CASCADE, kept]))[0].endswith(

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -7,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from budget_worlds import world
+from consort.answer.choices import Confidence, Confidences
 from consort.errors import IntegrityError, MissingKey
 from consort.report import units, write_report
 from consort.report.page import embedded_data, page_html
-from consort.report.plot import COLORS, accuracy_macs_png, style_of, ticks_between
+from consort.report.plot import COLORS, accuracy_macs_png, accuracy_ms_png, style_of, ticks_between
 from consort.report.table import table_markdown
+from consort.report.write import copy_report
 from consort.store.folder import FolderStore
 from report_summary import GAIN, HOSTILE, SMALLER, SUMMARY, TEXT, hostile, with_latency
 
@@ -60,6 +63,20 @@ def test_three_files_are_written_and_named(store):
     assert len(page) < 2_000_000
     assert table.startswith(b"# One network or three?\n")
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_a_picture_against_latency_is_there_where_latencies_are_and_is_copied_with_the_rest(store, tmp_path):
+    timed = with_latency(SUMMARY)
+    store.write("studies/digits/r3/summary.json", json.dumps(timed).encode())
+    assert write_report(store, "digits", "r3")[-1] == "studies/digits/r3/accuracy-ms.png"
+    for name in ("results.csv", "results.parquet", "study.toml"):
+        store.write(f"studies/digits/r3/{name}", b"-")
+    copied = copy_report(store, "digits", "r3", tmp_path / "copy").with_name("accuracy-ms.png").read_bytes()
+    assert copied == accuracy_ms_png(timed) and copied != accuracy_macs_png(timed)
+    assert accuracy_ms_png(SUMMARY) is None
+    slower = copy.deepcopy(timed)
+    slower["rows"][1]["latency_serial_ms"] = 9.0
+    assert accuracy_ms_png(slower) != copied and accuracy_macs_png(slower) == accuracy_macs_png(timed)
 
 
 def test_same_summary_gives_same_bytes(store):
@@ -247,6 +264,17 @@ def test_the_page_says_by_which_metric_it_is_where_that_is_not_accuracy():
     assert said in page_html(SUMMARY | {"metric": "balanced_accuracy"}, b"PNG")
     gains = page_html({**SUMMARY, "metric": "nll", "answers": [SUMMARY["answers"][1], SUMMARY["answers"][0]]}, b"PNG")
     assert "+0.013 [+0.005, +0.021] nats</span>" in gains
+
+
+def test_every_way_to_be_sure_is_in_the_table_and_the_page():
+    found, seen = world(1)
+    each = (Confidence("margin", 0.912, 0.9), Confidence("agreement", 0.9, 0.8912))
+    found = dataclasses.replace(found, confidences=Confidences("3 x a|b", 9, each))
+    table = table_markdown(SUMMARY, found)
+    assert "| margin | 91.20 % | 90.00 % |\n| agreement | 90.00 % | 89.12 % |\n\nCascades of 3 x a\\|b: " in table
+    page = Page(page_html(SUMMARY, PICTURE, (found, seen)))
+    assert "When a cascade is sure" in page.text and "89.12 %" in page.text
+    assert "When a cascade is sure" not in Page(page_html(SUMMARY, PICTURE, world(1))).text
 
 
 @pytest.mark.parametrize("anew,verdict", [
