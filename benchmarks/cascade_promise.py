@@ -126,14 +126,11 @@ def from_halves(case: Case, most: float) -> Cascade | None:
 
 def without_a_bound(case: Case, most: float) -> Cascade:
     """The lowest threshold that, like every higher one, loses no more on validation."""
-    kept = every = whole(case, PROMISE_SURE_BY)
-    accuracy = cascades.run(case.val, case.val_labels, every, case.costs)[0]
-    for threshold in np.linspace(1, 0, 51):
-        tried = cascades.at_threshold(every, float(threshold))
-        if accuracy - cascades.run(case.val, case.val_labels, tried, case.costs)[0] > most:
-            break
-        kept = tried
-    return kept
+    every = whole(case, PROMISE_SURE_BY)
+    tried = [every, *(cascades.at_threshold(every, float(threshold)) for threshold in np.linspace(1, 0, 51))]
+    reached = cascades.accuracies(case.val, case.val_labels, tried)
+    lost = [reached[0] - accuracy > most for accuracy in reached]
+    return tried[lost.index(True) - 1 if any(lost) else -1]
 
 
 def at_most(count: int, number: int) -> tuple[float, float]:

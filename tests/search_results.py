@@ -56,7 +56,9 @@ def _ensemble(kind: str, networks: list[str], accuracy: float, latency: float, d
 
 def _difference(gain: float, low: float, high: float) -> dict[str, Any]:
     """Trained again it is half as sure."""
-    return {"accuracy": gain, "low": low, "high": high, "anew": [2 * low - gain, 2 * high - gain], "anew_unknown": None}
+    anew = [2 * low - gain, 2 * high - gain]
+    return {"accuracy": gain, "low": low, "high": high, "resolved": not low <= 0 <= high, "anew": anew,
+            "anew_unknown": None, "resolved_anew": not anew[0] <= 0 <= anew[1]}
 
 
 FINAL: dict[str, Any] = {

@@ -80,6 +80,9 @@ def test_a_search_ends_with_the_answer_and_its_files(first) -> None:
     assert all(trial["state"] == "done" for arm in results["arms"] for trial in arm["trials"])
     assert f"report: {files['search.html']}" in done.stdout.splitlines()
     assert {row["kind"] for row in results["final"]["ensembles"]} >= set(KINDS)
+    for gain in (one for row in results["final"]["ensembles"] for one in row["differences"]):
+        low, high = gain["anew"]
+        assert (gain["resolved"], gain["resolved_anew"]) == (not gain["low"] <= 0 <= gain["high"], not low <= 0 <= high)
 
 
 def test_no_network_is_trained_twice_with_one_seed_and_winners_have_new_ones(first) -> None:

@@ -48,13 +48,11 @@ def loss_p_value(worse: int, better: int, images: int, loss: float, spent: float
     most = float(beta.isf(spent, differing + 1, images - differing)) if differing < images else 1.0
     if most <= loss:
         return spent
-    largest = 0.0
-    for share in np.geomspace(loss, most, SHARES):
-        limit = int(binom.isf(1e-9, images, share))
-        numbers = np.arange(limit + 1)
-        # worse + better = number and worse - better <= net.
-        smaller = binom.cdf(np.floor((net + numbers) / 2), numbers, (share + loss) / (2 * share))
-        largest = max(largest, float((binom.pmf(numbers, images, share) * smaller).sum()) + 1e-9)
+    shares = np.geomspace(loss, most, SHARES)[:, None]
+    numbers = np.arange(int(binom.isf(1e-9, images, most)) + 1)
+    # worse + better = number and worse - better <= net.
+    smaller = binom.cdf(np.floor((net + numbers) / 2), numbers, (shares + loss) / (2 * shares))
+    largest = float((binom.pmf(numbers, images, shares) * smaller).sum(axis=1).max()) + 1e-9
     return min(1.0, largest + spent)
 
 

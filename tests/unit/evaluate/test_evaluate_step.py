@@ -6,11 +6,14 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 
+from consort.answer import stored
+from consort.costs.records import QUANTILES
 from consort.errors import IncompleteRun, InputError, IntegrityError, MissingKey
 from consort.evaluate.rows import COLUMNS
 from consort.evaluate.step import evaluate
@@ -69,7 +72,7 @@ def test_diversity_is_counted_over_the_pairs_of_the_chosen_subset(small):
     assert row["member_accuracy"] == pytest.approx((0.75 + 0.75 + 0.5) / 3)
 
 
-def test_costs_are_sums_and_parallel_latency_is_the_maximum(small):
+def test_costs_are_sums_and_parallel_latency_is_that_of_the_slowest(small):
     summary = small.evaluate(latencies={name: latency(name) for name in LATENCIES})
     row = row_of(summary, "1 x wrn-10-1 + 1 x wrn-10-2")
     assert (row["macs"], row["flops"], row["params"]) == (50_000_000, 100_000_000, 500_000)
@@ -77,6 +80,19 @@ def test_costs_are_sums_and_parallel_latency_is_the_maximum(small):
     assert row["train_macs"] == 3000 * 50_000_000
     assert row["train_cpu_seconds"] == pytest.approx(8.0 + 7.0)  # mean over the seeds of wrn-10-1, plus wrn-10-2
     assert row_of(small.evaluate(), "3 x wrn-10-1")["latency_serial_ms"] is None
+
+
+def test_parallel_latency_is_the_median_of_the_slowest_pass_not_the_slowest_median(small):
+    """Of two passes that each take 1 to 3 ms the slower one takes 1 + 2 x 0.5^(1/2) ms in the median."""
+    even = tuple(np.linspace(1, 3, QUANTILES + 1))
+    spread = replace(latency("wrn-10-1"), median_ms=2.0, p10_ms=1.2, p90_ms=2.8, quantiles_ms=even)
+    summary = small.evaluate(latencies={"wrn-10-1": spread})
+    row = row_of(summary, "2 x wrn-10-1")
+    assert (row["latency_parallel_ms"], row["latency_serial_ms"]) == (pytest.approx(1 + 2 * 0.5**0.5, abs=1e-3), 4.0)
+    answered = stored.read(small.store, summary["study"], summary["run"])
+    assert answered is not None
+    three = next(one for one in answered[0].candidates if one.label == "3 x wrn-10-1")
+    assert three.costs.parallel_ms == pytest.approx(1 + 2 * 0.5**(1 / 3), abs=1e-3)
 
 
 def test_a_row_is_compared_with_the_best_single_that_costs_no_more(small):
