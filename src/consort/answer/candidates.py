@@ -33,7 +33,8 @@ PROMISED = 8
 """Ensembles whose cascades may carry a promise: each more makes each promise harder to keep."""
 PROMISE_CONFIDENCE = 0.95
 PROMISE_SURE_BY = "margin"
-"""Declared once for all, as what is chosen on the same images costs more of the error than it saves."""
+"""Declared beforehand: choosing it on the same images costs more of the error than it saves
+(docs/results/cascades.md)."""
 MOST_CASCADED = 40
 CASCADED_SCORES = 150_000_000
 """Cascades are tried of at most MOST_CASCADED ensembles, and of fewer where a member has more scores than CIFAR's."""

@@ -1,6 +1,6 @@
 """What each way to be sure is worth to the cascades of one ensemble.
 
-Every cascade decides by the one that is best on validation; this says once what the others would have given.
+A candidate decides by the one that is best on validation; this says once what the others would have given.
 
 Two halves that share no data, as in answer.candidates: `compare` sees validation only, `measure` the test images.
 """

@@ -76,7 +76,7 @@ def _png(summary: dict, rows: list[dict], cost: Cost) -> bytes:
 
 
 def _draw_front(axes: Axes, rows: list[dict], cost: Cost) -> None:
-    front = sorted((row for row in rows if row[cost.front]), key=lambda row: row[cost.column])
+    front = sorted((row for row in rows if row.get(cost.front)), key=lambda row: row[cost.column])
     if front:
         axes.plot(_x(front, cost), _y(front), color=FRONT, linewidth=9, solid_capstyle="round", solid_joinstyle="round",
                   zorder=1, label="front, chosen on validation")
