@@ -235,15 +235,15 @@ def test_a_large_network_with_a_higher_nll_than_a_smaller_one_is_said():
 def test_as_good_and_not_worse_are_two_one_sided_tests_at_5_percent():
     """Of 90 % intervals, not of 95 %: margins between the two ends tell them apart."""
     one, other = right(4000, 0.9), right(4000, 0.9, of=150)
-    narrow, wide = over_images(one, other, 0.9), over_images(one, other, 0.95)
+    apart = paired_of(one, other)
+    narrow, wide = apart.gain(0.9), apart.gain(0.95)
     assert narrow.low < 0 < narrow.high
     between = (max(narrow.high, -narrow.low) + min(wide.high, -wide.low)) / 2
-    inside = gain(THREE, SMALL, (one, other), None, 0.95, margin=between)
+    inside = gain(THREE, SMALL, apart, empty([], margin=between))
     assert (inside.as_good, inside.not_worse) == (True, True)
-    outside = gain(THREE, SMALL, (one, other), None, 0.95, margin=0.9 * narrow.high)
+    outside = gain(THREE, SMALL, apart, empty([], margin=0.9 * narrow.high))
     assert (outside.as_good, outside.not_worse) == (False, False)
-    worse = right(4000, 0.85)
-    ahead = gain(THREE, SMALL, (one, worse), None, 0.95, margin=0.01)
+    ahead = gain(THREE, SMALL, paired_of(one, right(4000, 0.85)), empty([], margin=0.01))
     assert (ahead.as_good, ahead.not_worse) == (False, True)
 
 
