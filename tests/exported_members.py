@@ -52,9 +52,9 @@ class ExportedMembers:
         return self.candidate("c1", "cascade", numbers, temperatures=(1.2, 1.0), confidence="margin",
                               thresholds=(0.5,), promise=promise)
 
-    def export(self, candidate: Candidate, folder: Path, half: bool = False) -> Path:
+    def export(self, candidate: Candidate, folder: Path, half: bool = False, format: str = "onnx") -> Path:
         """The candidate's bundle."""
-        write_bundle(self.origin, parts_of(self.origin, chosen_of(candidate), half), folder)
+        write_bundle(self.origin, parts_of(self.origin, chosen_of(candidate), half, format), folder)
         return folder
 
 

@@ -1,5 +1,6 @@
 """consort export: a choice as a bundle, made here or by a Job of a cluster."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,7 @@ def export(
     members: Annotated[str | None, typer.Option(
         "--members", metavar="ID,...", help="These members in place of a choice.", show_default=False)] = None,
     combine: Annotated[str, typer.Option(metavar="geometric|arithmetic", help="Of --members.")] = "geometric",
+    format: Annotated[str, typer.Option(metavar="onnx|torch", help="torch: a program of torch.export.")] = "onnx",
     half: Annotated[bool, typer.Option("--half", help="Weights in float16: half the bytes.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Measure the latency anew, where the store has it.")] = False,
     target: Annotated[str, typer.Option(metavar="local|cluster", help="Where it is made and measured.")] = "local",
@@ -54,35 +56,57 @@ def export(
 ) -> None:
     """Write the network, ensemble or cascade that a run recommends as a folder that runs.
 
-    One ONNX file for images in and probabilities out, what it was measured to do, examples, and what serves it. From an
-    S3 store the bundle is put there too. With bounds on costs, what `consort answer` recommends within them.
+    One file for images in and probabilities out, what it was measured to do, examples, and what serves it. From an S3
+    store the bundle is put there too. With bounds on costs, what `consort answer` recommends within them.
     """
-    from consort.documents import canonical_json
-    from consort.errors import unknown_name
     from consort.export.place import check_target
 
-    if target not in ("local", "cluster"):
-        raise unknown_name("target", target, ("local", "cluster"))
-    if combine not in ("geometric", "arithmetic"):
-        raise unknown_name("way to combine", combine, ("geometric", "arithmetic"))
+    wanted = _Wanted(members, combine, format, half, again)
+    wanted.check(target)
     budget = budget_of(macs, ms, parallel, params, mb, worst)
     _refuse_several(choice, members, budget)
     check_target(output)
     planned = _planned(run, store)
     chosen = None if members else _candidate(planned, choice, budget)
     if target == "cluster":
-        settings = [*(["--members", members, "--combine", combine] if members else []),
-                    *(["--half"] if half else []), *(["--again"] if again else [])]
-        manifest, place = _by_job(planned, chosen, settings, output, namespace, context)
+        manifest, place = _by_job(planned, chosen, wanted, output, namespace, context)
     else:
-        manifest, place = _here(planned, chosen, members, combine, half, again, images, output)
+        manifest, place = _here(planned, chosen, wanted, images, output)
+    _print(output, manifest, place, as_json)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """How it is exported, as the options say it."""
+
+    members: str | None
+    combine: str
+    format: str
+    half: bool
+    again: bool
+
+    def check(self, target: str) -> None:
+        from consort.errors import unknown_name
+        from consort.export.formats import FORMATS
+
+        for kind, name, known in (("target", target, ("local", "cluster")), ("format", self.format, FORMATS),
+                                  ("way to combine", self.combine, ("geometric", "arithmetic"))):
+            if name not in known:
+                raise unknown_name(kind, name, known)
+
+    def options(self) -> list[str]:
+        """The options again, for a Job's command."""
+        return [*(["--members", self.members, "--combine", self.combine] if self.members else []),
+                *(["--format", self.format] if self.format != "onnx" else []),
+                *(["--half"] if self.half else []), *(["--again"] if self.again else [])]
+
+
+def _print(output: Path, manifest: dict, place: str | None, as_json: bool) -> None:
+    from consort.documents import canonical_json
+
     if as_json:
         print(canonical_json({"bundle": str(output), "uri": place, "manifest": manifest}))
-    else:
-        _print(output, manifest, place)
-
-
-def _print(output: Path, manifest: dict, place: str | None) -> None:
+        return
     test, latency = manifest["measured"]["test"], manifest["latency"]
     print(f"{output}: {manifest['label']}, accuracy {test['accuracy']:.2%} ({test['low']:.2%} to {test['high']:.2%}) "
           f"on {test['images']:,} test images, {latency['p50_ms']:.3g} ms per image (p90 {latency['p90_ms']:.3g})")
@@ -91,8 +115,8 @@ def _print(output: Path, manifest: dict, place: str | None) -> None:
     print(f"check it: consort verify {output}    serve it: consort serve {output}")
 
 
-def _here(run: "Run", chosen: "Chosen | None", members: str | None, combine: str, half: bool, again: bool,
-          images: Path | None, output: Path) -> tuple[dict, str | None]:
+def _here(run: "Run", chosen: "Chosen | None", wanted: _Wanted, images: Path | None,
+          output: Path) -> tuple[dict, str | None]:
     """Made in this process; put into a bucket's store too. The manifest, and where the store has it."""
     from consort.cli.connecting import images_of
     from consort.data.prepared import open_prepared
@@ -101,16 +125,18 @@ def _here(run: "Run", chosen: "Chosen | None", members: str | None, combine: str
     from consort.export.chosen import of_members
 
     data = open_prepared(run.store, run.plan.data.fingerprint, run.cache, images)
-    if members is not None:
-        chosen = of_members(run.store, data, members.split(","), combine, run.cache)
+    if wanted.members is not None:
+        chosen = of_members(run.store, data, wanted.members.split(","), wanted.combine, run.cache)
     assert chosen is not None
-    origin = Origin(run.store, data, run.study.name, run.plan.run, run.cache, images_of(run.study).plain)
-    manifest = write_bundle(origin, parts_of(origin, chosen, half), output, again,
+    pods = images_of(run.study)
+    origin = Origin(run.store, data, run.study.name, run.plan.run, run.cache,
+                    pods.torch if wanted.format == "torch" else pods.plain)
+    manifest = write_bundle(origin, parts_of(origin, chosen, wanted.half, wanted.format), output, wanted.again,
                             report=lambda text: typer.echo(text, err=True))
     return manifest, put(run.store, output, manifest) if run.store.uri.startswith("s3://") else None
 
 
-def _by_job(run: "Run", chosen: "Chosen | None", settings: list[str], output: Path, namespace: str | None,
+def _by_job(run: "Run", chosen: "Chosen | None", wanted: _Wanted, output: Path, namespace: str | None,
             context: str | None) -> tuple[dict, str | None]:
     """Made by a Job, which measures the latency on the cluster's hardware, and fetched from the store."""
     from rich.console import Console
@@ -118,13 +144,15 @@ def _by_job(run: "Run", chosen: "Chosen | None", settings: list[str], output: Pa
     from consort.cli.connecting import cluster_target, connect_for
     from consort.export.bundle_copy import fetch
     from consort.export.chosen import OF_MEMBERS
+    from consort.export.formats import stored_as
     from consort.screen.live import Screen
     from consort.store import keys
 
     api = connect_for(run.store, namespace, context)
     with Screen(Console(stderr=True)) as screen:
-        cluster_target(api, screen.listen).export(run, [*([chosen.id] if chosen else []), *settings])
-    place = keys.bundle(run.study.name, run.plan.run, chosen.id if chosen else OF_MEMBERS)
+        cluster_target(api, screen.listen).export(run, [*([chosen.id] if chosen else []), *wanted.options()])
+    name = stored_as(chosen.id if chosen else OF_MEMBERS, wanted.format)
+    place = keys.bundle(run.study.name, run.plan.run, name)
     return fetch(run.store, place, output), f"{run.store.uri.rstrip('/')}/{place}"
 
 

@@ -1,6 +1,7 @@
 """A choice as a folder that runs: model, manifest, examples, and what serves it.
 
-    model.onnx          uint8 [N, height, width, 3] -> probabilities float32 [N, classes], members_asked int32 [N]
+    model.onnx          uint8 [N, height, width, 3] -> probabilities float32 [N, classes], members_asked int32 [N];
+                        or model.pt2, the same as a program of torch.export
     manifest.json       what it is, what it was measured to do, and the sha256 of every other file
     labels.txt          a class a line, in the order of the probabilities
     examples/           test images, what the bundle answered to them, and what the study says of all test images
@@ -25,6 +26,7 @@ from consort.documents import sha256
 from consort.errors import InputError
 from consort.export import measured, serve_files
 from consort.export.chosen import Chosen, exportable
+from consort.export.formats import FORMATS, stored_as
 from consort.export.networks import Size, input_rule, open_network, sizes
 from consort.export.place import MANIFEST, replaced
 from consort.export.running import FORMAT, BundleError, open_session, run
@@ -60,6 +62,8 @@ class Parts:
     records: list[MemberRecord]
     sizes: list[Size]
     half: bool
+    format: str = "onnx"
+    """Of FORMATS."""
 
     @property
     def size(self) -> Size:
@@ -67,10 +71,10 @@ class Parts:
         return max(self.sizes)
 
 
-def parts_of(origin: Origin, chosen: Chosen, half: bool = False) -> Parts:
+def parts_of(origin: Origin, chosen: Chosen, half: bool = False, format: str = "onnx") -> Parts:
     """Raises InputError where a member has no weights."""
     records = exportable(origin.store, chosen.members, origin.data)
-    return Parts(chosen, records, sizes(origin.store, records, origin.data), half)
+    return Parts(chosen, records, sizes(origin.store, records, origin.data), half, format)
 
 
 def write_bundle(origin: Origin, parts: Parts, folder: Path, again: bool = False,
@@ -88,8 +92,8 @@ def write_bundle(origin: Origin, parts: Parts, folder: Path, again: bool = False
 
 
 def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Report) -> dict[str, Any]:
-    model = model_bytes(origin, parts, report)
-    (folder / "model.onnx").write_bytes(model)
+    model = (torch_bytes if parts.format == "torch" else onnx_bytes)(origin, parts, report)
+    (folder / FORMATS[parts.format].file).write_bytes(model)
     rule = input_rule(origin.data, parts.size)
     manifest = _description(origin, parts, rule)
     threads, combination = hardware.cores(), parts.chosen.combination
@@ -104,7 +108,8 @@ def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Repor
     answers = measured.study_answers(origin.store, parts.records, origin.data, "test", combination, origin.cache)
     manifest["study_agreement"] = measured.study_agreement(probabilities, asked, answers, _why_inexact(parts))
     report("measuring its latency")
-    manifest["latency"] = measured.latency(origin.store, sha256(model), open_session(folder), images, again)
+    manifest["latency"] = measured.latency(origin.store, sha256(model), open_session(folder), images, again,
+                                           FORMATS[parts.format].runtime)
     manifest["latency"]["sum_of_members"] = parts.chosen.predicted
     write_examples(origin.data, folder / "examples", examples_of(asked), images, probabilities, asked)
     np.save(folder / "examples/study-answers.npy", answers, allow_pickle=False)
@@ -123,7 +128,7 @@ def close(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def model_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None) -> bytes:
+def onnx_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None) -> bytes:
     """The ONNX file; the same parts give the same bytes."""
     try:
         from consort.export.onnx_graph import Network, Normalisation, joined
@@ -147,12 +152,30 @@ def model_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None
     return model.SerializeToString(deterministic=True)
 
 
+def torch_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None) -> bytes:
+    """The program of torch.export; the same parts give the same bytes."""
+    from consort.export.torch_program import Half, Joined, Member, plain, program_bytes, with_weights
+
+    graphs: dict[tuple[str, Size], Any] = {}
+    networks = []
+    for record, size in zip(parts.records, parts.sizes, strict=True):
+        report(f"exporting {record.id}")
+        network = open_network(origin.store, record, len(origin.data.classes))
+        if (record.architecture, size) not in graphs:
+            graphs[record.architecture, size] = plain(network, record.architecture, size)
+        written = with_weights(graphs[record.architecture, size], network)
+        networks.append(Member(Half(written) if parts.half else written, origin.data.manifest.mean,
+                               origin.data.manifest.std, None if size == parts.size else size))
+    return program_bytes(Joined(networks, parts.chosen.combination), parts.chosen.label, parts.size)
+
+
 def _description(origin: Origin, parts: Parts, rule: dict[str, Any]) -> dict[str, Any]:
     """The part of the manifest that is known before the bundle runs."""
     chosen, data = parts.chosen, origin.data
     combination = chosen.combination
     return {
-        "format": FORMAT, "name": f"{origin.study}-{chosen.id}", "label": chosen.label, "kind": chosen.kind,
+        "format": FORMAT, "model": FORMATS[parts.format].file,
+        "name": f"{origin.study}-{stored_as(chosen.id, parts.format)}", "label": chosen.label, "kind": chosen.kind,
         "study": origin.study, "run": origin.run, "candidate": chosen.id,
         "members": [{"id": r.id, "network": r.architecture, "macs": r.macs, "params": r.params, "input": r.input,
                      "trained_in": r.precision, "origin": "imported" if r.imported else "trained"}
@@ -164,7 +187,7 @@ def _description(origin: Origin, parts: Parts, rule: dict[str, Any]) -> dict[str
         "weights": "float16" if parts.half else "float32", "input": rule, "labels": data.classes,
         "data": {"name": data.name, "fingerprint": data.fingerprint,
                  "test_images": data.manifest.files.get("test-images.npy", {}).get("sha256")},
-        "versions": hardware.versions(("onnx", "onnxruntime")) | {"consort": __version__}}
+        "versions": hardware.versions(("onnx", "onnxruntime") if parts.format == "onnx" else ()) | {"consort": __version__}}
 
 
 def _why_inexact(parts: Parts) -> str | None:

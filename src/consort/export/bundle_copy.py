@@ -12,10 +12,12 @@ from consort.store import Store
 
 
 def put(store: Store, folder: Path, manifest: dict[str, Any]) -> str:
-    """Put a bundle into the run's folder of the store, the manifest last, and beside it what Triton reads; its URI."""
+    """Put a bundle into the run's folder of the store, the manifest last, and beside it what Triton reads, which is ONNX;
+    its URI."""
     place, name = serve_files.place_in_store(manifest), serve_files.service_name(manifest)
-    store.put_file(f"{place}/triton/{name}/config.pbtxt", folder / "serve/config.pbtxt")
-    store.put_file(f"{place}/triton/{name}/1/model.onnx", folder / "model.onnx")
+    if "model.onnx" in manifest["files"]:
+        store.put_file(f"{place}/triton/{name}/config.pbtxt", folder / "serve/config.pbtxt")
+        store.put_file(f"{place}/triton/{name}/1/model.onnx", folder / "model.onnx")
     for file in [*manifest["files"], MANIFEST]:
         store.put_file(f"{place}/{file}", folder / file)
     return f"{store.uri.rstrip('/')}/{place}"

@@ -29,6 +29,16 @@ class Combination:
         """How many networks have been asked after each stage."""
         return tuple(int(n) for n in np.cumsum(self.stages))
 
+    def float32_threshold(self, number: int) -> float:
+        """What a stage's confidences in float32 are compared with, so that the decision is that of the exact threshold:
+        the next float32 above it; of an agreement, the number of votes that are enough."""
+        wanted = self.thresholds[number]
+        if self.confidence == "agreement":
+            count = self.asked_after[number]
+            return float(next((votes for votes in range(count + 1) if votes / count >= wanted), np.inf))
+        near = np.float32(wanted)
+        return float(near if near >= wanted else np.nextafter(near, np.float32(np.inf)))
+
 
 def answers(log_probs: np.ndarray, combination: Combination) -> tuple[np.ndarray, np.ndarray]:
     """The answer's log-probabilities [images, classes], and how many networks were asked, int [images].

@@ -61,21 +61,21 @@ def study_agreement(probabilities: np.ndarray, asked: np.ndarray, answered: np.n
     return {**found, "exact": why_inexact is None, "why": why_inexact}
 
 
-def latency(store: Store, model_sha256: str, session: Any, images: Sequence[np.ndarray],
-            again: bool = False) -> dict[str, Any]:
+def latency(store: Store, model_sha256: str, session: Any, images: Sequence[np.ndarray], again: bool = False,
+            runtime: str = "onnxruntime") -> dict[str, Any]:
     """Milliseconds of one image on one thread of this machine: measured once, then from the store, so that the same
-    choice gives the same bundle."""
+    choice gives the same bundle. runtime: the package that runs it."""
     described = hardware.describe()
     here = hardware.hardware_id(described)
-    versions = hardware.versions(("onnxruntime",))
+    versions = hardware.versions((runtime,))
     key = keys.bundle_latency(here, sha256(canonical_json([model_sha256, versions]).encode())[:12])
     if not again and store.exists(key):
         return json.loads(store.read(key))
     times = latencies_ms(session, images)
     p50, p90 = (round(float(q), 4) for q in np.percentile(times, [50, 90]))
     found = {"p50_ms": p50, "p90_ms": p90, "mean_ms": round(float(times.mean()), 4), "passes": len(times),
-             "batch_size": 1, "threads": 1, "clock": "time of the thread", "runtime": "onnxruntime",
-             "runtime_version": versions["onnxruntime"], "device": "cpu", "precision": "float32",
+             "batch_size": 1, "threads": 1, "clock": "time of the thread", "runtime": runtime,
+             "runtime_version": versions[runtime], "device": "cpu", "precision": "float32",
              "hardware": described, "hardware_id": here}
     store.write(key, canonical_json(found).encode())
     return json.loads(canonical_json(found))  # in the order in which the store will give it

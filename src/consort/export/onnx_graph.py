@@ -173,20 +173,10 @@ class _Builder:
             return part.add("ReduceSum", [same, axis], "confidence", keepdims=0)
         raise ValueError(f"confidence is probability, margin, entropy or agreement, got {kind!r}")
 
-    def _threshold(self, number: int) -> np.float32:
-        """What confidences in float32 are compared with, so that the decision is that of the exact threshold: the
-        next float32 above it; of an agreement, the number of votes that are enough."""
-        wanted = self.combination.thresholds[number]
-        if self.combination.confidence == "agreement":
-            count = self.combination.asked_after[number]
-            return np.float32(next((votes for votes in range(count + 1) if votes / count >= wanted), np.inf))
-        near = np.float32(wanted)
-        return near if near >= wanted else np.nextafter(near, np.float32(np.inf))
-
     def _further(self, part: _Part, number: int, confidence: str, images: str, log_probs: str, probabilities: str,
                  asked: str) -> tuple[str, str]:
         """Ask the next stage about the images below the threshold, if there are any."""
-        threshold = part.constant("threshold", self._threshold(number), np.float32)
+        threshold = part.constant("threshold", self.combination.float32_threshold(number), np.float32)
         enough = part.add("GreaterOrEqual", [confidence, threshold], "enough")
         places = part.add("NonZero", [part.add("Not", [enough], "unsure")], "places")
         row = part.add("Squeeze", [places, part.constant("row_axis", [0], np.int64)], "unsure_rows")

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from consort.errors import InputError, system_reason
+from consort.errors import ConsortError, InputError
+from consort.store.base import TEMPORARY_PREFIX
+from consort.store.files import explain
 
 MANIFEST = "manifest.json"
 
@@ -20,11 +22,12 @@ def check_target(folder: Path) -> None:
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """An empty folder that becomes `folder` when the context ends well; InputError where that cannot be written."""
+    """An empty folder that becomes `folder` when the context ends well; InputError where that cannot be written,
+    StoreUnavailable where its disk is full."""
     check_target(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as unfinished:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder.parent) as unfinished:
             made = Path(unfinished) / "bundle"
             made.mkdir()
             yield made
@@ -32,4 +35,15 @@ def replaced(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(folder)
             made.rename(folder)
     except OSError as e:
-        raise InputError(f"{folder} cannot be written: {system_reason(e)}. Name another folder with --output.") from e
+        raise _explained(e, folder) from e
+
+
+def _explained(error: OSError, folder: Path) -> ConsortError:
+    """What went wrong, with this folder or with what was read while it was filled."""
+    if error.filename is not None:
+        named, target = Path(error.filename).absolute(), folder.absolute()
+        of_folder = target.is_relative_to(named) or named.is_relative_to(target) or (
+            named.is_relative_to(target.parent) and named.relative_to(target.parent).parts[0].startswith(TEMPORARY_PREFIX))
+        if not of_folder:
+            return InputError(f"{error.filename} cannot be used: {error.strerror or error}. It is no part of {folder}.")
+    return explain(error, str(folder), "writing the bundle", "Name another folder with --output.")

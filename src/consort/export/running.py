@@ -1,6 +1,7 @@
 """Running a bundle: its manifest, its graph, images as it takes them, and milliseconds.
 
-This file is part of every bundle, beside what uses it, and needs onnxruntime, numpy and pillow alone.
+This file is part of every bundle, beside what uses it, and needs numpy, pillow and what runs the
+bundle, onnxruntime or torch, alone.
 """
 
 import json
@@ -16,6 +17,7 @@ from PIL import Image
 
 from consort.data.pixels import decoded
 from consort.models.onnx_session import open_graph
+from consort.models.torch_session import open_program
 
 FORMAT = 1
 PARTS = ("name", "label", "members", "input", "labels", "data", "files", "measured", "study_agreement", "latency",
@@ -49,13 +51,16 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
 
 
 def open_session(bundle: Path, threads: int = 1) -> Any:
-    """The bundle's graph, ready to run on `threads` threads of the CPU; BundleError where it cannot be loaded."""
+    """The bundle's model, ready to run on `threads` threads of the CPU; BundleError where it cannot be loaded."""
+    program = bundle / "model.pt2"
+    runtime, model = ("torch", program) if program.is_file() else ("onnxruntime", bundle / "model.onnx")
     try:
-        return open_graph(str(bundle / "model.onnx"), threads)
+        return open_program(model, threads) if model == program else open_graph(str(model), threads)
     except ImportError as e:
-        raise BundleError("running a bundle needs onnxruntime: pip install onnxruntime numpy pillow.") from e
-    except Exception as e:  # onnxruntime's errors have no common class
-        raise BundleError(f"{bundle / 'model.onnx'} cannot be loaded: {str(e).splitlines()[0]}") from e
+        raise BundleError(f"running this bundle needs {runtime}: pip install {runtime} numpy pillow.") from e
+    except Exception as e:  # the runtimes' errors have no common class
+        said = str(e).strip() or type(e).__name__
+        raise BundleError(f"{model} cannot be loaded: {said.splitlines()[0]}") from e
 
 
 def read_image(data: bytes, rule: dict[str, Any]) -> np.ndarray:

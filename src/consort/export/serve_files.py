@@ -6,15 +6,18 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from consort.export.formats import FORMATS, format_of, stored_as
 from consort.store import keys
 
 PROGRAMS = {"cores.py": "consort", "pixels.py": "consort.data", "onnx_session.py": "consort.models",
-            **dict.fromkeys(("running.py", "verify.py", "batching.py", "counts.py", "serving.py", "page.html"),
+            "torch_session.py": "consort.models", **dict.fromkeys(("running.py", "verify.py", "batching.py", "counts.py", "serving.py", "page.html"),
                             "consort.export")}
 """Modules that need nothing else of Consort: a bundle has copies."""
-TEMPLATES = {"predict.py.in": "predict.py", "README.md": "README.md", "kserve.yaml": "serve/kserve.yaml",
-             "config.pbtxt": "serve/config.pbtxt", "Dockerfile": "serve/Dockerfile",
-             "deployment.yaml": "serve/deployment.yaml"}
+_OF_ALL = {"predict.py.in": "predict.py", "Dockerfile": "serve/Dockerfile", "deployment.yaml": "serve/deployment.yaml"}
+TEMPLATES = {"onnx": _OF_ALL | {"README.md": "README.md", "kserve.yaml": "serve/kserve.yaml",
+                                "config.pbtxt": "serve/config.pbtxt"},
+             "torch": _OF_ALL | {"README-torch.md": "README.md"}}
+"""By format: KServe and Triton are given ONNX."""
 
 
 def write(folder: Path, manifest: dict[str, Any], store_uri: str, image: str) -> None:
@@ -22,11 +25,11 @@ def write(folder: Path, manifest: dict[str, Any], store_uri: str, image: str) ->
     for name, package in PROGRAMS.items():
         (folder / name).write_text(standing_alone(files(package).joinpath(name).read_text()))
     values = _values(manifest, store_uri, image)
-    for name, target in TEMPLATES.items():
+    for name, target in TEMPLATES[format_of(manifest)].items():
         path = folder / target
         path.parent.mkdir(exist_ok=True)
         text = files("consort.export").joinpath("templates", name).read_text()
-        path.write_text(text if target.endswith(".py") else Template(text).substitute(values))
+        path.write_text(Template(text).substitute(values))
 
 
 def standing_alone(source: str) -> str:
@@ -41,7 +44,7 @@ def service_name(manifest: dict[str, Any]) -> str:
 
 
 def place_in_store(manifest: dict[str, Any]) -> str:
-    return keys.bundle(manifest["study"], manifest["run"], manifest["candidate"])
+    return keys.bundle(manifest["study"], manifest["run"], stored_as(manifest["candidate"], format_of(manifest)))
 
 
 def _values(manifest: dict[str, Any], store_uri: str, image: str) -> dict[str, str]:
@@ -52,5 +55,6 @@ def _values(manifest: dict[str, Any], store_uri: str, image: str) -> dict[str, s
             "classes": len(manifest["labels"]), "images": f"{test['images']:,}", "accuracy": f"{test['accuracy']:.2%}",
             "low": f"{test['low']:.2%}", "high": f"{test['high']:.2%}", "macs": f"{test['mean_macs']:,}",
             "p50": f"{latency['p50_ms']:.3g}", "p90": f"{latency['p90_ms']:.3g}", "cpu": latency["hardware"]["cpu"],
-            "onnxruntime": latency["runtime_version"], "image": image,
+            "runtime": FORMATS[format_of(manifest)].runtime,
+            "runtime_version": latency["runtime_version"].partition("+")[0], "image": image,
             "uri": f"{bucket}/{place_in_store(manifest)}"}

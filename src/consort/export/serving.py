@@ -1,7 +1,7 @@
 """A server for a bundle: the Open Inference Protocol v2 over HTTP, pictures as files, and a page to try it on.
 
-This file is part of every bundle and stands alone: `python serving.py BUNDLE` needs Python, onnxruntime, numpy, pillow,
-starlette and uvicorn, and neither torch nor Consort. `consort serve` runs the same code.
+This file is part of every bundle and stands alone: `python serving.py BUNDLE` needs Python, onnxruntime (of a bundle
+for PyTorch: torch), numpy, pillow, starlette and uvicorn, and no Consort. `consort serve` runs the same code.
 """
 
 import argparse
@@ -33,6 +33,8 @@ from consort.export.running import BundleError, open_session, read_image, read_m
 from consort.export.verify import files_check
 
 VERSION = "1"
+PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "torch": "torch_export"}
+"""By runtime, as the protocol calls a model's kind."""
 PAGE = Path(__file__).with_name("page.html")
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -122,7 +124,7 @@ class Server:
         return JSONResponse({"live": True, "ready": True})
 
     async def model(self, request: Request) -> Response:
-        return JSONResponse({"name": self.name, "versions": [VERSION], "platform": "onnxruntime_onnx",
+        return JSONResponse({"name": self.name, "versions": [VERSION], "platform": PLATFORMS[self.manifest["latency"]["runtime"]],
                              "inputs": [{"name": "images", "datatype": "UINT8", "shape": [-1, *self.shape]}],
                              "outputs": [{"name": "probabilities", "datatype": "FP32",
                                           "shape": [-1, len(self.labels)]},

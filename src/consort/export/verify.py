@@ -1,7 +1,7 @@
 """Does a bundle do what its manifest says? Measured by running it.
 
-This file is part of every bundle and stands alone: `python verify.py` needs Python, onnxruntime, numpy and pillow, and
-neither torch nor Consort. `consort verify` runs the same code.
+This file is part of every bundle and stands alone: `python verify.py` needs Python, onnxruntime (of a bundle for
+PyTorch: torch), numpy and pillow, and no Consort. `consort verify` runs the same code.
 """
 
 import argparse

@@ -73,8 +73,8 @@ def states(checks) -> dict[str, bool | None]:
     return {check.name: check.ok for check in checks}
 
 
-def alone(bundle: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-I", "-c", ALONE, str(bundle / program), *arguments], capture_output=True,
+def alone(bundle: Path, program: str, *arguments: str, with_out: str = ALONE) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-I", "-c", with_out, str(bundle / program), *arguments], capture_output=True,
                           text=True, timeout=240, check=False)
 
 
@@ -207,6 +207,54 @@ def test_half_says_what_it_costs(world, tmp_path):
     assert (tmp_path / "half/model.onnx").stat().st_size < 0.6 * 4 * sum(m["params"] for m in half["members"])
 
 
+@pytest.fixture(scope="module")
+def torch_bundle(world, tmp_path_factory) -> Path:
+    return world.export(world.cascade([0, 2]), tmp_path_factory.mktemp("torch") / "bundle", format="torch")
+
+
+WITHOUT_CONSORT = ALONE.replace('sys.modules["torch"] = sys.modules["consort"]', 'sys.modules["onnxruntime"] = sys.modules["consort"]')
+
+
+def test_a_program_for_torch_keeps_the_same_promises(world, bundle, torch_bundle):
+    checks = verify(torch_bundle, test_images(world, torch_bundle))
+    assert states(checks) == {"files": True, "examples": True, "accuracy": True, "study": True, "asked again": None,
+                              "latency": None}
+    manifest, of_onnx = read_manifest(torch_bundle), read_manifest(bundle)
+    assert manifest["model"] == "model.pt2" and manifest["latency"]["runtime"] == "torch"
+    assert manifest["study_agreement"]["exact"]
+    for number in ("accuracy", "mean_macs", "nll"):
+        assert manifest["measured"]["test"][number] == pytest.approx(of_onnx["measured"]["test"][number], rel=1e-3)
+    assert manifest["name"] == "small-c1-torch", "both can be deployed beside each other"
+    assert {path.name for path in (torch_bundle / "serve").iterdir()} == {"Dockerfile", "deployment.yaml"}
+    assert '"torch==2' in (torch_bundle / "serve/Dockerfile").read_text()
+
+
+def test_a_program_for_torch_is_verified_and_run_without_onnxruntime_and_consort(world, torch_bundle):
+    data = world.store.root / "data" / world.data.fingerprint
+    done = alone(torch_bundle, "verify.py", "--data", str(data), "--json", with_out=WITHOUT_CONSORT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {c["name"]: c["ok"] for c in json.loads(done.stdout)["checks"]}["study"] is True
+    expected = json.loads((torch_bundle / "examples/expected.json").read_text())
+    shown = alone(torch_bundle, "predict.py", *(str(torch_bundle / "examples" / e["file"]) for e in expected),
+                  with_out=WITHOUT_CONSORT)
+    assert shown.returncode == 0, shown.stderr
+    assert [line.rsplit(" ", 1)[1] for line in shown.stdout.splitlines()] == [str(e["members_asked"]) for e in expected]
+    refused = alone(torch_bundle, "verify.py")
+    assert refused.returncode == 2 and "needs torch: pip install torch numpy pillow" in refused.stderr
+
+
+def test_the_same_choice_gives_the_same_bytes_for_torch(world, torch_bundle, tmp_path):
+    again = world.export(world.cascade([0, 2]), tmp_path / "again", format="torch")
+    names = [*read_manifest(torch_bundle)["files"], "manifest.json"]
+    assert [name for name in names if (torch_bundle / name).read_bytes() != (again / name).read_bytes()] == []
+
+
+def test_a_program_that_is_none_is_said(torch_bundle, tmp_path):
+    (tmp_path / "model.pt2").write_bytes(b"no zip")
+    with pytest.raises(BundleError, match=r"model\.pt2 cannot be loaded: .+"):
+        open_session(tmp_path)
+
+
 def test_members_by_name_get_a_temperature_of_their_own(world):
     chosen = of_members(world.store, world.data, [world.ids[0], "wrn-10-2"], "arithmetic", world.origin.cache)
     assert chosen.members == (world.ids[0], world.ids[2]) and chosen.combination.combine == "arithmetic"
@@ -256,7 +304,7 @@ def test_other_folders_are_left_alone_and_bundles_replaced(world, bundle, own_bu
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".tmp-")] == []
 
 
-def test_a_store_gets_the_bundle_and_what_triton_reads(world, bundle, tmp_path):
+def test_a_store_gets_the_bundle_and_what_triton_reads(world, bundle, torch_bundle, tmp_path):
     store = FolderStore(tmp_path / "other")
     manifest = read_manifest(bundle)
     place = put(store, bundle, manifest).removeprefix(f"{store.uri}/")
@@ -266,6 +314,8 @@ def test_a_store_gets_the_bundle_and_what_triton_reads(world, bundle, tmp_path):
                       "triton/small-c1/1/model.onnx"}
     assert fetch(store, place, tmp_path / "copy") == manifest
     assert all(check.ok is not False for check in verify(tmp_path / "copy"))
+    of_torch = put(store, torch_bundle, read_manifest(torch_bundle)).removeprefix(f"{store.uri}/")
+    assert of_torch == f"{place}-torch" and store.list(f"{of_torch}/triton") == []
     with pytest.raises(InputError, match="there is no bundle at"):
         fetch(store, "studies/small/nowhere", tmp_path / "nowhere")
 

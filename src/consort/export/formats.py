@@ -1,0 +1,26 @@
+"""What a bundle's model can be: one ONNX file for every runtime, or a program for those who stay in PyTorch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelFormat:
+    file: str
+    """Its name in the bundle."""
+    runtime: str
+    """The package that runs it."""
+
+
+FORMATS = {"onnx": ModelFormat("model.onnx", "onnxruntime"), "torch": ModelFormat("model.pt2", "torch")}
+
+
+def format_of(manifest: dict[str, Any]) -> str:
+    """Of FORMATS; manifests of before there were two do not name their model."""
+    file = manifest.get("model", "model.onnx")
+    return next(name for name, known in FORMATS.items() if known.file == file)
+
+
+def stored_as(candidate: str, format: str) -> str:
+    """The name of a candidate's bundle: bundles of both formats stand beside each other, in a store and on a cluster."""
+    return candidate if format == "onnx" else f"{candidate}-{format}"
