@@ -47,8 +47,8 @@ class Running:
 
 
 @contextmanager
-def running(bundle: Path, *arguments: str) -> Iterator[Running]:
-    process = subprocess.Popen([sys.executable, "-I", "-c", ALONE, str(bundle / "serving.py"), str(bundle), "--port",
+def running(bundle: Path, *arguments: str, code: str = ALONE) -> Iterator[Running]:
+    process = subprocess.Popen([sys.executable, "-I", "-c", code, str(bundle / "serving.py"), str(bundle), "--port",
                                 "0", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None and process.stderr is not None
@@ -166,6 +166,19 @@ def test_what_is_not_there_or_too_much_is_refused(server, examples):
     assert (status, answer["error"]) == (413, "a request may have 33,554,432 bytes")
     binary = {"Inference-Header-Content-Length": "10"}
     assert server.ask("POST", f"/v2/models/{NAME}/infer", b"{}", **binary)[0] == 400
+
+
+def test_a_bundle_for_torch_is_served_too(tmp_path):
+    small = exported_members.digits(tmp_path / "store", ["wrn-10-1"])
+    of_torch = small.export(small.candidate("c1", "single", [0]), tmp_path / "bundle", format="torch")
+    [example, *_] = json.loads((of_torch / "examples/expected.json").read_text())
+    with_torch = ALONE.replace('modules["torch"]', 'modules["onnxruntime"]')
+    with running(of_torch, code=with_torch) as started:
+        place = "/v2/models/small-c1-torch"
+        assert started.ask("GET", place)[1]["platform"] == "torch_export"
+        content = (of_torch / "examples" / example["file"]).read_bytes()
+        status, answer = started.ask("POST", f"{place}/classify", content)
+    assert status == 200 and (answer["label"], answer["members_asked"]) == (example["answer"], 1)
 
 
 def test_it_ends_with_0_when_asked_to_and_answers_what_was_asked_before(bundle, examples):

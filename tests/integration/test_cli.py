@@ -18,8 +18,8 @@ from consort.members.spec import MemberSpec
 from consort.store import keys
 from scripted_api import Answer, scripted_api
 
-COMMANDS = ["run", "plan", "init", "answer", "export", "verify", "serve", "status", "list", "attach", "logs", "cancel",
-            "gc", "launch", "render", "submit", "schedule", "train", "predict", "evaluate", "report", "flops",
+COMMANDS = ["run", "plan", "init", "answer", "export", "verify", "serve", "register", "status", "list", "attach",
+            "logs", "cancel", "gc", "launch", "render", "submit", "schedule", "train", "predict", "evaluate", "report", "flops",
             "latency", "members", "members import", "show", "rm", "data", "data fetch", "data import", "data info",
             "doctor", "search", "trial", "winners", "suggest-serve", "latency-table", "architectures"]
 STUDY = """

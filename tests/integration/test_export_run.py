@@ -82,7 +82,8 @@ def test_a_candidate_by_its_id_and_within_a_budget(ran, exported, tmp_path):
 
 @pytest.mark.parametrize("arguments,said", [
     (["c99"], "unknown candidate 'c99'"), (["--macs", "7"], "nothing fits: what costs least takes"),
-    (["c0", "--macs", "10M"], "give one of them"), (["--members", "wrn-10-1-s0", "--ms", "3"], "give one of them")])
+    (["c0", "--macs", "10M"], "give one of them"), (["--members", "wrn-10-1-s0", "--ms", "3"], "give one of them"),
+    (["--format", "tensorflow"], "unknown format 'tensorflow': known: onnx, torch")])
 def test_what_cannot_be_exported_is_said(ran, call, tmp_path, arguments, said):
     world, run = ran
     done = call("export", run, *arguments, "--store", world.store.root, "--output", tmp_path / "bundle")

@@ -20,7 +20,8 @@ STUDY = Study.model_validate({
 OBJECTS = {
     "member": member_job("wrn-16-1-s0-f6b0de0c21", STORE, STUDY, RUN, IMAGES),
     "answer": answer_job(STORE, STUDY, RUN, IMAGES),
-    "export": export_job(STORE, STUDY, RUN, IMAGES, ["--members", "wrn-16-1-s0", "--combine", "arithmetic", "--half"]),
+    "export": export_job(STORE, STUDY, RUN, IMAGES, ["--members", "wrn-16-1-s0", "--combine", "arithmetic", "--half",
+                                                     "--format", "torch"]),
     "latency table": latency_table_job(STORE, STUDY, RUN, IMAGES),
     "launcher": launch_job(STORE, STUDY, RUN, IMAGES, "katib-tpe"),
     "schedule": cron_job(STORE, STUDY, RUN, IMAGES, "0 3 * * *"),

@@ -34,7 +34,8 @@ SECTIONS: dict[str, dict[str, Callable | typer.Typer]] = {
                          "data": data.group},
     "Costs": {"architectures": architectures.architectures, "flops": costs.flops, "latency": costs.latency,
               "latency-table": costs.latency_table},
-    "Deploy": {"export": export.export, "verify": bundle.verify, "serve": bundle.serve},
+    "Deploy": {"export": export.export, "verify": bundle.verify, "serve": bundle.serve,
+               "register": bundle.register},
     "Cluster": {"attach": cluster.attach, "cancel": cluster.cancel, "gc": cluster.gc, "render": launching.render,
                 "submit": launching.submit, "schedule": launching.schedule},
     "Steps of a run, as its processes and pods call them": {

@@ -1,4 +1,4 @@
-"""consort verify and serve: what is done with a bundle."""
+"""consort verify, serve and register: what is done with a bundle."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,6 +66,35 @@ def serve(
         serving.serve(folder, host, port, threads or hardware.cores(), batch, serving.Limits())
     except BundleError as e:
         raise InputError(str(e)) from e
+
+
+def register(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or where one was put: s3://bucket/...",
+                                          show_default=False)],
+    to: Annotated[str, typer.Option("--to", metavar="mlflow|model-registry", help="Which registry.",
+                                    show_default=False)],
+) -> None:
+    """Enter a bundle in a registry of models, with what was measured.
+
+    mlflow: its files too, where MLFLOW_TRACKING_URI says. model-registry: Kubeflow's, which keeps the address of a
+    bundle in a bucket, where MODEL_REGISTRY_URL says.
+    """
+    from consort.errors import InputError, unknown_name
+    from consort.export import mlflow_registry, model_registry
+    from consort.export.running import BundleError, read_manifest
+
+    if to not in ("mlflow", "model-registry"):
+        raise unknown_name("registry", to, ("mlflow", "model-registry"))
+    stored = bundle.startswith("s3://")
+    if to == "model-registry" and not stored:
+        raise InputError("the Model Registry keeps an address that others can reach, and this is a folder: name the "
+                         "bundle as s3://..., where `consort export` from a store in a bucket puts it.")
+    folder = _fetched(bundle) if stored else Path(bundle)
+    try:
+        manifest = read_manifest(folder)
+    except BundleError as e:
+        raise InputError(str(e)) from e
+    print(mlflow_registry.register(folder, manifest) if to == "mlflow" else model_registry.register(bundle, manifest))
 
 
 def _fetched(uri: str) -> Path:

@@ -187,7 +187,7 @@ def _description(origin: Origin, parts: Parts, rule: dict[str, Any]) -> dict[str
         "weights": "float16" if parts.half else "float32", "input": rule, "labels": data.classes,
         "data": {"name": data.name, "fingerprint": data.fingerprint,
                  "test_images": data.manifest.files.get("test-images.npy", {}).get("sha256")},
-        "versions": hardware.versions(("onnx", "onnxruntime") if parts.format == "onnx" else ()) | {"consort": __version__}}
+        "versions": hardware.versions(FORMATS[parts.format].packages) | {"consort": __version__}}
 
 
 def _why_inexact(parts: Parts) -> str | None:

@@ -12,8 +12,8 @@ from consort.store import Store
 
 
 def put(store: Store, folder: Path, manifest: dict[str, Any]) -> str:
-    """Put a bundle into the run's folder of the store, the manifest last, and beside it what Triton reads, which is ONNX;
-    its URI."""
+    """Put a bundle into the run's folder of the store, the manifest last, and beside it ONNX as Triton reads it; its
+    URI."""
     place, name = serve_files.place_in_store(manifest), serve_files.service_name(manifest)
     if "model.onnx" in manifest["files"]:
         store.put_file(f"{place}/triton/{name}/config.pbtxt", folder / "serve/config.pbtxt")

@@ -10,9 +10,12 @@ class ModelFormat:
     """Its name in the bundle."""
     runtime: str
     """The package that runs it."""
+    packages: tuple[str, ...]
+    """What it was written with, whose versions count."""
 
 
-FORMATS = {"onnx": ModelFormat("model.onnx", "onnxruntime"), "torch": ModelFormat("model.pt2", "torch")}
+FORMATS = {"onnx": ModelFormat("model.onnx", "onnxruntime", ("onnx", "onnxruntime")),
+           "torch": ModelFormat("model.pt2", "torch", ("torch",))}
 
 
 def format_of(manifest: dict[str, Any]) -> str:
@@ -22,5 +25,5 @@ def format_of(manifest: dict[str, Any]) -> str:
 
 
 def stored_as(candidate: str, format: str) -> str:
-    """The name of a candidate's bundle: bundles of both formats stand beside each other, in a store and on a cluster."""
+    """The name of a candidate's bundle; those of both formats stand beside each other, in a store and on a cluster."""
     return candidate if format == "onnx" else f"{candidate}-{format}"

@@ -14,9 +14,13 @@ MANIFEST = "manifest.json"
 
 
 def check_target(folder: Path) -> None:
-    """InputError where something else than a bundle is there."""
-    other = folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file()
-    if other or (folder.exists() and not folder.is_dir()):
+    """InputError where something else than a bundle is there, or it cannot be looked at."""
+    try:
+        other = folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file()
+        other = other or (folder.exists() and not folder.is_dir())
+    except OSError as e:
+        raise _explained(e, folder) from e
+    if other:
         raise InputError(f"{folder} exists and is no bundle: name another folder with --output.")
 
 
@@ -42,8 +46,8 @@ def _explained(error: OSError, folder: Path) -> ConsortError:
     """What went wrong, with this folder or with what was read while it was filled."""
     if error.filename is not None:
         named, target = Path(error.filename).absolute(), folder.absolute()
-        of_folder = target.is_relative_to(named) or named.is_relative_to(target) or (
-            named.is_relative_to(target.parent) and named.relative_to(target.parent).parts[0].startswith(TEMPORARY_PREFIX))
-        if not of_folder:
+        unfinished = any(place.name.startswith(TEMPORARY_PREFIX) and place.parent == target.parent
+                         for place in (named, *named.parents))
+        if not (unfinished or target.is_relative_to(named) or named.is_relative_to(target)):
             return InputError(f"{error.filename} cannot be used: {error.strerror or error}. It is no part of {folder}.")
     return explain(error, str(folder), "writing the bundle", "Name another folder with --output.")

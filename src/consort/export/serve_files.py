@@ -10,7 +10,8 @@ from consort.export.formats import FORMATS, format_of, stored_as
 from consort.store import keys
 
 PROGRAMS = {"cores.py": "consort", "pixels.py": "consort.data", "onnx_session.py": "consort.models",
-            "torch_session.py": "consort.models", **dict.fromkeys(("running.py", "verify.py", "batching.py", "counts.py", "serving.py", "page.html"),
+            "torch_session.py": "consort.models",
+            **dict.fromkeys(("running.py", "verify.py", "batching.py", "counts.py", "serving.py", "page.html"),
                             "consort.export")}
 """Modules that need nothing else of Consort: a bundle has copies."""
 _OF_ALL = {"predict.py.in": "predict.py", "Dockerfile": "serve/Dockerfile", "deployment.yaml": "serve/deployment.yaml"}

@@ -124,7 +124,8 @@ class Server:
         return JSONResponse({"live": True, "ready": True})
 
     async def model(self, request: Request) -> Response:
-        return JSONResponse({"name": self.name, "versions": [VERSION], "platform": PLATFORMS[self.manifest["latency"]["runtime"]],
+        platform = PLATFORMS[self.manifest["latency"]["runtime"]]
+        return JSONResponse({"name": self.name, "versions": [VERSION], "platform": platform,
                              "inputs": [{"name": "images", "datatype": "UINT8", "shape": [-1, *self.shape]}],
                              "outputs": [{"name": "probabilities", "datatype": "FP32",
                                           "shape": [-1, len(self.labels)]},

@@ -1,8 +1,8 @@
 """One program of torch.export of several networks: images in, probabilities and how many members were asked out.
 
 A cascade's stage answers for the images that it is given; those that it is not sure of are gathered, the next stage is
-asked about these alone, and its answers are put over the earlier ones. Where there is none, networks see an empty batch,
-which costs next to nothing.
+asked about these alone, and its answers are put over the earlier ones. Where there are none, networks see an empty
+batch, which costs next to nothing.
 """
 
 import io
@@ -47,7 +47,8 @@ class Member(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float], size: Size | None = None) -> None:
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float],
+                 size: Size | None = None) -> None:
         """mean, std: of values of 0 to 1, per channel. size: what images are scaled to; None: nothing is."""
         super().__init__()
         self.network, self.size = network, size
@@ -102,7 +103,7 @@ class Joined(nn.Module):
         return self.asked_after[number].expand(images.shape[0])
 
     def _answer(self, number: int, log_probs: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and probabilities [n, classes] of all that were asked; as `ensembles.composition.combine`."""
+        """Log-probabilities and probabilities [n, classes] of all that were asked, as `composition.combine` does."""
         count, temperature = self.combination.asked_after[number], self.combination.temperatures[number]
         if count == 1:
             combined = log_probs.squeeze(1)

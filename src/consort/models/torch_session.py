@@ -39,7 +39,7 @@ class TorchSession:
         torch.set_num_threads(self.threads)
         try:
             with torch.inference_mode():
-                images = torch.from_numpy(np.require(feed["images"], requirements="CW")).to(self.device)
+                images = torch.from_numpy(np.require(feed["images"], requirements=("C", "W"))).to(self.device)
                 probabilities, asked = self.module(images)
                 found = {"probabilities": probabilities.cpu().numpy(), "members_asked": asked.cpu().numpy()}
         finally:

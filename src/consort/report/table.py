@@ -40,6 +40,8 @@ def table_markdown(summary: dict, found: Choices | None = None) -> str:
         "very networks on other images like the test images. One that contains 0 is too close to call.",
         _fair_pairs(summary["fair_pairs"]),
         _missing(summary["missing"]),
+        f"What is recommended, as a folder that runs: `consort export {found.study}/{found.run} -o bundle`." if found
+        else "",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -1,5 +1,6 @@
 """A bundle is written whole, runs without Consort, and the verifier notices what was changed."""
 
+import io
 import json
 import math
 import subprocess
@@ -21,7 +22,7 @@ from consort.export.bundle_copy import fetch, put
 from consort.export.chosen import chosen_of, of_members
 from consort.export.combination import Combination
 from consort.export.measured import split_images
-from consort.export.running import BundleError, open_session, read_manifest, run
+from consort.export.running import BundleError, open_session, read_image, read_manifest, run
 from consort.export.verify import Images, study_answers, verify
 from consort.store import keys
 from consort.store.folder import FolderStore
@@ -74,8 +75,8 @@ def states(checks) -> dict[str, bool | None]:
 
 
 def alone(bundle: Path, program: str, *arguments: str, with_out: str = ALONE) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-I", "-c", with_out, str(bundle / program), *arguments], capture_output=True,
-                          text=True, timeout=240, check=False)
+    return subprocess.run([sys.executable, "-I", "-c", with_out, str(bundle / program), *arguments],
+                          capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_it_keeps_every_promise_where_it_was_exported(world, bundle):
@@ -193,6 +194,22 @@ def test_images_in_folders_of_classes_are_measured_too(bundle, tmp_path):
         verify(bundle, tmp_path / "empty")
 
 
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (7, 90), (300, 5)])
+@pytest.mark.parametrize(("mode", "suffix"), [("RGB", "png"), ("L", "jpeg"), ("RGBA", "png"), ("P", "gif"),
+                                              ("I;16", "tiff"), ("CMYK", "jpeg")])
+def test_images_of_other_sizes_and_formats_are_brought_to_the_bundles(bundle, size, mode, suffix):
+    written = io.BytesIO()
+    Image.new(mode, size).save(written, suffix)
+    image = read_image(written.getvalue(), read_manifest(bundle)["input"])
+    assert image.shape == (8, 8, 3) and image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
+def test_what_is_no_image_is_said(bundle, content):
+    with pytest.raises(ValueError, match=r"\w"):
+        read_image(content, read_manifest(bundle)["input"])
+
+
 def test_prepared_images_of_another_size_are_refused(bundle, tmp_path):
     np.save(tmp_path / "test-images.npy", np.zeros((3, 9, 9, 3), dtype=np.uint8))
     np.save(tmp_path / "test-labels.npy", np.zeros(3, dtype=np.int64))
@@ -212,7 +229,7 @@ def torch_bundle(world, tmp_path_factory) -> Path:
     return world.export(world.cascade([0, 2]), tmp_path_factory.mktemp("torch") / "bundle", format="torch")
 
 
-WITHOUT_CONSORT = ALONE.replace('sys.modules["torch"] = sys.modules["consort"]', 'sys.modules["onnxruntime"] = sys.modules["consort"]')
+WITHOUT_CONSORT = ALONE.replace('modules["torch"]', 'modules["onnxruntime"]')
 
 
 def test_a_program_for_torch_keeps_the_same_promises(world, bundle, torch_bundle):

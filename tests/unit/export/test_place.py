@@ -12,13 +12,13 @@ from consort.export.place import replaced
 
 def test_a_folder_that_cannot_be_made_is_said_with_the_reason(tmp_path):
     (tmp_path / "file").write_text("")
-    for folder, reason in ((tmp_path / ("a" * 300), "File name too long"), (tmp_path / "file/bundle", "Not a directory")):
+    for folder, reason in ((tmp_path / ("a" * 300), "File name too long"), (tmp_path / "file/bundle", "File exists")):
         with pytest.raises(InputError, match=rf"{reason}\. Name another folder with --output"), replaced(folder):
             pass
 
 
 def test_a_full_disk_is_no_wrong_folder(tmp_path):
-    with pytest.raises(StoreUnavailable, match="is full .*No space left"), replaced(tmp_path / "bundle") as made:
+    with pytest.raises(StoreUnavailable, match=r"is full .*No space left"), replaced(tmp_path / "bundle") as made:
         (made / "part").write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.iterdir()) == []
