@@ -19,9 +19,9 @@ from consort.store import keys
 from scripted_api import Answer, scripted_api
 
 COMMANDS = ["run", "plan", "init", "answer", "export", "verify", "serve", "register", "status", "list", "attach",
-            "logs", "cancel", "gc", "launch", "render", "submit", "schedule", "train", "predict", "evaluate", "report", "flops",
-            "latency", "members", "members import", "show", "rm", "data", "data fetch", "data import", "data info",
-            "doctor", "search", "trial", "winners", "suggest-serve", "latency-table", "architectures"]
+            "logs", "cancel", "gc", "launch", "render", "submit", "schedule", "train", "predict", "evaluate", "report",
+            "flops", "latency", "members", "members import", "show", "rm", "data", "data fetch", "data import",
+            "data info", "doctor", "search", "trial", "winners", "suggest-serve", "latency-table", "architectures"]
 STUDY = """
 name = "tiny"
 data = { source = "digits" }
