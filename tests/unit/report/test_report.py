@@ -242,6 +242,7 @@ def test_the_table_has_the_choices_with_both_intervals_and_how_to_take_one():
     found, _ = world(1)
     table = table_markdown(SUMMARY | {"notes": ["Chosen on few images."]}, found)
     assert "> Chosen on few images." in table and "`consort export owls/r1 ID -o bundle`" in table
+    assert table.endswith("`consort export owls/r1 -o bundle`.\n")
     lines = [line for line in table.splitlines() if line.startswith("| Within") or " | c" in line]
     assert len(lines) == 1 + len(found.choices)
     over = found.headline.gain
