@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from consort.kube.training import MEMBER_JOB
 from consort.run.run import Run
 from consort.search import trials
 from consort.search.latencies import NetworkLatencies
 from fake_cluster import FakeCluster
+from fake_operator import FakeOperator
 
 Outcome = Callable[[int], str]
 """Number of a trial in its Experiment -> Succeeded, Failed, Lost (succeeded, but without a record) or Running."""
@@ -77,14 +79,38 @@ class FakeKatib:
     def _record(self, kind: str, chosen: dict[str, str], number: int) -> None:
         search = trials.search_of(self.run.plan)
         networks = search.networks_of(kind, search.space(kind).encoding_of(chosen))
-        latencies = NetworkLatencies(dict.fromkeys(networks, 0.5), None, "measured", self.hardware)
-        blank = trials.unsuccessful(self.run.plan, trials.Candidate(kind, networks), latencies, trials.DONE, "")
         self.run.store.write(f"latency/{self.hardware}/known.json", b"{}")
-        trials.write(self.run.store, replace(
-            blank, reason=None, accuracy=0.5 + number / 100, reward=0.5 + number / 100, latency_ms=0.5, macs=10**6,
-            parallel_latency_ms=0.5, serial_latency_ms=1.0, largest_macs=10**6, params=10**4))
+        write_record(self.run, trials.Candidate(kind, networks), 0.5 + number / 100, self.hardware)
 
     def _end(self, name: str, how: str, message: str) -> None:
         self.cluster.set_status("Experiment", name, {"conditions": [
             {"type": "Running", "status": "False"},
             {"type": how, "status": "True", "reason": f"Experiment{how}", "message": message}]})
+
+
+class SecondTrainings(FakeOperator):
+    """Plays the jobs of second trainings: each writes its record, and ends."""
+
+    def __init__(self, cluster: FakeCluster, run: Run, reward: Callable[[str], float] = lambda trial: 0.4,
+                 hardware: str = "pods-hardware") -> None:
+        super().__init__(cluster, run.store)
+        self.run, self.reward, self.hardware = run, reward, hardware
+
+    def succeed(self, job: str) -> None:
+        found = self.cluster.get("PyTorchJob", job)
+        assert found is not None
+        (container,) = MEMBER_JOB.containers(found)
+        of = dict(zip(container["args"], container["args"][1:], strict=False))
+        tried = trials.candidate(self.run.plan, of["--kind"], of["--networks"].split(","))
+        write_record(self.run, replace(tried, second="--second" in of), self.reward(job), self.hardware)
+        self.end_pod(job, 0)
+        self.condition(job, "Succeeded")
+
+
+def write_record(run: Run, tried: trials.Candidate, reward: float, hardware: str) -> None:
+    """As a trial's step does that reached this reward."""
+    latencies = NetworkLatencies(dict.fromkeys(tried.networks, 0.5), None, "measured", hardware)
+    blank = trials.unsuccessful(run.plan, tried, latencies, trials.DONE, "")
+    trials.write(run.store, replace(
+        blank, reason=None, accuracy=reward, reward=reward, latency_ms=0.5, macs=10**6, parallel_latency_ms=0.5,
+        serial_latency_ms=1.0, largest_macs=10**6, params=10**4))

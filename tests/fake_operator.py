@@ -55,7 +55,9 @@ class FakeOperator:
         self.act.get(name, self.succeed)(name)
 
     def start_pod(self, job: str, phase: str = "Running") -> None:
-        self.cluster.create(pod_of(job))
+        pod = pod_of(job)
+        pod["metadata"]["labels"] |= (self.cluster.get("PyTorchJob", job) or {})["metadata"]["labels"]
+        self.cluster.create(pod)
         self.cluster.set_status("Pod", f"{job}-master-0", {"phase": phase})
         self.condition(job, "Running")
 

@@ -8,7 +8,17 @@ reason to mix them.
 from dataclasses import dataclass
 
 from consort.answer.amounts import count_word, format_count, format_ms
-from consort.answer.search_rows import KINDS, LATENCIES, arms_of, best_within, difference, ensembles, is_mixed, kinds
+from consort.answer.search_rows import (
+    KINDS,
+    LATENCIES,
+    arms_of,
+    best_within,
+    difference,
+    ensembles,
+    is_mixed,
+    kinds,
+    second_trainings,
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,7 @@ class Answer:
 def answer(results: dict) -> Answer:
     """Whether networks chosen together beat copies of one within the target latency, what an ensemble adds to the best
     single network, and whether searching paid."""
-    effort = (*_effort(results), *_control_sentences(results))
+    effort = (*_effort(results), *_second_sentences(results), *_control_sentences(results))
     if not results["final"]:
         trials = sum(len(arm["trials"]) for arm in results["arms"])
         return Answer("no-final", "Nothing is claimed yet: the winners have not been trained again.", (
@@ -90,8 +100,26 @@ def _effort(results: dict) -> list[str]:
     for kind in kinds(results):
         arms = [f"{arm['sampler']} {len(arm['trials'])}" + (f" ({format_count(cost)} MACs of training)" if (
             cost := arm.get("train_macs")) else "") for arm in arms_of(results, kind)]
-        parts.append(f"{KINDS[kind]}: {' and '.join(arms)}")
+        seconds = sum(row["kind"] == kind and row["state"] is not None for row in second_trainings(results))
+        cost = (results.get("train_macs") or {}).get(kind)
+        together = f", {format_count(cost)} with the second trainings" if seconds and cost else ""
+        parts.append(f"{KINDS[kind]}: {' and '.join(arms)}{together}")
     return [f"Trials: {'; '.join(parts)}."] if parts else []
+
+
+def _second_sentences(results: dict) -> list[str]:
+    """Whether the winners were named by two trainings, and where the second named another."""
+    rows = second_trainings(results)
+    ended = [row for row in rows if row["state"] is not None]
+    if not ended:
+        return ["No candidate was trained a second time before the winners were named, so each may be the luckiest of "
+                "many."] if any(arm["trials"] for arm in results["arms"]) else []
+    first = {kind: next(row for row in rows if row["kind"] == kind) for kind in {row["kind"] for row in rows}}
+    others = [KINDS[row["kind"]] for row in rows if row["winner"] and row is not first[row["kind"]]]
+    most = max(sum(row["kind"] == kind for row in rows) for kind in first)
+    named = f" It named another for {_listed(others)}." if others else " It named no other."
+    return [f"The best {most} candidates of each kind were trained a second time with new seeds; the winner has the "
+            f"best mean of both rewards.{named}"]
 
 
 def _slow(results: dict, found: dict[str, dict]) -> list[str]:

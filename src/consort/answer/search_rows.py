@@ -12,7 +12,8 @@ COLUMNS: dict[str, type] = {
     "number": int, "kind": str, "sampler": str, "control": bool, "networks": str, "state": str, "reason": str,
     "reward": float, "accuracy": float, "latency_ms": float, "parallel_latency_ms": float, "serial_latency_ms": float,
     "macs": int, "largest_macs": int, "params": int, "train_seconds": float, "reused": int, "latency_source": str,
-    "hardware_id": str, "trial": str, "members": str,
+    "hardware_id": str, "trial": str, "members": str, "reward_second": float, "accuracy_second": float,
+    "second_trial": str,
 }
 """Columns of the tables of trials in order; a column may be null where it is not known."""
 
@@ -35,13 +36,22 @@ def label(networks: Sequence[str]) -> str:
 
 def trial_rows(results: dict) -> list[dict]:
     """A row per trial with COLUMNS, arm after arm."""
-    rows = []
+    rows, seconds = [], {(row["kind"], row["trial"]): row for row in second_trainings(results)}
     for arm in (arm for kind in kinds(results) for arm in arms_of(results, kind)):
         for trial in arm["trials"]:
+            second = seconds.get((arm["kind"], trial["id"]), {})
             of_arm = {"kind": arm["kind"], "sampler": arm["sampler"], "control": arm["control"], "trial": trial["id"],
-                      "networks": label(trial["networks"]), "members": "+".join(trial["members"])}
+                      "networks": label(trial["networks"]), "members": "+".join(trial["members"]),
+                      **{name: second.get(name) for name in ("reward_second", "accuracy_second", "second_trial")}}
             rows.append({name: of_arm.get(name, trial.get(name)) for name in COLUMNS})
     return rows
+
+
+def second_trainings(results: dict) -> list[dict]:
+    """The candidates that were trained a second time, kind after kind, the highest first reward first; none where an
+    earlier version searched."""
+    rows = (results.get("retraining") or {"rows": []})["rows"]
+    return [row for kind in KINDS for row in rows if row["kind"] == kind]
 
 
 def best_so_far(trials: Iterable[dict]) -> list[tuple[int, float]]:
@@ -83,16 +93,17 @@ def reward_floor(rewards: Sequence[float]) -> float:
 
 
 def leaders(results: dict) -> dict[str, list[str]]:
-    """Kind -> the networks of its winner; before there are winners, of its best trial within the target."""
+    """Kind -> the networks of its winner; before there are winners, of the candidate that leads: by both trainings
+    where there were two, else the best trial within the target."""
     if results["final"]:
         return {row["kind"]: row["networks"] for row in results["final"]["winners"]}
-    found = {}
+    found, named = {}, {row["kind"]: row["networks"] for row in second_trainings(results) if row["winner"]}
     for kind in kinds(results):
         within = [trial for arm in arms_of(results, kind) for trial in arm["trials"]
                   if trial["reward"] is not None and trial["latency_ms"] <= results["objective"]["target_latency_ms"]]
         if within:
             found[kind] = max(within, key=lambda trial: trial["reward"])["networks"]
-    return found
+    return found | named
 
 
 def ensembles(results: dict) -> dict[str, dict]:

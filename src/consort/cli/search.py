@@ -71,7 +71,7 @@ def search(
         raise unknown_name("stage", only, STAGES)
     console, opened = Console(), open_store_at(store)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are the trials'; gp's small matrices need no more
-    interrupt_on_sigterm()
+    asked = interrupt_on_sigterm()
     of_katib = sampler if (sampler or "").startswith(OF_KATIB) else None
     screen = Screen(console)
     chosen = chosen_target(target, opened, screen.listen, namespace, context, workers, of_katib)
@@ -84,7 +84,7 @@ def search(
                       "them." if chosen.remote else
                       "\nstopped; trials in training saved their state. The same command goes on from there.",
                       soft_wrap=True, highlight=False)
-        raise typer.Exit(130) from None
+        raise typer.Exit(143 if asked() and chosen.remote else 130) from None
     _tell(run, console, output, chosen)
     if missing:
         raise IncompleteRun(f"{len(missing)} members of the winners are missing; what finished is kept:\n"
@@ -170,6 +170,8 @@ def trial(
     kind: Annotated[str | None, typer.Option(
         metavar="single|uniform|joint", help="Kind of candidate; by default what the number of networks says.",
         show_default=False)] = None,
+    second: Annotated[bool, typer.Option(
+        "--second", help="Its second training, with members of other seeds.")] = False,
     store: StoreOption = DEFAULT_STORE,
     metrics: Annotated[Path | None, typer.Option(help="Append the metrics to this file, as JSON that Katib reads.",
                                                  show_default=False)] = None,
@@ -187,6 +189,8 @@ def trial(
     SIGTERM saves the state and exits with 143; the same command goes on. A trial that cannot be trained is recorded as
     failed, with exit code 3.
     """
+    from dataclasses import replace
+
     from consort.errors import ConsortError
     from consort.events import StepEnded
     from consort.train.settings import Settings
@@ -195,7 +199,7 @@ def trial(
     try:
         opened = open_store_at(store)
         run = _planned_trial(opened, study, images)
-        tried = _candidate(run.plan, networks, choices, kind)
+        tried = replace(_candidate(run.plan, networks, choices, kind), second=second)
         settings = Settings(checkpoint_seconds, checkpoint_steps, loader_workers, deterministic=deterministic or None,
                             compile=compiled)
         _try(run, tried, settings, listen, metrics)

@@ -104,6 +104,25 @@ class MemberJobs:
         self.to_begin = 0
         """Members that have no job yet and are not at their end."""
 
+    # What a member is to these jobs; a trial's second training is the same in other places.
+
+    WHY_LOST = "do pods and launcher use one server?"
+
+    def selector(self, wanted: Sequence[str]) -> str:
+        """Of all jobs and pods that may be those of these members."""
+        return member_selector(wanted[0] if len(wanted) == 1 else None)
+
+    def has_record(self, member: str) -> bool:
+        return members.read_record(self.store, member) is not None
+
+    def known_failure(self, member: str) -> str | None:
+        """Why it cannot be trained, where the store says so."""
+        return members.read_failure(self.store, member)
+
+    def note_setback(self, member: str, reason: str) -> None:
+        if self.known_failure(member) is None:
+            members.write_setback(self.store, member, reason)
+
     def awaited(self) -> str:
         """What is waited for now, in words."""
         kinds = Counter(_awaited(followed) for followed in list(self.active.values()))
@@ -114,7 +133,7 @@ class MemberJobs:
 
     def run(self, wanted: Sequence[str], create: bool = True) -> Outcome:
         """Follow these members to their ends; with create=False only those that have a job."""
-        selector = member_selector(wanted[0] if len(wanted) == 1 else None)
+        selector = self.selector(wanted)
         with feed(self.api, {MEMBER_JOB.kind: selector, "Pod": selector}) as events:
             self._synchronise(events)
             waiting = sorted(wanted, key=lambda m: names.member_job_name(m) not in self.existing)
@@ -155,9 +174,9 @@ class MemberJobs:
                 return
             waiting.remove(member)
             self.to_begin = len(waiting)
-            if members.read_record(self.store, member) is not None:
+            if self.has_record(member):
                 self._end(member, None)
-            elif (reason := members.read_failure(self.store, member)) is not None:
+            elif (reason := self.known_failure(member)) is not None:
                 self._end(member, reason)
             else:
                 self._begin(member, self.existing.get(names.member_job_name(member)), events)
@@ -282,12 +301,12 @@ class MemberJobs:
     def _conclude(self, name: str, reason: str | None) -> None:
         """The job ended, with success where `reason` is None. Whether the member is done is for the store to say."""
         followed = self.active.pop(name)
-        if members.read_record(self.store, followed.member) is not None:
+        if self.has_record(followed.member):
             self.api.delete(MEMBER_JOB.kind, name)
             reason = None
         elif reason is None:
-            reason = f"its job succeeded, but {self.store.uri} does not have it: do pods and launcher use one server?"
-        self._end(followed.member, members.read_failure(self.store, followed.member) or reason)
+            reason = f"its job succeeded, but {self.store.uri} does not have it: {self.WHY_LOST}"
+        self._end(followed.member, self.known_failure(followed.member) or reason)
 
     def _end(self, member: str, reason: str | None) -> None:
         if reason is None:
@@ -295,6 +314,5 @@ class MemberJobs:
             self.listen(Done(member))
         else:
             self.outcome.failed[member] = reason
-            if members.read_failure(self.store, member) is None:
-                members.write_setback(self.store, member, reason)
+            self.note_setback(member, reason)
             self.listen(Failed(member, reason))

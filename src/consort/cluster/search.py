@@ -5,7 +5,7 @@ written down as the arm's proposals when it has ended, so that all that comes af
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from consort.cluster.adopt import create_or_adopt
 from consort.cluster.explain import failure_reason
 from consort.cluster.follow import Happening, feed
 from consort.cluster.jobs import run_job
+from consort.cluster.second_trainings import bring_second_trainings
 from consort.cluster.silence import Silence
 from consort.errors import ClusterUnavailable, IncompleteRun, InputError
 from consort.events import Listener, Said, Started, unheard
@@ -87,6 +88,11 @@ class ClusterSearch:
                     followed.listen = silence.listen
                     followed.run(manifest)
         self.listen(SearchEnded())
+
+    def retrain(self, second: Sequence[Arm]) -> None:
+        """Second trainings, those that have no record, as jobs of their own. Raises IncompleteRun where one could not
+        be brought to its end."""
+        bring_second_trainings(self.api, self.run, self.images, self.listen, second, self.owner)
 
     def all_arms(self) -> list[Arm]:
         """Every arm, without what it has tried."""

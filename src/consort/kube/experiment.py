@@ -1,7 +1,7 @@
 """A search as Katib Experiments: one for each arm, whose trials are jobs that run `consort trial`."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -85,19 +85,37 @@ def experiments(store_uri: str, study: Study, run: str, images: Images, sampler:
 def trial_job(store_uri: str, study: Study, run: str, kind: str, images: Images) -> dict[str, Any]:
     """The trial template: a job without a name, its choices as placeholders that Katib fills in."""
     search, cluster = _search(study), study.cluster
+    _check_trials(study)
+    labels = names.labels(names.TRIAL, study.name, run)
+    step = member_job.step_container(cluster, images, [])
+    step["command"], step["args"] = ["sh", "-c"], [_script(store_uri, study, run, kind)]
+    step["env"].append({"name": CHOICES, "value": " ".join(
+        f"{p.name}=${{trialParameters.{p.name}}}" for p in search.space(kind).parameters)})
+    return training.MEMBER_JOB.build({"labels": {**labels, **_queue(study)}}, cluster, labels, step)
+
+
+def second_training_job(trial: str, kind: str, networks: Sequence[str], store_uri: str, study: Study, run: str,
+                        images: Images) -> dict[str, Any]:
+    """The job of a candidate's second training, named as its trial. Nothing samples it: Katib has no part in it."""
+    _check_trials(study)
+    labels = {**names.labels(names.TRIAL, study.name, run), names.ARM_LABEL: names.SECOND}
+    step = member_job.step_container(study.cluster, images, [
+        "trial", f"{study.name}/{run}", "--second", "--kind", kind, "--networks", ",".join(networks), "--store",
+        store_uri, "--log", "json", *_how_to_train(study)])
+    metadata = {"name": trial, "labels": {**labels, **_queue(study)},
+                "annotations": {names.STORE_ANNOTATION: store_uri}}
+    return names.with_spec_hash(training.MEMBER_JOB.build(metadata, study.cluster, labels, step))
+
+
+def _check_trials(study: Study) -> None:
+    """Raises InputError where trials on a cluster cannot be what the study asks."""
+    search, cluster = _search(study), study.cluster
     if cluster.nodes * cluster.processes > 1:
         raise InputError(f"a trial of a search is one process of one pod: [cluster] nodes and processes are 1, got "
                          f"{cluster.nodes} and {cluster.processes}. Give trials more cpus or gpus instead.")
     if search.median_stopping:
         raise InputError("Katib counts a trial without metrics as failed, and a stopped one has none: [search] "
                          "median_stopping is for searches on one machine. Leave it out for a cluster.")
-    labels = names.labels(names.TRIAL, study.name, run)
-    step = member_job.step_container(cluster, images, [])
-    step["command"], step["args"] = ["sh", "-c"], [_script(store_uri, study, run, kind)]
-    step["env"].append({"name": CHOICES, "value": " ".join(
-        f"{p.name}=${{trialParameters.{p.name}}}" for p in search.space(kind).parameters)})
-    queue = {names.QUEUE_LABEL: cluster.queue} if cluster.queue else {}
-    return training.MEMBER_JOB.build({"labels": {**labels, **queue}}, cluster, labels, step)
 
 
 def experiment_name(study: str, run: str, kind: str, sampler: str) -> str:
@@ -118,10 +136,17 @@ def trials_at_a_time(study: Study) -> int:
 
 
 def _script(store_uri: str, study: Study, run: str, kind: str) -> str:
-    options = [*member_job.checkpoint_arguments(study.run), *pod.images_arguments(study.cluster)]
     command = ["consort", "trial", f"{study.name}/{run}", "--kind", kind, "--store", store_uri, "--log", "json",
-               "--metrics", METRICS_FILE, *options]
+               "--metrics", METRICS_FILE, *_how_to_train(study)]
     return _SCRIPT.format(metrics=METRICS_FILE, command=shlex.join(command), least=LEAST_SECONDS)
+
+
+def _how_to_train(study: Study) -> list[str]:
+    return [*member_job.checkpoint_arguments(study.run), *pod.images_arguments(study.cluster)]
+
+
+def _queue(study: Study) -> dict[str, str]:
+    return {names.QUEUE_LABEL: study.cluster.queue} if study.cluster.queue else {}
 
 
 def _settings(search: Search, sampler: str) -> list[dict[str, str]]:

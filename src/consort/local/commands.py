@@ -8,6 +8,7 @@ from consort import hardware
 from consort.local.scheduler import Job
 from consort.local.shares import shares
 from consort.members.spec import MemberSpec
+from consort.search.arms import Proposal
 from consort.study.execution import RunSettings
 
 
@@ -50,10 +51,10 @@ def train_command(members: Sequence[str], store: str, settings: RunSettings) -> 
     return [sys.executable, "-m", "consort", "train", *named, *_step_options(store, settings), *most]
 
 
-def trial_command(ref: str, kind: str, networks: Sequence[str], store: str, settings: RunSettings) -> list[str]:
+def trial_command(ref: str, kind: str, tried: Proposal, store: str, settings: RunSettings) -> list[str]:
     """The command that runs one trial of the planned search NAME/RUN, in the same way."""
-    return [sys.executable, "-m", "consort", "trial", ref, "--kind", kind, "--networks", ",".join(networks),
-            *_step_options(store, settings)]
+    return [sys.executable, "-m", "consort", "trial", ref, "--kind", kind, "--networks", ",".join(tried.networks),
+            *(["--second"] if tried.second else []), *_step_options(store, settings)]
 
 
 def _step_options(store: str, settings: RunSettings) -> list[str]:

@@ -27,6 +27,8 @@ class LocalSearch:
     arms: list[Arm] = field(default_factory=list)
     ended: dict[str, TrialRecord] = field(default_factory=dict)
     """Trial -> its record, of those that an arm proposed."""
+    second: list[Arm] = field(default_factory=list)
+    """Of second trainings."""
     started: dict[str, Proposal] = field(default_factory=dict)
     """Trial -> the first proposal of it, of those that this process started."""
 
@@ -45,15 +47,31 @@ class LocalSearch:
         self.arms = arms.open_arms(self.run, self.all_arms(), self.hardware_id)
         for proposal in (p for arm in self.arms for p in arm.proposals):
             self._note(proposal.trial)
-        slots = places(self.workers or self.search.parallel, self.run.study.run)
         self.listen(SearchBegun(self.arms, self.search, self.ended))
-        Scheduler(slots, self._take, self._note).run((), self._more)
+        self._scheduler().run((), self._more)
         self.listen(SearchEnded())
         self._refuse_failures()
+
+    def retrain(self, second: Sequence[Arm]) -> None:
+        """Second trainings, those that have no record. Raises KeyboardInterrupt as `try_all` does."""
+        self.second = list(second)
+        todo = {p.trial: (arm, p) for arm in second for p in arm.proposals if not self._note(p.trial)}
+        self.listen(SearchBegun(self.second, self.search, self.ended, second=True))
+        self._scheduler().run([self._job(arm, proposal) for arm, proposal in todo.values()])
+        self.listen(SearchEnded())
 
     def all_arms(self) -> list[Arm]:
         """Every arm, without what it has tried."""
         return arms.arms_of(self.search)
+
+    def _scheduler(self) -> Scheduler:
+        return Scheduler(places(self.workers or self.search.parallel, self.run.study.run), self._take, self._note)
+
+    def _job(self, arm: Arm, proposal: Proposal) -> Job:
+        # Latencies that are measured are measured here: one at a time, and before the trial's own training.
+        measure_latencies(self.run, proposal.networks)
+        command = trial_command(self.run.ref, arm.kind, proposal, self.run.store.uri, self.run.study.run)
+        return Job([proposal.trial], lambda _: command)
 
     def _more(self, free: int) -> Sequence[Job]:
         """Up to `free` further trials that are not in the store: interrupted ones first, then new ones."""
@@ -69,10 +87,7 @@ class LocalSearch:
             if proposal.trial in self.started:
                 continue  # another arm's trial, and in training
             self.started[proposal.trial] = proposal
-            # Latencies that are measured are measured here: one at a time, and before the trial's own training.
-            measure_latencies(self.run, proposal.networks)
-            command = trial_command(self.run.ref, arm.kind, proposal.networks, self.run.store.uri, self.run.study.run)
-            jobs.append(Job([proposal.trial], lambda _, command=command: command))  # type: ignore[misc]
+            jobs.append(self._job(arm, proposal))
         return jobs
 
     def _next(self) -> tuple[Arm, Proposal] | None:
@@ -100,8 +115,8 @@ class LocalSearch:
 
     def _write_failure(self, trial: str, reason: str) -> None:
         """The record of a trial whose process ended without one, each time that it was tried."""
-        arm, proposal = next((arm, p) for arm in self.arms for p in arm.proposals if p.trial == trial)
-        tried = trials.Candidate(arm.kind, proposal.networks)
+        arm, proposal = next((arm, p) for arm in (*self.arms, *self.second) for p in arm.proposals if p.trial == trial)
+        tried = trials.Candidate(arm.kind, proposal.networks, proposal.second)
         known = measure_latencies(self.run, proposal.networks)
         trials.write(self.run.store, trials.unsuccessful(self.run.plan, tried, known, trials.FAILED, reason))
 

@@ -24,7 +24,15 @@ from consort.costs.conditions import parse_size
 from consort.ensembles.bounds import wilson
 from consort.report.document import document, gain_scale, rounded
 from consort.report.search_drawing import drawing
-from consort.report.search_table import anew_words, arm_rows, reward_words, table_error_words
+from consort.report.search_table import (
+    ARM_HEAD,
+    SECOND_HEAD,
+    anew_words,
+    arm_rows,
+    reward_words,
+    second_table,
+    table_error_words,
+)
 
 MAX_ROW_BYTES = 1_200_000
 """The page stays under 2 MB: this much is for trials."""
@@ -44,7 +52,10 @@ def search_html(results: dict, answer: Answer, picture: bytes) -> str:
         "differences": differences,
         "difference_scale": gain_scale(differences),
         "reward": reward_words(results["objective"]),
+        "arm_head": ARM_HEAD,
         "arms_table": arm_rows(results),
+        "second_head": SECOND_HEAD,
+        "second_table": second_table(results),
         "below_floor": sum(reward < data["floor"] for reward in rewards),
         "drawings": _drawings(results),
         "latency_words": table_error_words(results),

@@ -12,10 +12,17 @@ from consort.answer.search_rows import (
     difference,
     ensembles,
     kinds,
+    label,
+    second_trainings,
     trial_rows,
 )
 from consort.report import units
 from consort.report.table import cell, table
+
+ARM_HEAD = ("Kind", "Sampler", "Trials", "Failed or stopped", "Best reward", "after trials", "Training",
+            "Training MACs")
+SECOND_HEAD = ("Kind", "Networks", "First reward", "Second reward", "Their mean", "First accuracy", "Second accuracy",
+               "")
 
 
 def search_markdown(results: dict, answer: Answer) -> str:
@@ -26,8 +33,8 @@ def search_markdown(results: dict, answer: Answer) -> str:
         "\n".join(f"- {cell(sentence)}" for sentence in answer.sentences),
         _winners(results),
         _differences(results),
-        "## The search\n\n" + table(("Kind", "Sampler", "Trials", "Failed or stopped", "Best reward", "after trials",
-                                     "Training"), arm_rows(results)),
+        "## The search\n\n" + table(ARM_HEAD, arm_rows(results)),
+        _second_trainings(results),
         f"Rewards are of short trainings on validation images: {reward_words(results['objective'])}.",
         table_error_words(results),
     ]
@@ -35,16 +42,47 @@ def search_markdown(results: dict, answer: Answer) -> str:
 
 
 def arm_rows(results: dict) -> list[list[str]]:
-    """What every arm did: kind, sampler, trials, those without a reward, best reward, when, time spent on training."""
-    rows = []
-    for arm in (arm for kind in kinds(results) for arm in arms_of(results, kind)):
-        trials, best = arm["trials"], max((point[1] for point in best_so_far(arm["trials"])), default=None)
-        when = next((count for count, reward in best_so_far(trials) if reward == best), None)
-        rows.append([KINDS[arm["kind"]], arm["sampler"] + (" (control)" if arm["control"] else ""), str(len(trials)),
-                     str(sum(trial["state"] != "done" for trial in trials)),
-                     units.UNKNOWN if best is None else f"{best:.4f}", units.plain(when),
-                     units.duration(sum(trial["train_seconds"] for trial in trials))])
+    """What every arm did: kind, sampler, trials, those without a reward, best reward, when, time and MACs of training;
+    a kind's second trainings after its arms. Columns: ARM_HEAD."""
+    rows: list[list[str]] = []
+    for kind in kinds(results):
+        rows += [_arm_row(arm) for arm in arms_of(results, kind)]
+        seconds = [row for row in second_trainings(results) if row["kind"] == kind and row["state"] is not None]
+        if seconds:
+            rows.append(_second_row(kind, seconds, results))
     return rows
+
+
+def _arm_row(arm: dict) -> list[str]:
+    trials, curve = arm["trials"], best_so_far(arm["trials"])
+    best = max((reward for _, reward in curve), default=None)
+    when = next((count for count, reward in curve if reward == best), None)
+    return [KINDS[arm["kind"]], arm["sampler"] + (" (control)" if arm["control"] else ""), str(len(trials)),
+            str(sum(trial["state"] != "done" for trial in trials)), _reward(best), units.plain(when),
+            units.duration(sum(trial["train_seconds"] for trial in trials)), units.scaled(arm.get("train_macs"))]
+
+
+def _second_row(kind: str, seconds: list[dict], results: dict) -> list[str]:
+    best = max((row["reward_second"] for row in seconds if row["reward_second"] is not None), default=None)
+    return [KINDS[kind], "second trainings", str(len(seconds)), str(sum(row["state"] != "done" for row in seconds)),
+            _reward(best), units.UNKNOWN, units.duration(sum(row["train_seconds"] for row in seconds)),
+            units.scaled(results["retraining"]["train_macs"].get(kind))]
+
+
+def second_table(results: dict) -> list[list[str]]:
+    """A row for every candidate that was trained a second time, with SECOND_HEAD."""
+    return [[KINDS[row["kind"]], label(row["networks"]), _reward(row["reward"]), _reward(row["reward_second"]),
+             _reward(row["reward_mean"]), units.percent(row["accuracy"]), units.percent(row["accuracy_second"]),
+             "winner" if row["winner"] else row["reason"] or ""] for row in second_trainings(results)]
+
+
+def _reward(value: float | None) -> str:
+    return units.UNKNOWN if value is None else f"{value:.4f}"
+
+
+def _second_trainings(results: dict) -> str:
+    rows = second_table(results)
+    return "## Second trainings\n\n" + table(SECOND_HEAD, rows) if rows else ""
 
 
 def reward_words(objective: dict) -> str:

@@ -129,8 +129,11 @@ def run_name(study: Study, data: Sequence[Prepared]) -> str:
                                                       "search": {"parallel": True, "max_failures": True}})
     if study.search is None:
         del question["search"]  # the name of a study without one stays what it was before there were searches
-    elif not study.search.final.singles:
-        del question["search"]["final"]["singles"]  # in the same way
+    else:
+        final = question["search"]["final"]
+        del final["retrain"]  # the trials are the same, and a search may go on with another number
+        if not final["singles"]:
+            del final["singles"]  # in the same way
     if not study.recipe.ema_warmup:
         del question["recipe"]["ema_warmup"]  # in the same way
     if study.answer == Answer():

@@ -36,7 +36,7 @@ class Screen:
             case MembersBegun():
                 self._show(Progress(self.console, event))
             case SearchBegun():
-                self._show(SearchProgress(self.console, event.arms, event.search, event.records))
+                self._show(SearchProgress(self.console, event))
             case MembersEnded() | SearchEnded():
                 self._show(None)
             case _ if self.shown is not None:

@@ -14,9 +14,8 @@ from consort.events import Elsewhere, Event, MemberEvent, Progressed, Retried, S
 from consort.screen.members import PLAIN_SECONDS, WORDS, Row, progress_cells, progress_line
 from consort.search.arms import Arm
 from consort.search.records import TrialRecord
-from consort.search.told import TrialRecorded
+from consort.search.told import SearchBegun, TrialRecorded
 from consort.search.trials import DONE
-from consort.study.search import Search
 
 FRONT = 8
 """So many points of the front are shown, evenly over it."""
@@ -29,9 +28,10 @@ STATES: dict[type[Event], str] = {
 class SearchProgress:
     """Shows a search, from `start` to `stop`; `listen` takes what a target tells of its trials."""
 
-    def __init__(self, console: Console, arms: Sequence[Arm], search: Search, records: Mapping[str, TrialRecord],
-                 ) -> None:
-        self.console, self.arms, self.search, self.records = console, arms, search, records
+    def __init__(self, console: Console, begun: SearchBegun) -> None:
+        self.console, self.arms, self.records = console, begun.arms, begun.records
+        self.trials = None if begun.second else begun.search.trials
+        """Of every arm; None where an arm has just those that it begins with."""
         self.running: dict[str, Row] = {}
         self.live = Live(console=console, get_renderable=self._shown, refresh_per_second=4, transient=False
                          ) if console.is_terminal else None
@@ -40,8 +40,10 @@ class SearchProgress:
         if self.live:
             self.live.start()
         else:
-            self._say("", f"{len(self.arms)} arms of {self.search.trials} trials: "
-                          + ", ".join(f"{arm.name} {arm.finished(self.records)}" for arm in self.arms))
+            what = f"{len(self.arms)} arms of {self.trials} trials" if self.trials else "second trainings"
+            self._say("", f"{what}: " + ", ".join(
+                f"{arm.name} {arm.finished(self.records)}" + ("" if self.trials else f"/{self._trials_of(arm)}")
+                for arm in self.arms))
 
     def stop(self) -> None:
         if self.live:
@@ -72,12 +74,15 @@ class SearchProgress:
         self.running.pop(event.ran_as or trial, None)
         record = self.records[trial]
         for arm in [event.arm] if event.arm else [a for a in self.arms if a.has(trial)]:
-            how_far = f"{arm.name} {arm.finished(self.records)}/{self.search.trials}"
+            how_far = f"{arm.name} {arm.finished(self.records)}/{self._trials_of(arm)}"
             if record.state != DONE:
                 self._say(trial, f"{how_far}  {record.state}: {record.reason}")
             elif not self.live:
                 best = best_of(arm, self.records)
                 self._say(trial, f"{how_far}  {_judged(record)}" + ("  (best so far)" if best == record else ""))
+
+    def _trials_of(self, arm: Arm) -> int:
+        return self.trials or len(arm.proposals)
 
     def _say(self, trial: str, text: str) -> None:
         self.console.print(Text.assemble((f"{trial}  " if trial else "", "bold"), text), soft_wrap=True)
@@ -102,7 +107,7 @@ class SearchProgress:
             judged = () if best is None else (f"{best.reward:.4f}", f"{100 * (best.accuracy or 0):.2f}",
                                               f"{best.latency_ms:.3f}", best.id)
             table.add_row(f"{arm.name}{' (control)' if arm.control else ''}",
-                          f"{arm.finished(self.records)} / {self.search.trials}", *judged)
+                          f"{arm.finished(self.records)} / {self._trials_of(arm)}", *judged)
         return table
 
     def _front_text(self) -> str:

@@ -5,6 +5,7 @@ trial is written before the trial starts, and samplers replay the history whenev
 lost in between goes on with the same trials.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class Proposal:
     networks: tuple[str, ...]
     """One per member."""
     trial: str
+    second: bool = False
+    """Whether it is a second training of what a trial of the arm has tried."""
 
 
 @dataclass
@@ -124,6 +127,12 @@ def stored(run: Run, arm: str) -> list[tuple[Proposal, str]]:
     """The trials that an arm has tried, in their order, each with the hardware that its reward sees."""
     folder = keys.proposals(run.study.name, run.plan.run, arm)
     return [_read(run.store, key) for key in run.store.list(folder)]
+
+
+def records_of(store: Store, arms: Sequence[Arm]) -> list[tuple[Arm, int, TrialRecord]]:
+    """(arm, number, record) of every trial that has ended; of the kind that the arm was looking for."""
+    return [(arm, p.number, dataclasses.replace(record, kind=arm.kind)) for arm in arms for p in arm.proposals
+            if (record := trials.read(store, p.trial)) is not None]
 
 
 def _key(run: Run, arm: str, number: int) -> str:

@@ -99,7 +99,8 @@ class _Rights:
     confidence: float
 
     def difference(self, a: str, b: str, together: int = 1) -> dict:
-        """Accuracy of row a minus that of b. together: of how many differences the interval of recipes trained again
+        """Accuracy of row a minus that of b; low, high, resolved: for these very networks; anew, resolved_anew: for the
+        same recipes trained again. together: of how many differences the interval of recipes trained again
         holds at once (Bonferroni)."""
         i, j = self.labels.index(a), self.labels.index(b)
         apart = self.shares[i] - self.shares[j]

@@ -42,3 +42,7 @@ class TrialRecord:
     """Members that were there already."""
     versions: dict
     finished_at: str
+    second: bool = False
+    """Whether it is a candidate's second training, with members of other seeds."""
+    member_macs: tuple[int, ...] | None = None
+    """In the order of `networks`; None of records that are older than this field."""

@@ -1,8 +1,10 @@
-"""The stages of a search, the same wherever it executes: trials, the winners' study, the report.
+"""The stages of a search, the same wherever it executes: trials, second trainings, the winners' study, the report.
 
-search.json and the report are written after the trials, and again when the winners are compared.
+Second trainings are the end of the stage `search`: who asks for the winners afterwards is told those that are named by
+both. search.json and the report are written after the trials, after these, and again when the winners are compared.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from consort.events import Said
@@ -14,6 +16,7 @@ from consort.search.arms import Arm, open_tried
 from consort.search.comparison import compared
 from consort.search.latencies import on_hardware
 from consort.search.results import read_results, write_results
+from consort.search.retraining import finalists, second_arms
 from consort.search.trials import search_of
 from consort.search.winners import plan_final, winners
 
@@ -33,6 +36,10 @@ class Searching(Protocol):
     def try_all(self) -> None:
         """All trials of all arms, those that ended before left as they are. Raises IncompleteRun when too many fail."""
 
+    def retrain(self, second: Sequence[Arm]) -> None:
+        """Second trainings, those that ended before left as they are. Raises IncompleteRun where one could not be
+        brought to its end."""
+
     def all_arms(self) -> list[Arm]:
         """Every arm, without what it has tried."""
 
@@ -49,6 +56,8 @@ def execute_search(run: Run, target: SearchTarget, only: str | None = None) -> d
     searching, missing = target.searching(run), {}
     if only in (None, "search"):
         _search(run, searching)
+    if only in (None, "search", "final"):
+        _retrain(run, searching, target)
     if only in (None, "final"):
         missing = _train_winners(run, searching, target)
     if only == "report":
@@ -65,6 +74,24 @@ def _search(run: Run, searching: Searching) -> None:
             before = read_results(there)
             write_results(there, searching.arms, before and before["final"])
             write_search_report(run.store, run.study.name, run.plan.run)
+
+
+def _retrain(run: Run, searching: Searching, target: SearchTarget) -> None:
+    """Train the candidates from which the winners are named a second time, where that was not done before."""
+    there, tried = open_tried(run, searching.all_arms(), searching.hardware_id)
+    found = finalists(there, tried)
+    todo = [one for of_kind in found.values() for one in of_kind if one.second is None]
+    if not todo:
+        return
+    most = max(map(len, found.values()))
+    target.listen(Said(f"training the best {most} candidates of {' and of '.join(found)} a second time, before winners "
+                       "are named"))
+    try:
+        searching.retrain(second_arms(found))
+    finally:
+        before = read_results(there)
+        write_results(there, tried, before and before["final"])
+        write_search_report(run.store, run.study.name, run.plan.run)
 
 
 def _train_winners(run: Run, searching: Searching, target: SearchTarget) -> dict[str, str]:

@@ -17,6 +17,8 @@ class SearchBegun(Event):
     search: Search
     records: Mapping[str, TrialRecord]
     """Trial -> its record, of those that an arm proposed."""
+    second: bool = False
+    """Whether candidates are trained a second time: the arms have all their trials, and sample none."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def run_trial(run: Run, tried: Candidate, settings: Settings, listen: Listener) 
     """
     store, plan = run.store, run.plan
     known = measure_latencies(run, tried.networks)
-    trial, wanted = trials.trial_id(plan, tried.networks, known.hardware_id), trials.specs(plan, tried.networks)
+    trial = trials.trial_id(plan, tried.networks, known.hardware_id, tried.second)
+    wanted = trials.specs(plan, tried.networks, tried.second)
     found = trials.read(store, trial)
     if found is not None:
         return found
@@ -84,7 +85,7 @@ def _train_one(run: Run, spec: MemberSpec, settings: Settings, listen: Listener)
 
 def _after_epoch(run: Run, spec: MemberSpec) -> Callable[[int, float], Any] | None:
     search = trials.search_of(run.plan)
-    if not search.median_stopping:
+    if not search.median_stopping or spec.seed >= trials.SECOND_SEED:  # second trainings are compared at their ends
         return None
     median = Median(run.store, spec, search.space("single"))
     median.check(median_stopping.read_curve(run.store, spec.id))  # it may have been stopped before

@@ -1,14 +1,16 @@
 """Trials of a search: what their members are, how they are judged, and their records. No torch here.
 
 A trial is what it trains and what it is judged by, whoever proposed it: searches and their arms share trials, and
-trials share members. The k-th copy of a network in a candidate is its member of seed k.
+trials share members. The k-th copy of a network in a candidate is its member of seed k; in its second training, which
+is a trial of its own, of seed SECOND_SEED + k.
 """
 
 import dataclasses
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 
 from consort import hardware, members
 from consort.data.prepared import Prepared
@@ -28,6 +30,8 @@ from consort.store import Store, keys
 from consort.study.search import Search
 
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
+SECOND_SEED = 500
+"""The first of a second training's members."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Candidate:
     kind: str
     networks: tuple[str, ...]
     """One per member."""
+    second: bool = False
+    """Whether it is trained a second time, with members of other seeds."""
 
 
 def search_of(plan: Plan) -> Search:
@@ -65,18 +71,14 @@ def candidate(plan: Plan, kind: str, networks: Sequence[str]) -> Candidate:
     return Candidate(kind, search.networks_of(kind, search.space(kind).encode(of_space)))
 
 
-def specs(plan: Plan, networks: Sequence[str]) -> list[MemberSpec]:
+def specs(plan: Plan, networks: Sequence[str], second: bool = False) -> list[MemberSpec]:
     """The members of a trial, in the order of its networks."""
     recipe = search_of(plan).trial_recipe(plan.study.recipe)
-    copies: Counter[str] = Counter()
-    found = []
-    for name in networks:
-        found.append(MemberSpec(name, plan.data.fingerprint, recipe, copies[name]))
-        copies[name] += 1
-    return found
+    seeds: defaultdict[str, count] = defaultdict(lambda: count(SECOND_SEED if second else 0))
+    return [MemberSpec(name, plan.data.fingerprint, recipe, next(seeds[name])) for name in networks]
 
 
-def trial_id(plan: Plan, networks: Sequence[str], hardware_id: str) -> str:
+def trial_id(plan: Plan, networks: Sequence[str], hardware_id: str, second: bool = False) -> str:
     """`t-<10 hex digits>`: a hash over the members and over what judges them."""
     latency = plan.study.latency
     runtime = {} if latency.runtime == "torch" else {"runtime": latency.runtime}  # ids stay what they were before it
@@ -84,7 +86,7 @@ def trial_id(plan: Plan, networks: Sequence[str], hardware_id: str) -> str:
                  "objective": search_of(plan).objective.model_dump(mode="json"),
                  "latency": {"batch_size": latency.batch_size, "threads": latency.threads, **runtime},
                  "hardware": hardware_id}
-    identity = [sorted(spec.id for spec in specs(plan, networks)), judged_by]
+    identity = [sorted(spec.id for spec in specs(plan, networks, second)), judged_by]
     return "t-" + sha256(canonical_json(identity).encode())[:10]
 
 
@@ -122,7 +124,7 @@ def judged(run: Run, tried: Candidate, latencies: NetworkLatencies,
            reused: frozenset[str] = frozenset()) -> TrialRecord:
     """The record of a trial whose members are all trained; `reused` are those that were there already."""
     plan, objective = run.plan, search_of(run.plan).objective
-    records = [_finished(run.store, spec.id) for spec in specs(plan, tried.networks)]
+    records = [_finished(run.store, spec.id) for spec in specs(plan, tried.networks, tried.second)]
     reached = ensemble_accuracy(run.store, records, plan.data, plan.study.evaluate.combine[0])
     parts = [latencies.ms[name] for name in tried.networks]
     parallel, serial = (ensemble_latency_ms(parts, how) for how in ("parallel", "serial"))
@@ -131,7 +133,8 @@ def judged(run: Run, tried: Candidate, latencies: NetworkLatencies,
         _record(plan, tried, latencies, DONE, None), accuracy=reached, reward=reward(reached, seen, objective),
         member_accuracies=tuple(record.val_accuracy or 0.0 for record in records), latency_ms=seen,
         parallel_latency_ms=parallel, serial_latency_ms=serial, macs=sum(record.macs for record in records),
-        largest_macs=max(record.macs for record in records), params=sum(record.params for record in records),
+        largest_macs=max(record.macs for record in records),
+        member_macs=tuple(record.macs for record in records), params=sum(record.params for record in records),
         train_seconds=round(sum(r.train_seconds for r in records if r.id not in reused), 2), reused=len(reused))
 
 
@@ -154,10 +157,12 @@ def unsuccessful(plan: Plan, tried: Candidate, latencies: NetworkLatencies, stat
 
 def _record(plan: Plan, tried: Candidate, latencies: NetworkLatencies, state: str, reason: str | None) -> TrialRecord:
     return TrialRecord(
-        id=trial_id(plan, tried.networks, latencies.hardware_id), kind=tried.kind, networks=tried.networks,
-        members=tuple(spec.id for spec in specs(plan, tried.networks)), state=state, reason=reason, accuracy=None,
-        member_accuracies=(), reward=None, latency_ms=None, parallel_latency_ms=None, serial_latency_ms=None,
-        network_latencies_ms=dict(latencies.ms), latency_spread_ms=latencies.spread, latency_source=latencies.source,
+        id=trial_id(plan, tried.networks, latencies.hardware_id, tried.second), kind=tried.kind,
+        networks=tried.networks, second=tried.second,
+        members=tuple(spec.id for spec in specs(plan, tried.networks, tried.second)), state=state, reason=reason,
+        accuracy=None, member_accuracies=(), reward=None, latency_ms=None, parallel_latency_ms=None,
+        serial_latency_ms=None, network_latencies_ms=dict(latencies.ms), latency_spread_ms=latencies.spread,
+        latency_source=latencies.source,
         hardware_id=latencies.hardware_id, macs=None, largest_macs=None, params=None, train_seconds=0.0, reused=0,
         versions=hardware.versions(), finished_at=datetime.now(UTC).isoformat(timespec="seconds"))
 

@@ -7,51 +7,48 @@ What it shows of them is in `comparison`.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from consort.documents import to_toml
 from consort.errors import IncompleteRun
 from consort.run.plan import Plan
 from consort.run.run import Run
-from consort.search.arms import Arm
+from consort.search.arms import Arm, records_of
 from consort.search.records import TrialRecord
-from consort.search.results import records_of
+from consort.search.retraining import best, finalists, ranked, second_arms
 from consort.search.trials import DONE, search_of
 from consort.study.file import Study, parse_study
 from consort.study.search import FINAL, Search
 
 FIRST_SEED = 1000
-"""Of the winners' new members; trials have the seeds 0, 1, ..., one per copy."""
+"""Of the winners' new members; trials have the seeds 0, 1, ..., one per copy, and second trainings 500, 501, ..."""
 
 
 def winners(run: Run, arms: Sequence[Arm]) -> dict[str, TrialRecord]:
-    """Kind -> its trial of the highest reward, of all arms, among those that keep the target latency.
+    """Kind -> its winner, of all arms, among the trials that keep the target latency: the one of the best mean reward
+    of those that were trained twice, and of the highest reward where none was.
 
     A kind without such a trial is left out; raises IncompleteRun where none has one.
     """
-    target = search_of(run.plan).objective.target_latency_ms
-    found: dict[str, TrialRecord] = {}
-    for arm, _, record in records_of(run.store, arms):
-        if record.state != DONE or (record.latency_ms or 0.0) > target:
-            continue
-        best = found.get(arm.kind)
-        if best is None or (record.reward or 0.0) > (best.reward or 0.0):
-            found[arm.kind] = record
-    if not found:
+    of_kinds, twice = ranked(run, arms), finalists(run, arms)
+    if not of_kinds:
+        target = search_of(run.plan).objective.target_latency_ms
         raise IncompleteRun(f"no trial of {run.ref} keeps the target latency of {target:g} ms, so there is no winner "
                             'to train again. More trials, or reward = "constrained", look closer to the target.')
-    return found
+    return {kind: found.first if (found := best(twice.get(kind, ()))) else records[0]
+            for kind, records in of_kinds.items()}
 
 
 def best_singles(search: Search, records: Iterable[TrialRecord]) -> list[str]:
-    """The `[search.final] singles` networks that were best alone on validation, in the trials of every kind, of those
-    that keep the target latency: the single networks that an ensemble has to beat."""
-    seen: dict[str, list[float]] = {}
+    """The `[search.final] singles` networks that were best alone on validation, in the mean over their trainings in the
+    trials of every kind, of those that keep the target latency: the single networks that an ensemble has to beat."""
+    seen: dict[str, dict[str, float]] = {}
     for record in records:
-        for network, accuracy in zip(record.networks, record.member_accuracies, strict=False):
+        for network, member, accuracy in zip(record.networks, record.members, record.member_accuracies, strict=False):
             if record.state == DONE and record.network_latencies_ms[network] <= search.objective.target_latency_ms:
-                seen.setdefault(network, []).append(accuracy)
-    return sorted(seen, key=lambda name: (-sum(seen[name]) / len(seen[name]), name))[:search.final.singles]
+                seen.setdefault(network, {})[member] = accuracy  # once, although several trials may have the member
+    return sorted(seen, key=lambda name: (-fmean(seen[name].values()), name))[:search.singles]
 
 
 def compositions(search: Search, won: Mapping[str, TrialRecord]) -> dict[str, Counter[str]]:
@@ -67,7 +64,8 @@ def compositions(search: Search, won: Mapping[str, TrialRecord]) -> dict[str, Co
 
 def plan_final(run: Run, won: Mapping[str, TrialRecord], arms: Sequence[Arm]) -> Run:
     """Plan the study of the winners, on the same prepared data. arms: the search's, with what they tried."""
-    records = [record for _, _, record in records_of(run.store, arms)]
+    tried = [*arms, *second_arms(finalists(run, arms))]
+    records = [record for _, _, record in records_of(run.store, tried)]
     text = final_text(run.plan, won, best_singles(search_of(run.plan), records))
     return run.replan(parse_study(text, f"{run.study.name}{FINAL}"), text)
 

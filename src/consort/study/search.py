@@ -21,6 +21,10 @@ FINAL = "-final"
 """What the study of the winners is called after the study that found them."""
 MAX_NAME = 40 - len(FINAL)
 CONTROL = "random"
+RETRAINED = 5
+"""So many candidates of every kind are trained a second time, where the study does not say how many."""
+SINGLES = 2
+"""So many of the best single networks are trained with the winners, where the study does not say how many."""
 
 
 class SearchObjective(Objective):
@@ -86,12 +90,16 @@ def _check_choice(gene: str, choice: Any) -> None:
 
 
 class Final(Table):
-    """[search.final]: the winners are trained again with the study's own recipe and new seeds."""
+    """[search.final]: how winners are named; and trained again, with the study's own recipe and new seeds."""
 
+    retrain: Annotated[int | None, Field(ge=0, le=100)] = None
+    """So many candidates of every kind, those of the highest rewards, are trained a second time before its winner is
+    named; by default RETRAINED, or a third of the trials of an arm where that is fewer, or none where that is one."""
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Of every winning network; at least as many as its ensemble has copies of it."""
-    singles: Annotated[int, Field(ge=0, le=100)] = 0
-    """So many of the networks of all trials, the best alone on validation, are trained beside the winners."""
+    singles: Annotated[int | None, Field(ge=0, le=100)] = None
+    """So many of the networks of all trials, the best alone on validation, are trained beside the winners; by default
+    SINGLES."""
 
 
 class Search(Table):
@@ -154,6 +162,19 @@ class Search(Table):
         chosen = sampler or self.sampler
         controls = [(CONTROL, True)] if self.control and chosen != CONTROL else []
         return [(kind, *arm) for kind in self.kinds for arm in ((chosen, False), *controls)]
+
+    @property
+    def retrained(self) -> int:
+        """How many candidates of every kind are trained a second time."""
+        if self.final.retrain is not None:
+            return self.final.retrain
+        number = min(RETRAINED, self.trials // 3)
+        return number if number > 1 else 0
+
+    @property
+    def singles(self) -> int:
+        """How many of the best single networks are trained with the winners."""
+        return SINGLES if self.final.singles is None else self.final.singles
 
     def size(self, kind: str) -> int:
         """Members of a candidate of this kind."""

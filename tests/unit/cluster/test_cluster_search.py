@@ -33,7 +33,7 @@ from consort.search.stages import execute_search
 from consort.store.folder import FolderStore
 from consort.study.file import parse_study
 from fake_cluster import FakeCluster
-from fake_katib import FakeKatib
+from fake_katib import FakeKatib, SecondTrainings
 
 STUDY = """
 name = "looking"
@@ -235,7 +235,7 @@ def test_a_cluster_without_katib_says_what_to_install(store):
 
 def test_after_the_trials_search_json_has_them_all(store):
     of, cluster = planned(store), FakeCluster()
-    with FakeKatib(cluster, of):
+    with FakeKatib(cluster, of), SecondTrainings(cluster, of).served():
         execute_search(of, ClusterTarget(cluster, unheard), "search")  # type: ignore[arg-type]
     results = json.loads(of.read("search.json"))
     assert results["hardware_id"] == HARDWARE
