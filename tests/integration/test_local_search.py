@@ -16,7 +16,7 @@ EVERY_FILE = {"plan.json", "study.toml", "arms", "search.json", "search.html", "
 
 
 def write_study(folder: Path, kinds: tuple[str, ...] = KINDS, trials: int = 2, target_ms: float = 100, epochs: int = 1,
-                learning_rate: float = 0.1, **search: object) -> Path:
+                learning_rate: float = 0.1, final: str = "seeds = 2", **search: object) -> Path:
     """A search on the digits that the tests' stores hold."""
     given = {"members": 2, "sampler": "evolution", "settings": {"population": 2, "sample": 1, "initial": 1},
              "trials": trials, "control": False, "parallel": 1, **search}
@@ -34,7 +34,7 @@ kinds = {json.dumps(kinds)}
 recipe = {{ epochs = {epochs} }}
 objective = {{ target_latency_ms = {target_ms}, source = "measured" }}
 space = {{ block = ["wide"], width = [4, 8], depth = [1, 2] }}
-final = {{ seeds = 2 }}
+final = {{ {final} }}
 """)
     return file
 
@@ -144,6 +144,31 @@ def test_trials_that_fail_are_recorded_and_end_the_search_when_they_are_too_many
         assert [trial["state"] for trial in found] == ["failed"] * 2
         assert ["the loss became" in trial["reason"] for trial in found] == [True] * 2, found
     assert "Nothing is claimed yet" in study_files(world.store.root, "looking")["search.md"].read_text()
+
+
+def test_the_best_are_trained_a_second_time_with_new_seeds_and_only_once(world: World, tmp_path: Path) -> None:
+    study = str(write_study(tmp_path, kinds=("single",), final="seeds = 1, retrain = 2"))
+    asked = ("search", study, "--store", world.store.uri, "--only", "search")
+    done = consort(*asked)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "training the best 2 candidates of single a second time" in done.stdout
+    assert "single-second 2/2" in done.stdout
+    by_second = {second: [trial for trial in records(world.store.root) if trial["second"] == second]
+                 for second in (False, True)}
+    firsts, seconds = by_second[False], by_second[True]
+    assert {tuple(t["networks"]) for t in firsts} == {tuple(t["networks"]) for t in seconds} and len(seconds) == 2
+    seeds = {read_json(file)["id"]: read_json(file)["seed"] for file in world.store.root.glob("members/*/member.json")}
+    assert {seeds[member] for trial in seconds for member in trial["members"]} == {500}
+    rows = read_json(study_files(world.store.root, "looking")["search.json"])["retraining"]["rows"]
+    assert rows[0]["reward"] >= rows[1]["reward"]
+    assert all(row["reward_mean"] == pytest.approx((row["reward"] + row["reward_second"]) / 2) for row in rows)
+    (winner,) = json.loads(consort("winners", study, "--store", world.store.uri, "--json").stdout)["winners"]
+    best = max(rows, key=lambda row: row["reward_mean"])
+    assert [row["winner"] for row in rows] == [row is best for row in rows]
+    assert winner["networks"] == best["networks"]
+    before = times(world.store.root)
+    again = consort(*asked)
+    assert again.returncode == 0 and times(world.store.root) == before and "training the best" not in again.stdout
 
 
 def test_a_target_that_nothing_meets_is_refused_with_the_fastest_network(world: World, tmp_path: Path) -> None:

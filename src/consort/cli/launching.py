@@ -124,7 +124,7 @@ def submit(
     """
     from consort_pipelines import client
 
-    run = _planned(open_store_at(store), study)
+    run = _planned_to_train(open_store_at(store), study)
     print(client.submit(_host(host), run.ref, store, experiment or run.study.name, namespace))
 
 
@@ -143,7 +143,7 @@ def schedule(
     from consort.kube.step_jobs import cron_job
     from consort.kube.yaml import to_yaml
 
-    run = _planned(open_store_at(store), study)
+    run = _planned_to_train(open_store_at(store), study)
     if kubectl:
         job = cron_job(run.store.uri, run.study, run.plan.run, images_of(run.study), cron)
         sys.stdout.write("".join(to_yaml([job])))
@@ -159,6 +159,21 @@ def _planned(store: "Store", study: Path) -> "Run":
     from consort.cli.planning import planned_study
 
     return planned_study(store, study, Console(stderr=True)).run
+
+
+def _planned_to_train(store: "Store", study: Path) -> "Run":
+    """A run that names members; InputError where it has a search alone, whose members only its end tells."""
+    from consort.errors import InputError
+
+    run = _planned(store, study)
+    if not run.ids:
+        raise InputError(
+            f"the study {run.study.name} names no architectures, only a [search], and submit and schedule train "
+            f"members that are named. `consort search {run.ref} --target cluster` searches, and `consort render "
+            f"{run.ref} --job | kubectl apply -f -` does so from within the cluster; on Kubeflow Pipelines, upload "
+            f"pipelines/compiled/search_then_ensemble.yaml and start a run with study = {run.ref}. What `consort "
+            f"winners {run.ref}` names in the end can be submitted and scheduled.")
+    return run
 
 
 def _host(host: str | None) -> str:

@@ -134,6 +134,7 @@ def winners(
     from consort.documents import canonical_json
     from consort.search.arms import arms_of, open_tried
     from consort.search.results import read_results
+    from consort.search.retraining import finalists
     from consort.search.trials import search_of
     from consort.search.winners import plan_final
     from consort.search.winners import winners as best_trials
@@ -141,18 +142,22 @@ def winners(
     run = _planned(open_store_at(store), study, Console(stderr=True), None, None)
     there, tried = open_tried(run, arms_of(search_of(run.plan), sampler))
     won = best_trials(there, tried)
+    second = {(kind, one.first.id): one.second for kind, of_kind in finalists(there, tried).items() for one in of_kind}
+    twice = {kind: found.reward for kind, r in won.items() if (found := second.get((kind, r.id))) is not None}
     final = plan_final(run, won, tried)
     states = final.states()
     if as_json:
         print(canonical_json({
             "study": final.study.name, "run": final.plan.run, "ref": final.ref,
             "winners": [{"kind": kind, "networks": r.networks, "trial": r.id, "reward": r.reward,
-                         "accuracy": r.accuracy, "latency_ms": r.latency_ms} for kind, r in won.items()],
+                         "accuracy": r.accuracy, "latency_ms": r.latency_ms, "reward_second": twice.get(kind)}
+                        for kind, r in won.items()],
             "members": [{"id": m, "state": state} for m, state in states.items()],
             "final": (read_results(there) or {}).get("final")}))
         return
     for kind, record in won.items():
-        print(f"{kind:8} {' + '.join(record.networks)}  reward {record.reward:.4f}  {record.latency_ms:.3g} ms")
+        again = f", trained a second time {twice[kind]:.4f}" if twice.get(kind) is not None else ""
+        print(f"{kind:8} {' + '.join(record.networks)}  reward {record.reward:.4f}{again}  {record.latency_ms:.3g} ms")
     print(f"trained again as {final.ref}:")
     for member, state in states.items():
         print(f"  {member:48} {state}")

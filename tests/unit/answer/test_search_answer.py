@@ -73,8 +73,27 @@ def test_a_search_is_held_against_the_best_single_of_all_not_against_its_own():
 
 
 def test_it_says_how_many_trials_and_how_much_training_each_arm_had():
-    assert ("Trials: single network: evolution 24 (2.00 T MACs of training) and random 24 (2.00 T MACs of training); "
-            "copies of one network: evolution 24") in " ".join(answer(RESULTS).sentences)
+    text = " ".join(answer(RESULTS).sentences)
+    assert ("Trials: single network: evolution 24 (2.00 T MACs of training) and random 24 (2.00 T MACs of training), "
+            "3.90 T with the second trainings; copies of one network: evolution 24") in text
+
+
+def test_it_says_that_the_best_were_trained_twice_and_whom_that_changed():
+    assert ("The best 2 candidates of each kind were trained a second time with new seeds; the winner has the best "
+            "mean of both rewards. It named another for single network.") in answer(RESULTS).sentences
+    results = copy.deepcopy(RESULTS)
+    for row in results["retraining"]["rows"]:
+        row["winner"] = row is next(r for r in results["retraining"]["rows"] if r["kind"] == row["kind"])
+    assert answer(results).sentences[4].endswith("It named no other.")
+
+
+@pytest.mark.parametrize("older", [{}, {"retraining": None}])
+def test_a_search_without_second_trainings_says_so(older):
+    results = {k: v for k, v in RESULTS.items() if k not in ("retraining", "train_macs")} | older
+    sentences = answer(results).sentences
+    assert ("No candidate was trained a second time before the winners were named, so each may be the luckiest of many."
+            ) in sentences
+    assert not any("second trainings" in sentence for sentence in sentences)
 
 
 def test_what_an_earlier_version_compared_gets_no_verdict():

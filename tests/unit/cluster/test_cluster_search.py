@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
+from consort.cli import search as cli_search
 from consort.cli.app import app
 from consort.cli.launching import study_objects
 from consort.cluster import search as cluster_search
@@ -273,6 +276,38 @@ def test_render_prints_the_experiments_of_a_search_and_the_job_that_brings_it_to
     other = study_objects(of, sampler="katib-tpe")
     assert other[0]["spec"]["algorithm"]["algorithmName"] == "tpe"
     assert [o["kind"] for o in study_objects(of, only_job=True)] == ["Job"]
+
+
+@pytest.mark.parametrize("command", [["submit"], ["schedule", "--cron", "0 3 * * 6"],
+                                     ["schedule", "--cron", "0 3 * * 6", "--kubectl"]])
+def test_a_search_alone_is_not_what_submit_and_schedule_take_and_they_say_what_is(store, command):
+    of = planned(store)
+    refused = CliRunner().invoke(app, [*command, of.ref, "--store", store.uri]).exception
+    assert isinstance(refused, InputError) and f"consort search {of.ref} --target cluster" in str(refused)
+    assert "search_then_ensemble.yaml" in str(refused)
+    (there,) = Path(__file__).parents[3].glob("pipelines/compiled/search_then_ensemble.yaml")
+    assert there.is_file()
+
+
+def test_sigterm_leaves_the_trials_to_katib_and_the_job_that_it_may_run_in_tries_again(store, monkeypatch):
+    of, cluster = planned(store), FakeCluster()
+    monkeypatch.setattr(cli_search, "chosen_target",
+                        lambda name, opened, listen, *rest: ClusterTarget(cluster, listen))  # type: ignore[arg-type]
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate_when_it_runs() -> None:
+        deadline = time.monotonic() + 60
+        while not cluster.list("Trial") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        with FakeKatib(cluster, of, lambda number: "Running"):
+            threading.Thread(target=terminate_when_it_runs).start()
+            left = CliRunner().invoke(app, ["search", of.ref, "--store", store.uri, "--target", "cluster"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert left.exit_code == 143 and "Katib and the jobs go on" in left.output
 
 
 def test_winners_plans_the_study_that_trains_them_again_from_what_the_store_has(store):

@@ -41,7 +41,7 @@ def page(results: dict) -> str:
 
 
 def without_trials() -> dict:
-    results = copy.deepcopy(RESULTS) | {"final": None}
+    results = copy.deepcopy(RESULTS) | {"final": None, "retraining": None}
     for arm in results["arms"]:
         arm["trials"] = []
     return results
@@ -85,6 +85,9 @@ def test_the_floor_is_among_the_rewards_and_only_outliers_are_below():
 def test_leaders_are_the_winners_or_the_best_within_the_target():
     assert leaders(RESULTS) == {row["kind"]: row["networks"] for row in RESULTS["final"]["winners"]}
     results = changed(final=None)
+    named = {row["kind"]: row["networks"] for row in RESULTS["retraining"]["rows"] if row["winner"]}
+    assert leaders(results) == named, "by both trainings"
+    results = changed(final=None, retraining=None)
     for kind, networks in leaders(results).items():
         trials = [t for arm in results["arms"] if arm["kind"] == kind for t in arm["trials"] if t["reward"] is not None]
         chosen = next(t for t in trials if t["networks"] == networks)
@@ -110,8 +113,31 @@ def test_markdown_has_the_answer_the_winners_and_every_arm():
     assert "off by 3.4 % in the mean (bias -1.2 %, worst -9.1 %)" in text
 
 
+def test_the_second_trainings_stand_in_the_page_and_every_table():
+    text, html = search_markdown(RESULTS, answer(RESULTS)), page(RESULTS)
+    rows = RESULTS["retraining"]["rows"]
+    for row in rows:
+        numbers = [f"{row[name]:.4f}" for name in ("reward", "reward_second", "reward_mean")]
+        assert " | ".join(numbers) in text and all(f">{number}<" in html for number in numbers)
+    assert text.count("| winner |") == 3 and html.count("<td>winner</td>") == 3
+    assert "| second trainings | 2 | 0 |" in text and "| 170 G |" in text and "| 2.00 T |" in text
+    by_trial = {row["trial"]: row for row in trial_rows(RESULTS)}
+    assert [by_trial[row["trial"]]["reward_second"] for row in rows] == [row["reward_second"] for row in rows]
+    assert sum(row["second_trial"] is not None for row in by_trial.values()) == len(rows)
+
+
+def test_what_an_earlier_version_found_has_none_of_them():
+    older = {name: value for name, value in RESULTS.items() if name not in ("retraining", "train_macs")}
+    for arm in (older := copy.deepcopy(older))["arms"]:
+        del arm["train_macs"]
+    text = search_markdown(older, answer(older))
+    assert "Second trainings" not in text and "Second trainings" not in page(older)
+    assert {row["reward_second"] for row in trial_rows(older)} == {None}
+
+
 @pytest.mark.parametrize("results", [RESULTS, changed(final=None), without_trials(),
-                                     changed(arms=RESULTS["arms"][:1], final=None, latency_table=None)],
+                                     changed(arms=RESULTS["arms"][:1], final=None, latency_table=None,
+                                             retraining=None)],
                          ids=["full", "before the winners", "before the trials", "one arm"])
 def test_every_file_can_be_made_at_any_time(results):
     html = page(results)
