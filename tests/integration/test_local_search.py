@@ -16,7 +16,8 @@ EVERY_FILE = {"plan.json", "study.toml", "arms", "search.json", "search.html", "
 
 
 def write_study(folder: Path, kinds: tuple[str, ...] = KINDS, trials: int = 2, target_ms: float = 100, epochs: int = 1,
-                learning_rate: float = 0.1, final: str = "seeds = 2", **search: object) -> Path:
+                learning_rate: float = 0.1, final: str = "seeds = 2, singles = 1",
+                **search: object) -> Path:
     """A search on the digits that the tests' stores hold."""
     given = {"members": 2, "sampler": "evolution", "settings": {"population": 2, "sample": 1, "initial": 1},
              "trials": trials, "control": False, "parallel": 1, **search}
@@ -83,6 +84,21 @@ def test_a_search_ends_with_the_answer_and_its_files(first) -> None:
     for gain in (one for row in results["final"]["ensembles"] for one in row["differences"]):
         low, high = gain["anew"]
         assert (gain["resolved"], gain["resolved_anew"]) == (not gain["low"] <= 0 <= gain["high"], not low <= 0 <= high)
+    assert results["train_macs"].keys() == set(KINDS)
+    of_arms = {arm["kind"]: arm["train_macs"] for arm in results["arms"]}
+    assert 0 < of_arms["single"] < of_arms["uniform"] and results["train_macs"] == of_arms, "no second trainings"
+    assert "No candidate was trained a second time" in done.stdout
+
+
+def test_the_best_single_of_all_trials_is_trained_with_the_winners(first) -> None:
+    _, store, _ = first
+    alone: dict[str, dict[str, float]] = {}
+    for trial in records(store):
+        for name, member, accuracy in zip(trial["networks"], trial["members"], trial["member_accuracies"], strict=True):
+            alone.setdefault(name, {})[member] = accuracy
+    best = min(alone, key=lambda name: (-sum(alone[name].values()) / len(alone[name]), name))
+    (final,) = (store / "studies" / "looking-final").iterdir()
+    assert best in read_json(final / "plan.json")["study"]["architectures"]
 
 
 def test_no_network_is_trained_twice_with_one_seed_and_winners_have_new_ones(first) -> None:

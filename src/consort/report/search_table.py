@@ -22,7 +22,7 @@ from consort.report.table import cell, table
 ARM_HEAD = ("Kind", "Sampler", "Trials", "Failed or stopped", "Best reward", "after trials", "Training",
             "Training MACs")
 SECOND_HEAD = ("Kind", "Networks", "First reward", "Second reward", "Their mean", "First accuracy", "Second accuracy",
-               "")
+               "Named")
 
 
 def search_markdown(results: dict, answer: Answer) -> str:

@@ -74,7 +74,8 @@ def final_text(plan: Plan, won: Mapping[str, TrialRecord], singles: Sequence[str
     """Its study file: complete, so that it can be run again by itself. singles: networks beside the winners'."""
     study, search = plan.study, search_of(plan)
     composed = compositions(search, won)
-    seeds = {name: max(search.final.seeds, *(of_kind[name] for of_kind in composed.values()))
+    rivals = search.members if "joint" in composed else 0  # mixing has to beat so many copies of every network
+    seeds = {name: max(search.final.seeds, rivals, *(of_kind[name] for of_kind in composed.values()))
              for name in sorted({*singles, *(name for of_kind in composed.values() for name in of_kind)})}
     largest = max(sum(of_kind.values()) for of_kind in composed.values())
     found = "\n".join(f"#   {kind}: {' + '.join(record.networks)} (trial {record.id})" for kind, record in won.items())

@@ -171,9 +171,13 @@ def load_study(path: Path) -> Study:
 
 
 def stored_study(values: dict) -> Study:
-    """A study from its stored form, whose recipe has every value."""
+    """A study from its stored form, whose recipe has every value. What a search that was planned before there were such
+    keys does in the end stays what it was."""
     recipe = {"ema_warmup": False, **values["recipe"]}
     recipe = {key: value for key, value in recipe.items() if key not in ("weights", "transforms")}
+    if values.get("search") is not None:
+        final = {"retrain": 0, "singles": 0, **values["search"]["final"]}
+        values = {**values, "search": {**values["search"], "final": final}}
     return Study.model_validate({**values, "recipe": {"name": "wrn-reference", **recipe}})
 
 

@@ -96,7 +96,8 @@ class Final(Table):
     """So many candidates of every kind, those of the highest rewards, are trained a second time before its winner is
     named; by default RETRAINED, or a third of the trials of an arm where that is fewer, or none where that is one."""
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
-    """Of every winning network; at least as many as its ensemble has copies of it."""
+    """Of every network of a winner; at least as many as its ensemble has copies of it, and as a joint winner has
+    members: it is compared with as many copies of each."""
     singles: Annotated[int | None, Field(ge=0, le=100)] = None
     """So many of the networks of all trials, the best alone on validation, are trained beside the winners; by default
     SINGLES."""

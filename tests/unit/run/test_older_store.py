@@ -19,6 +19,7 @@ from consort.run.answer import evaluate
 from consort.run.choices import choices
 from consort.run.run import open_run
 from consort.store.folder import FolderStore
+from consort.study.file import parse_study
 
 ARCHIVE = Path(__file__).parents[2] / "older_store.zip"
 STUDY, SEARCH = "old/84afbf0835", "looking/f85d677314"
@@ -38,6 +39,18 @@ def test_commands_print_what_they_printed(folder: Path, arguments: list[str], na
     done = CliRunner().invoke(app, [*arguments, "--store", str(folder / "store"), "--json"], catch_exceptions=False)
     before = json.loads((folder / "printed" / name).read_text())
     assert _without_new_keys(json.loads(done.stdout), before) == before
+
+
+def test_a_search_of_then_ends_as_it_would_have_then_and_one_of_now_trains_the_best_twice(folder: Path) -> None:
+    stored = open_run(FolderStore(folder / "store"), SEARCH, folder / "cache").study.search
+    assert stored is not None and (stored.retrained, stored.singles) == (0, 0)
+    now = parse_study(read_study_text(folder), "study.toml").search
+    assert now is not None and now.singles == 2
+
+
+def read_study_text(folder: Path) -> str:
+    """The file of the older search."""
+    return str(json.loads((folder / "store" / "studies" / SEARCH / "plan.json").read_text())["study_text"])
 
 
 def test_an_evaluation_finds_the_same_and_trains_nothing(folder: Path) -> None:

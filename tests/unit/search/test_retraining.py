@@ -1,5 +1,6 @@
 """Who is trained a second time, and who then wins; what training costs where trials share members."""
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from consort.search.arms import Arm, Proposal
 from consort.search.results import _macs
 from consort.search.retraining import Finalist, best, finalists, ranked, second_arms
 from consort.search.trials import search_of
-from consort.search.winners import winners
+from consort.search.winners import final_text, winners
 from consort.store.folder import FolderStore
 from consort.study.file import parse_study
 from fake_katib import write_record
@@ -87,6 +88,16 @@ def test_five_or_a_third_of_the_trials_unless_the_study_says(trials_of_an_arm: i
     text = STUDY.replace("trials = 2", f"trials = {trials_of_an_arm}\n{retrain}")
     search = parse_study(text, "study.toml").search
     assert search is not None and search.retrained == number
+
+
+def test_every_network_has_as_many_seeds_as_the_joint_winner_has_members(tmp_path: Path) -> None:
+    """Mixing pays only where it beats as many copies of each, also of the best singles beside the winners."""
+    text = STUDY.replace('kinds = ["single"]', 'kinds = ["joint"]\nmembers = 4')
+    planned = plan(FolderStore(tmp_path), parse_study(text, "study.toml"), Path(), tmp_path / "cache")
+    joint = replace(RECORD, networks=("net-a", "net-b", "net-b", "net-c"))
+    written = tomllib.loads(final_text(planned, {"joint": joint}, ["net-d"]))["architectures"]
+    assert {name: len(of["seeds"]) for name, of in written.items()} == dict.fromkeys(
+        ("net-a", "net-b", "net-c", "net-d"), 4)
 
 
 def test_a_member_that_trials_share_costs_once() -> None:
