@@ -114,6 +114,8 @@ def _second_sentences(results: dict) -> list[str]:
     if not ended:
         return ["No candidate was trained a second time before the winners were named, so each may be the luckiest of "
                 "many."] if any(arm["trials"] for arm in results["arms"]) else []
+    if len(ended) < len(rows):
+        return [f"Of the second trainings that name the winners, {len(ended)} of {len(rows)} have ended."]
     first = {kind: next(row for row in rows if row["kind"] == kind) for kind in {row["kind"] for row in rows}}
     others = [KINDS[row["kind"]] for row in rows if row["winner"] and row is not first[row["kind"]]]
     most = max(sum(row["kind"] == kind for row in rows) for kind in first)

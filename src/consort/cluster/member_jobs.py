@@ -104,7 +104,7 @@ class MemberJobs:
         self.to_begin = 0
         """Members that have no job yet and are not at their end."""
 
-    # What a member is to these jobs; a trial's second training is the same in other places.
+    # What is different where these are jobs of something else than members, in a subclass.
 
     WHY_LOST = "do pods and launcher use one server?"
 

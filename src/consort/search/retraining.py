@@ -70,6 +70,9 @@ def second_arms(of_kinds: Mapping[str, Sequence[Finalist]]) -> list[Arm]:
 
 
 def best(of_kind: Sequence[Finalist]) -> Finalist | None:
-    """The one of the best mean reward, the first of equals; None where no second training has ended well."""
+    """The one of the best mean reward, the first of equals; None before all second trainings have ended, and where none
+    has ended well."""
+    if any(finalist.second is None for finalist in of_kind):
+        return None
     twice = [finalist for finalist in of_kind if finalist.mean_reward is not None]
     return max(twice, key=lambda finalist: finalist.mean_reward or 0.0, default=None)

@@ -27,7 +27,7 @@ FIRST_SEED = 1000
 
 def winners(run: Run, arms: Sequence[Arm]) -> dict[str, TrialRecord]:
     """Kind -> its winner, of all arms, among the trials that keep the target latency: the one of the best mean reward
-    of those that were trained twice, and of the highest reward where none was.
+    of those that were trained twice, and of the highest reward where that was not done, or is not yet.
 
     A kind without such a trial is left out; raises IncompleteRun where none has one.
     """

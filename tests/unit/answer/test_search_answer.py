@@ -85,6 +85,8 @@ def test_it_says_that_the_best_were_trained_twice_and_whom_that_changed():
     for row in results["retraining"]["rows"]:
         row["winner"] = row is next(r for r in results["retraining"]["rows"] if r["kind"] == row["kind"])
     assert answer(results).sentences[4].endswith("It named no other.")
+    results["retraining"]["rows"][0].update(state=None, reward_second=None, reward_mean=None)
+    assert "Of the second trainings that name the winners, 5 of 6 have ended." in answer(results).sentences
 
 
 @pytest.mark.parametrize("older", [{}, {"retraining": None}])
