@@ -121,6 +121,7 @@ class Measured(Event):
     name = "measured"
     architecture: str
     median_ms: float
+    batch_size: int = 1
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from small_members import BASE, DATA, World, after_steps, consort, train_quietly
 
-from consort import cli
+from consort import cli, hardware
 from consort.errors import Terminated
 from consort.members.spec import MemberSpec
 from consort.store import keys
@@ -121,7 +121,8 @@ def test_flops_of_an_unknown_network_names_near_ones(run: Callable[..., Done]) -
 
 
 def test_latency_is_measured_once(run: Callable[..., Done], tmp_path: Path) -> None:
-    command = ("latency", "wrn-10-1", "--input", "8x8", "--repeats", "5", "--store", tmp_path, "--json")
+    command = ("latency", "wrn-10-1", "--input", "8x8", "--batch-size", "1", "--repeats", "5", "--store", tmp_path,
+               "--json")
     first, second = run(*command), run(*command)
     assert first.code == 0 and second == first
     (record,) = json.loads(first.out)
@@ -131,6 +132,21 @@ def test_latency_is_measured_once(run: Callable[..., Done], tmp_path: Path) -> N
     assert again["median_ms"] != record["median_ms"]
     assert "wrn-10-1" in run(*command[:-1]).out
     refused(run("latency", "wrn-10-x", "--store", tmp_path), "unknown architecture 'wrn-10-x'")
+
+
+def test_latency_is_measured_at_each_batch_size_that_is_named(run: Callable[..., Done], tmp_path: Path) -> None:
+    command = ("latency", "wrn-10-1", "wrn-10-1", "--input", "8x8", "--repeats", "3", "--store", tmp_path)
+    sizes = ("--batch-size", "1", "--batch-size", "4")
+    records = json.loads(run(*command, *sizes, "--precision", "float32", "--json").out)
+    assert [(r["batch_size"], r["precision"]) for r in records] == [(1, "float32"), (4, "float32")]
+    assert records[1]["images_per_second"] == pytest.approx(4000 / records[1]["median_ms"], abs=0.1)
+    lines = run(*command, *sizes, "--precision", "float32").out.splitlines()
+    assert lines[0].split()[-1] == "images/s" and len(lines) == 3
+    refused(run(*command, *sizes, "--batch-size", "4"), "--batch-size 4 stands more than once")
+    refused(run(*command, "--runtime", "graphs"), "did you mean graph")
+    refused(run(*command, "--precision", "float16"), "unknown precision 'float16'")
+    if not hardware.gpus():
+        refused(run(*command, "--runtime", "graph"), "no GPU here")
 
 
 def test_members_are_listed_shown_and_deleted(run: Callable[..., Done], new_world: Callable[..., World],

@@ -1,11 +1,16 @@
 """consort flops, latency and latency-table: what networks cost, before anything is trained."""
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, StudyArgument, open_store_at
+
+if TYPE_CHECKING:
+    from consort.costs.conditions import Asked
+    from consort.costs.records import LatencyRecord
+    from consort.store import Store
 
 Architectures = Annotated[list[str], typer.Argument(
     metavar="ARCH...", help="wrn-<depth>-<width>, torchvision's names, timm:<name>.", show_default=False)]
@@ -52,10 +57,16 @@ def latency(
     architectures: Architectures,
     input: InputOption = None,
     classes: ClassesOption = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 1,
+    batch_size: Annotated[list[int] | None, typer.Option(
+        min=1, help="Images per forward pass; may be repeated. By default 1, on a GPU 1, 8 and 64.",
+        show_default=False)] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    runtime: Annotated[str, typer.Option(metavar="torch|onnxruntime", help="onnxruntime: as a bundle, on the CPU.")
-                       ] = "torch",
+    runtime: Annotated[str | None, typer.Option(
+        metavar="torch|graph|onnxruntime", help="graph: a CUDA graph, the default on a GPU; onnxruntime: as a bundle, "
+        "on the CPU.", show_default=False)] = None,
+    precision: Annotated[str, typer.Option(
+        metavar="auto|bfloat16|float32", help="auto: bfloat16 where the hardware has it and is not slower in it.")
+        ] = "auto",
     repeats: Annotated[int, typer.Option(min=3, help="Measured passes, after a warm-up.")] = 50,
     again: AgainOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -65,30 +76,58 @@ def latency(
 
     Median and spread after a warm-up, kept in the store per hardware and version of the runtime.
     """
-    from consort.costs.conditions import Conditions, parse_size
-    from consort.costs.latency import find_or_measure_all
+    from consort.costs.conditions import Asked, Network, parse_size
     from consort.errors import unknown_name
     from consort.models.families import published
+    from consort.study.evaluation import Latency
 
-    if runtime not in ("torch", "onnxruntime"):
-        raise unknown_name("runtime", runtime, ("torch", "onnxruntime"))
-    opened = open_store_at(store)
-    wanted = {}
-    for name in architectures:
+    for what, value, known in (("runtime", runtime, ("torch", "graph", "onnxruntime")),
+                               ("precision", precision, ("auto", "bfloat16", "float32"))):
+        if value is not None and value not in known:
+            raise unknown_name(what, value, known)
+    _refuse_repeated(batch_size or [])
+    settings = Latency.model_validate({"batch_sizes": batch_size and tuple(batch_size), "threads": threads,
+                                       "repeats": repeats, "runtime": runtime})
+    asked = []
+    for name in dict.fromkeys(architectures):
         default = published(name)
         size = (default.input_size, default.input_size) if input is None else parse_size(input, "--input")
-        wanted[name] = Conditions(size, classes or default.classes, batch_size, threads, runtime=runtime)
-    records = list(find_or_measure_all(opened, wanted, repeats, again).values())
+        asked.append(Asked(settings, classes or default.classes, {name: Network(size, precision)}))
+    _print_latencies(_measured(open_store_at(store), asked, again), as_json)
+
+
+def _refuse_repeated(batch_sizes: list[int]) -> None:
+    from consort.errors import InputError
+
+    if repeated := sorted({size for size in batch_sizes if batch_sizes.count(size) > 1}):
+        raise InputError(f"--batch-size {repeated[0]} stands more than once: each batch size is measured once.")
+
+
+def _measured(store: "Store", asked: list["Asked"], again: bool) -> list["LatencyRecord"]:
+    """A record for each network and batch size; the networks take turns."""
+    from torch.cuda import is_available
+
+    from consort.costs.latency import find_or_measure_all
+
+    records: list[LatencyRecord] = []
+    for of_size in zip(*(one.conditions(is_available()) for one in asked), strict=True):
+        wanted = {name: conditions for one in of_size for name, conditions in one.items()}
+        records += find_or_measure_all(store, wanted, asked[0].settings.repeats, again).values()
+    return records
+
+
+def _print_latencies(records: list["LatencyRecord"], as_json: bool) -> None:
     if as_json:
         import json
 
-        print(json.dumps([dataclasses.asdict(r) for r in records], indent=1))
+        print(json.dumps([{**dataclasses.asdict(r), "images_per_second": round(r.images_per_second, 1)}
+                          for r in records], indent=1))
         return
-    print(f"{'name':28} {'input':>9} {'batch':>5} {'threads':>7} {'device':>6} {'precision':>9} {'median ms':>10} "
-          f"{'p10':>9} {'p90':>9}")
+    print(f"{'name':28} {'input':>9} {'batch':>5} {'threads':>7} {'device':>6} {'precision':>9} {'runtime':>11} "
+          f"{'median ms':>10} {'p10':>9} {'p90':>9} {'images/s':>10}")
     for r in records:
         print(f"{r.architecture:28} {r.input:>9} {r.batch_size:>5} {r.threads:>7} {r.device:>6} {r.precision:>9} "
-              f"{r.median_ms:>10.3f} {r.p10_ms:>9.3f} {r.p90_ms:>9.3f}")
+              f"{r.runtime:>11} {r.median_ms:>10.3f} {r.p10_ms:>9.3f} {r.p90_ms:>9.3f} {r.images_per_second:>10,.0f}")
 
 
 def latency_table(

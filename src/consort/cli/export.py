@@ -178,4 +178,5 @@ def _candidate(run: "Run", choice: str | None, budget: dict[str, float]) -> "Cho
 
     found, evidence = choices(run)
     wanted = decide(found, evidence, budget).candidate if budget else choice
-    return chosen_of(candidate_of(found, wanted), run.study.latency.runtime)
+    measured_in = next((latency.get("runtime", "torch") for latency in run.summary()["latencies"]), "torch")
+    return chosen_of(candidate_of(found, wanted), measured_in)

@@ -1,5 +1,6 @@
 """Under which conditions a forward pass is timed; and sizes of images, which are written "32x32". No torch here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from consort.errors import InputError
@@ -36,8 +37,8 @@ class Conditions:
     precision: str = "auto"
     """bfloat16 or float32; auto: bfloat16 where the hardware has it."""
     runtime: str = "torch"
-    """What runs the network; torch: as it is written, operator by operator; onnxruntime: as a bundle does, on the CPU.
-    """
+    """What runs the network. torch: as it is written, operator by operator; graph: the replay of a CUDA graph;
+    onnxruntime: as a bundle does, in float32 on the CPU."""
 
     @property
     def further(self) -> list[str]:
@@ -52,6 +53,28 @@ class Conditions:
                          *self.further])
 
 
-def conditions_of(settings: Latency, input_size: Size, classes: int) -> Conditions:
-    """Those that a study asks for."""
-    return Conditions(input_size, classes, settings.batch_size, settings.threads, runtime=settings.runtime)
+@dataclass(frozen=True)
+class Network:
+    """A network that is timed for a study."""
+
+    input: Size
+    precision: str
+    """That of its recipe."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The latencies that a study asks for."""
+
+    settings: Latency
+    classes: int
+    networks: Mapping[str, Network]
+    """Under the names of their architectures."""
+
+    def conditions(self, gpu: bool) -> list[dict[str, Conditions]]:
+        """Architecture -> conditions, for each batch size; the first is what answers are about. gpu: whether there is
+        one."""
+        runtime = self.settings.runtime_on(gpu)
+        return [{name: Conditions(network.input, self.classes, batch, self.settings.threads, runtime=runtime,
+                                  precision="auto" if runtime == "onnxruntime" else network.precision)
+                 for name, network in self.networks.items()} for batch in self.settings.batches(gpu)]

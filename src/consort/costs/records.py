@@ -28,7 +28,15 @@ class LatencyRecord:
     quantiles_ms: list[float] | None = None
     """Of the passes, QUANTILES + 1 of them, rising; None where an earlier version measured and kept three."""
     runtime: str = "torch"
-    """What ran it: torch or onnxruntime."""
+    """What ran it: torch, graph or onnxruntime; torch too where CUDA cannot capture the network in the graph that was
+    asked for."""
+    together: list[str] | None = None
+    """Architectures of the members of an ensemble that ran at the same time on one GPU; None: one network by itself."""
+
+    @property
+    def images_per_second(self) -> float:
+        """The throughput of one pass after another."""
+        return 1000 * self.batch_size / self.median_ms
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ from consort import hardware
 from consort.costs import blocks
 from consort.costs.blocks import HEAD, STEM, Piece, best_network, pieces, pieces_of_space, table_digest
 from consort.costs.conditions import Conditions, Size, size_text
-from consort.costs.latency import clock, place_of
 from consort.costs.records import LatencyTable
+from consort.costs.runtimes import place_of
+from consort.costs.timed import clock
 from consort.documents import to_json
+from consort.errors import InputError
 from consort.models import compute, staged
 from consort.space.choices import Space
 from consort.space.networks import Network, parse
@@ -51,6 +53,9 @@ def find_or_measure(store: Store, space: Space, conditions: Conditions, repeats:
 
 def measure(space: Space, conditions: Conditions, repeats: int = 50) -> LatencyTable:
     """Medians of `repeats` passes or more of every piece, and of whole networks that were not measured in pieces."""
+    if conditions.runtime != "torch":
+        raise InputError(f"blocks are measured in torch alone: with [latency] runtime = {conditions.runtime!r}, a "
+                         'search measures whole networks: [search.objective] source = "measured".')
     started = time.perf_counter()
     timer = _Timer(place_of(conditions), conditions)
     covering = covering_networks(space, conditions.input)

@@ -52,12 +52,13 @@ DIVERSITY_PAIRS = 300
 
 def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], data: Prepared,
              also: Mapping[str, Prepared], latencies: Mapping[str, LatencyRecord], missing: Mapping[str, str],
-             cache: Path, context: dict) -> dict:
+             cache: Path, context: dict, more_latencies: Sequence[LatencyRecord] = ()) -> dict:
     """Evaluate every ensemble of these finished members, write the tables and summary.json, return the summary.
 
-    also: name -> further test sets (their split "test"). latencies: architecture -> its record, where measured.
-    missing: planned member -> why it is not there; it is reported. context: goes into the summary as it is.
-    What is selected (subsets, temperatures, partners, Pareto fronts) is selected on validation.
+    also: name -> further test sets (their split "test"). latencies: architecture -> its record, where measured;
+    more_latencies: at other batch sizes, and of members at the same time. missing: planned member -> why it is not
+    there; it is reported. context: goes into the summary as it is. What is selected (subsets, temperatures, partners,
+    Pareto fronts) is selected on validation.
 
     Raises IncompleteRun where there is no member, MissingKey where logits or a record are not in the store, and
     IntegrityError naming a file that is not what its sha256 or its shape should be.
@@ -88,7 +89,8 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
     summary = {
         "study": study.name, "run": run, "question": study.question, "combine": study.evaluate.combine[0],
         "confidence": study.evaluate.confidence, **about_test, "rows": rows,
-        "latencies": [dataclasses.asdict(latency) for latency in latencies.values()], "missing": dict(missing),
+        "latencies": [dataclasses.asdict(latency) for latency in latencies.values()],
+        "more_latencies": [dataclasses.asdict(latency) for latency in more_latencies], "missing": dict(missing),
         "context": context, "test_images": len(data.labels("test")), "val_images": len(data.labels("val")),
         "classes": list(data.classes),
     }

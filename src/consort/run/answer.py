@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from consort import hardware
-from consort.costs.conditions import conditions_of, parse_size
-from consort.costs.stored import chosen, stored_here
+from consort.costs.conditions import Asked, Network, parse_size
+from consort.costs.stored import chosen, lacking
 from consort.data.findings import printable
 from consort.data.prepared import told
 from consort.errors import IncompleteRun, IntegrityError, StepFailed
@@ -46,10 +46,11 @@ def evaluate(run: Run, command: str, failed: Mapping[str, str] = MappingProxyTyp
         raise no_torch(absent, run.ref)
     if absent or _unmeasured(run, records):
         _predict_apart(run)
-    latencies = chosen(run.store, _sizes(records), len(run.plan.data.classes), run.study.latency)
+    latencies = chosen(run.store, _asked(run, records))
     run.write("study.toml", run.plan.study_text.encode())
     return evaluate_members(run.store, run.study, run.plan.run, [record.id for record in records], run.plan.data,
-                            run.plan.also, latencies, missing, run.cache, _context(run, command))
+                            run.plan.also, latencies.first, missing, run.cache, _context(run, command),
+                            latencies.more)
 
 
 def further_test_sets(run: Run) -> dict[str, str]:
@@ -63,18 +64,18 @@ def nothing_finished(missing: Mapping[str, str]) -> IncompleteRun:
                          + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
 
 
-def _sizes(records: Sequence[MemberRecord]) -> dict[str, str]:
-    """Architecture -> height x width of its input."""
-    return {record.architecture: record.input for record in records}
+def _asked(run: Run, records: Sequence[MemberRecord]) -> Asked:
+    """The latencies that the study wants of these members' networks, in the number format of their recipes."""
+    networks = {record.architecture: Network(parse_size(record.input), record.recipe.get("precision", "auto"))
+                for record in records}
+    return Asked(run.study.latency, len(run.plan.data.classes), networks)
 
 
-def _unmeasured(run: Run, records: Sequence[MemberRecord]) -> dict[str, str]:
-    """Of `_sizes` those whose latency the study wants of this machine, which lacks it and has torch to measure it."""
+def _unmeasured(run: Run, records: Sequence[MemberRecord]) -> bool:
+    """Whether the study wants latencies of this machine, which lacks some and has torch to measure them."""
     if run.study.latency.hardware is not None or not importlib.util.find_spec("torch"):
-        return {}
-    sizes = _sizes(records)
-    known = stored_here(run.store, sizes, len(run.plan.data.classes), run.study.latency)
-    return {name: size for name, size in sizes.items() if name not in known}
+        return False
+    return any(lacking(run.store, _asked(run, records), bool(hardware.gpus())))
 
 
 def _predict_apart(run: Run) -> None:
@@ -139,12 +140,12 @@ def predicted(store: Store, records: Sequence[MemberRecord], further: Mapping[st
 def measure_latencies(run: Run, records: Sequence[MemberRecord], listen: Listener) -> None:
     """Measure the latencies that are not known of this machine, where the study asks for them and torch is here."""
     settings = run.study.latency
-    todo = _unmeasured(run, records)
-    if not todo:
+    if settings.hardware is not None or not importlib.util.find_spec("torch"):
         return
+    from torch.cuda import is_available
+
     from consort.costs.latency import find_or_measure_all
 
-    wanted = {name: conditions_of(settings, parse_size(size), len(run.plan.data.classes))
-              for name, size in todo.items()}
-    for name, record in find_or_measure_all(run.store, wanted, settings.repeats).items():
-        listen(Measured(name, record.median_ms))
+    for wanted in lacking(run.store, _asked(run, records), is_available()):
+        for name, record in find_or_measure_all(run.store, wanted, settings.repeats).items():
+            listen(Measured(name, record.median_ms, record.batch_size))

@@ -26,7 +26,8 @@ def choices(run: Run) -> tuple[Choices, Evidence]:
     summary = run.summary()
     latencies = {values["architecture"]: _latency(values) for values in summary["latencies"]}
     evaluate(run.store, run.study, run.plan.run, [member["id"] for member in summary["members"]], run.plan.data,
-             run.plan.also, latencies, summary["missing"], run.cache, summary["context"])
+             run.plan.also, latencies, summary["missing"], run.cache, summary["context"],
+             [_latency(values) for values in summary.get("more_latencies", [])])
     again = stored.read(run.store, run.study.name, run.plan.run)
     assert again is not None
     return again

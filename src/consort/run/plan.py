@@ -127,6 +127,7 @@ def run_name(study: Study, data: Sequence[Prepared]) -> str:
     """A hash of the question and the data; where the data lay and how the study is executed do not count."""
     question = study.model_dump(mode="json", exclude={"run": True, "cluster": True, "grow": True, "data": True,
                                                       "search": {"parallel": True, "max_failures": True}})
+    question["latency"] = study.latency.identity()
     if study.search is None:
         del question["search"]  # the name of a study without one stays what it was before there were searches
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from consort import hardware
 from consort.costs import blocks
-from consort.costs.conditions import Conditions, conditions_of, size_text
+from consort.costs.conditions import Asked, Conditions, Network
 from consort.costs.records import LatencyRecord, LatencyTable
 from consort.costs.stored import chosen
 from consort.errors import InputError
@@ -19,6 +19,9 @@ from consort.space.choices import Space
 from consort.space.networks import SKELETONS
 from consort.study.file import Study
 from consort.study.search import Search
+
+ANY = "any"
+"""All networks of a search are measured under the same conditions."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def measure_against_target(run: Run) -> None:
         of_all = f" for {copies} members one after another" if copies > 1 else ""
         raise InputError(f"[search] objective.target_latency_ms is {target:g}, which no candidate of the space meets: "
                          f"the {'fastest' if source == 'table' else 'smallest'} network, {name}, takes "
-                         f"{ms * copies:.3g} ms{of_all} (batch {run.study.latency.batch_size}, "
+                         f"{ms * copies:.3g} ms{of_all} (batch {run.study.latency.first_batch}, "
                          f"{run.study.latency.threads} thread(s), hardware {hardware_of(run.study)}). Raise the "
                          "target or put smaller choices into [search.space].")
 
@@ -128,24 +131,32 @@ def _smallest(space: Space) -> str:
 
 
 def _find_or_measure(run: Run, names: Sequence[str]) -> dict[str, LatencyRecord]:
-    settings, wanted = run.study.latency, hardware_of(run.study)
-    sizes = dict.fromkeys(names, size_text(network_size(run.plan)))
-    known = {name: record for name, record in chosen(run.store, sizes, len(run.plan.data.classes), settings).items()
-             if record.hardware_id == wanted}
+    asked, wanted = _asked(run, names), hardware_of(run.study)
+    known = {name: record for name, record in chosen(run.store, asked).first.items() if record.hardware_id == wanted}
     unknown = [name for name in names if name not in known]
     if not unknown:
         return known
-    if settings.hardware is not None:
+    if asked.settings.hardware is not None:
         raise InputError(f"the store {run.store.uri} has no latency of {unknown[0]} for [latency] hardware = "
-                         f"{settings.hardware}, and this machine is {hardware.hardware_id(hardware.describe())}.")
+                         f"{wanted}, and this machine is {hardware.hardware_id(hardware.describe())}.")
     from consort.costs.latency import find_or_measure_all
 
-    new = find_or_measure_all(run.store, dict.fromkeys(unknown, _conditions(run)), settings.repeats)
+    new = find_or_measure_all(run.store, dict.fromkeys(unknown, _conditions(run)), asked.settings.repeats)
     return {name: known.get(name) or new[name] for name in names}
 
 
+def _asked(run: Run, names: Sequence[str]) -> Asked:
+    """What a search asks of these networks: at one batch size, and in torch unless the study says otherwise, as blocks
+    are measured and as searches before there was another default."""
+    settings = run.study.latency
+    settings = settings.model_copy(update={
+        "batch_size": settings.first_batch, "batch_sizes": None, "runtime": settings.runtime or "torch"})
+    network = Network(network_size(run.plan), _search(run.plan).trial_recipe(run.study.recipe).precision)
+    return Asked(settings, len(run.plan.data.classes), dict.fromkeys(names, network))
+
+
 def _conditions(run: Run) -> Conditions:
-    return conditions_of(run.study.latency, network_size(run.plan), len(run.plan.data.classes))
+    return _asked(run, [ANY]).conditions(gpu=False)[0][ANY]
 
 
 def _search(plan: Plan) -> Search:

@@ -81,10 +81,13 @@ def specs(plan: Plan, networks: Sequence[str], second: bool = False) -> list[Mem
 def trial_id(plan: Plan, networks: Sequence[str], hardware_id: str, second: bool = False) -> str:
     """`t-<10 hex digits>`: a hash over the members and over what judges them."""
     latency = plan.study.latency
-    runtime = {} if latency.runtime == "torch" else {"runtime": latency.runtime}  # ids stay what they were before it
+    precision = search_of(plan).trial_recipe(plan.study.recipe).precision
+    # What is as in the first version is left out, so that ids stay what they were.
+    further = {name: value for name, value, before in (("runtime", latency.runtime or "torch", "torch"),
+                                                       ("precision", precision, "auto")) if value != before}
     judged_by = {"combine": plan.study.evaluate.combine[0],
                  "objective": search_of(plan).objective.model_dump(mode="json"),
-                 "latency": {"batch_size": latency.batch_size, "threads": latency.threads, **runtime},
+                 "latency": {"batch_size": latency.first_batch, "threads": latency.threads, **further},
                  "hardware": hardware_id}
     identity = [sorted(spec.id for spec in specs(plan, networks, second)), judged_by]
     return "t-" + sha256(canonical_json(identity).encode())[:10]

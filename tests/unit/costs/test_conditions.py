@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consort.costs.conditions import Conditions, conditions_of, parse_size, size_text
+from consort.costs.conditions import Asked, Conditions, Network, parse_size, size_text
 from consort.errors import InputError
 from consort.store import keys
 from consort.study.evaluation import Latency
@@ -35,9 +35,17 @@ def test_what_is_no_size_is_refused(text):
         parse_size(text)
 
 
+def asked(settings: Latency, precision: str = "auto") -> Asked:
+    return Asked(settings, 10, {"timm:resnet18.A": Network((32, 24), precision)})
+
+
+def texts(settings: Latency, gpu: bool, precision: str = "auto") -> list[str]:
+    return [conditions.text for wanted in asked(settings, precision).conditions(gpu) for conditions in wanted.values()]
+
+
 def test_keys_of_the_store_are_what_they_were():
-    asked = conditions_of(Latency(batch_size=8, threads=2), (32, 24), 10)
-    key = keys.latency_record("0123456789", "timm:resnet18.A", asked.text)
+    ((conditions,),) = (wanted.values() for wanted in asked(Latency(batch_size=8, threads=2)).conditions(gpu=False))
+    key = keys.latency_record("0123456789", "timm:resnet18.A", conditions.text)
     assert key == "latency/0123456789/timm-resnet18.a-32x24-c10-b8-t2.json"
 
 
@@ -45,3 +53,16 @@ def test_other_devices_formats_and_runtimes_have_keys_of_their_own():
     asked = Conditions((32, 32), 10, device="cpu", precision="float32", runtime="onnx")
     assert asked.text == "32x32-c10-b1-t1-cpu-float32-onnx"
     assert Conditions((32, 32), 10, runtime="onnx").text == "32x32-c10-b1-t1-onnx"
+
+
+def test_a_gpu_is_asked_for_more_batch_sizes_and_for_a_graph_unless_the_study_says_otherwise():
+    assert texts(Latency(), gpu=False) == ["32x24-c10-b1-t1"]
+    assert texts(Latency(), gpu=True) == [f"32x24-c10-b{batch}-t1-graph" for batch in (1, 8, 64)]
+    named = Latency(batch_sizes=(4, 2), runtime="torch")
+    assert texts(named, gpu=True) == texts(named, gpu=False) == ["32x24-c10-b4-t1", "32x24-c10-b2-t1"]
+
+
+def test_the_number_format_is_that_of_the_recipe_and_onnxruntime_has_but_one():
+    assert texts(Latency(), gpu=False, precision="float32") == ["32x24-c10-b1-t1-float32"]
+    assert texts(Latency(), gpu=True, precision="bfloat16")[0] == "32x24-c10-b1-t1-bfloat16-graph"
+    assert texts(Latency(runtime="onnxruntime"), False, "bfloat16") == ["32x24-c10-b1-t1-onnxruntime"]

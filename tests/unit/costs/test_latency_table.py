@@ -7,9 +7,9 @@ import pytest
 
 from consort.costs.blocks import pieces, pieces_of_space, predict
 from consort.costs.conditions import Conditions
-from consort.costs.latency import clock
 from consort.costs.latency import measure as measure_whole
 from consort.costs.table import _build, covering_networks, find_or_measure, prediction_error
+from consort.costs.timed import clock
 from consort.errors import InputError
 from consort.models import compute, staged
 from consort.space import networks

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consort.costs.conditions import Conditions
-from consort.costs.latency import WARM_UP, measure_together
+from consort.costs.latency import measure_together
 from consort.costs.parallel import slowest_ms
 from consort.costs.records import QUANTILES, LatencyRecord
+from consort.costs.timed import WARM_UP
 from consort.models import families
 
 NETWORK, OTHER = "wrn-10-1", "net-s-w4d1k3-w4d1k3-w4d1k3"
@@ -70,8 +71,9 @@ def test_architectures_take_turns_and_keep_their_quantiles(monkeypatch):
         return network
 
     real = families.build
-    monkeypatch.setattr("consort.costs.latency.build", build)
-    found = measure_together({name: Conditions((8, 8), 10) for name in (NETWORK, OTHER)}, repeats=5)
+    monkeypatch.setattr("consort.costs.runtimes.build", build)
+    conditions = Conditions((8, 8), 10, precision="float32")
+    found = measure_together(dict.fromkeys((NETWORK, OTHER), conditions), repeats=5)
     assert order == [NETWORK, OTHER] * (WARM_UP + 5)
     for name, one in found.items():
         assert (one.architecture, one.repeats, len(one.quantiles_ms)) == (name, 5, QUANTILES + 1)

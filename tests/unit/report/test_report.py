@@ -112,6 +112,16 @@ def test_page_names_the_hardware_that_latencies_are_from():
     assert "On another processor (hardware 0123abcdef). Run in PyTorch." in text and "some processor" in text
 
 
+def test_page_lists_latencies_of_every_batch_size_with_what_ran_them():
+    summary = with_latency(SUMMARY)
+    first = summary["latencies"][0]
+    summary["latencies"] = [first | {"runtime": "graph"}]
+    summary["more_latencies"] = [first | {"runtime": "graph", "batch_size": 64, "median_ms": 4.0}]
+    text = Page(page_html(summary, PICTURE)).text.replace("\u00a0", " ")
+    assert "Run in PyTorch, as the replay of a CUDA graph." in text
+    assert "16.0 k" in text, "images per second in batches of 64"
+
+
 def test_page_ends_with_the_command_that_exports_what_it_recommends():
     text = Page(page_html(SUMMARY, PICTURE)).text
     assert f"consort export {SUMMARY['study']}/{SUMMARY['run']} -o bundle" in text

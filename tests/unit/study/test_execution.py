@@ -64,9 +64,25 @@ def test_run_names_stay_what_they_are(data):
     assert run_name(study(latency={"hardware": "0123456789"}), [data]) != "8a9579e14f"
 
 
-def test_runtime_of_latencies_is_kept_where_it_is_not_torch():
-    assert toml_study('latency.runtime = "onnxruntime"').model_dump()["latency"]["runtime"] == "onnxruntime"
-    assert "runtime" not in toml_study('latency.runtime = "torch"').model_dump()["latency"]
+@pytest.mark.parametrize(("table", "same"), [
+    ("{}", True), ("{batch_size = 1}", True), ("{batch_sizes = [1]}", True), ('{runtime = "torch"}', True),
+    ("{batch_size = 8}", False), ("{batch_sizes = [1, 8]}", False), ('{runtime = "graph"}', False),
+    ('{runtime = "onnxruntime"}', False)])
+def test_run_names_know_only_what_the_first_version_did_not_do_by_itself(data, table, same):
+    name = run_name(toml_study(f"latency = {table}"), [data])
+    assert (name == run_name(study(), [data])) == same
+
+
+def test_run_names_with_other_latencies_stay_what_they_are(data):
+    assert run_name(study(latency={"batch_size": 8}), [data]) == "bbb470e17a"
+    assert run_name(study(latency={"runtime": "onnxruntime", "threads": 2}), [data]) == "cdae5ca6b7"
+
+
+@pytest.mark.parametrize("latency", [
+    {}, {"batch_size": 4}, {"batch_sizes": [1, 8]}, {"runtime": "torch"}, {"runtime": "graph", "hardware": "0123"}])
+def test_what_a_study_leaves_open_of_its_latencies_is_open_in_what_is_stored(latency):
+    kept = study(latency=latency).model_dump(mode="json")["latency"]
+    assert kept == {"threads": 1, "repeats": 50, **latency}
 
 
 def test_hardware_of_latencies_is_kept_where_it_is_named():

@@ -1,0 +1,121 @@
+"""What runs a network that is timed: torch as it is written, a CUDA graph, ONNX Runtime."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import numpy as np
+import torch
+
+from consort import hardware
+from consort.costs.conditions import Conditions
+from consort.costs.timed import Ready, clock
+from consort.errors import InputError, unknown_name
+from consort.models import compute, cuda_graphs
+from consort.models.families import build
+from consort.models.onnx_export import to_onnx
+from consort.models.onnx_session import open_graph
+
+WARM_UP_PASSES = 3
+"""Before a capture: libraries choose their algorithms, the allocator gets what they keep."""
+
+
+def place_of(conditions: Conditions) -> compute.Compute:
+    """Where networks are timed under these conditions, with torch's threads set; InputError where not here."""
+    place = compute.choose(conditions.precision)
+    if conditions.device not in ("auto", place.device.type):
+        raise InputError(f"latencies are measured on {place.device.type} here, not on {conditions.device}. Measure "
+                         "them on a machine that has it.")
+    torch.set_num_threads(conditions.threads)
+    return place
+
+
+def ready(architectures: Sequence[str], conditions: Conditions) -> Ready:
+    """One pass of a network, or of several that run at the same time, which takes the runtime graph. Raises InputError
+    for what this machine cannot run."""
+    torch.manual_seed(0)
+    runtimes = {"torch": _in_torch, "graph": _in_graph, "onnxruntime": _in_onnxruntime}
+    if conditions.runtime not in runtimes:
+        raise unknown_name("runtime", conditions.runtime, runtimes)
+    try:
+        return runtimes[conditions.runtime](architectures, conditions)
+    except torch.OutOfMemoryError as e:
+        raise InputError(f"a batch of {conditions.batch_size} does not fit into the GPU's memory with "
+                         f"{', '.join(architectures)}: {str(e).splitlines()[0][:150]}. Set smaller [latency] "
+                         "batch_sizes, or end the other process that fills it.") from e
+
+
+def _in_torch(architectures: Sequence[str], conditions: Conditions) -> Ready:
+    place = place_of(conditions)
+    (run,) = passes(architectures, conditions, place)
+    return Ready(run, clock(place, conditions.threads), place.device.type, place.precision, "torch",
+                 hardware.versions(), place.autocast)
+
+
+def _in_graph(architectures: Sequence[str], conditions: Conditions) -> Ready:
+    """One graph, a stream for each network; launched from Python where CUDA cannot capture it."""
+    place = place_of(conditions)
+    if place.device.type != "cuda":
+        raise InputError('runtime = "graph" replays a CUDA graph, and torch finds no GPU here. Leave [latency] runtime '
+                         "out, or measure on a machine that has one.")
+    work = passes(architectures, conditions, place)
+    replay = _captured([_under(place.autocast, one) for one in work], place.device)
+    run, runtime, context = (replay, "graph", nullcontext) if replay else (
+        lambda: cuda_graphs.side_by_side(work, place.device), "torch", place.autocast)
+    return Ready(run, clock(place, conditions.threads), "cuda", place.precision, runtime, hardware.versions(), context)
+
+
+def _captured(work: Sequence[cuda_graphs.Work], device: torch.device) -> cuda_graphs.Work | None:
+    """What replays a graph of these passes, or None."""
+    try:
+        with torch.inference_mode():
+            for _ in range(WARM_UP_PASSES):
+                cuda_graphs.side_by_side(work, device)
+            graph = cuda_graphs.capture(work, device)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as e:
+        if "out of memory" in str(e):
+            raise torch.OutOfMemoryError(str(e)) from e
+        return None
+
+    def replay() -> object:
+        graph.replay()
+        return work  # held, since the graph reads their weights and images where they are
+
+    return replay
+
+
+def passes(architectures: Sequence[str], conditions: Conditions, place: compute.Compute) -> list[cuda_graphs.Work]:
+    """A forward pass of each network, over a batch of its own; under autocast where the caller says so."""
+    shape = conditions.batch_size, 3, *conditions.input
+    return [partial(place.place(build(name, conditions.classes)).eval(),
+                    torch.randn(shape).to(place.device, memory_format=torch.channels_last)) for name in architectures]
+
+
+def _under(context: Callable[[], AbstractContextManager], work: cuda_graphs.Work) -> cuda_graphs.Work:
+    """The same work, its context a part of it, so that a graph has what the context adds."""
+    def run() -> object:
+        with context():
+            return work()
+
+    return run
+
+
+def _in_onnxruntime(architectures: Sequence[str], conditions: Conditions) -> Ready:
+    """As a bundle runs it: in float32, on the CPU."""
+    (architecture,) = architectures
+    if conditions.device == "cuda":
+        raise InputError("onnxruntime runs on the CPU, as in a bundle, not on cuda. For a GPU take the runtime graph "
+                         "or torch.")
+    model = to_onnx(build(architecture, conditions.classes), architecture, conditions.input)
+    try:
+        session = open_graph(model.SerializeToString(), conditions.threads)
+    except ModuleNotFoundError as e:
+        raise InputError(f"[latency] runtime = 'onnxruntime' needs {e.name}: pip install 'consort[export]'.") from e
+    images = {"images": np.random.default_rng(0).standard_normal(
+        (conditions.batch_size, 3, *conditions.input), dtype=np.float32)}
+    now = time.thread_time if conditions.threads == 1 else time.perf_counter
+    return Ready(lambda: session.run(None, images), now, "cpu", "float32", "onnxruntime",
+                 hardware.versions() | hardware.versions(("onnxruntime",)))
