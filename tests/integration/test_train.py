@@ -10,13 +10,13 @@ import safetensors.torch
 import torch
 from small_members import BASE, STEPS_PER_EPOCH, TRAIN_IMAGES, World, after_steps, train_quietly
 
-from consort import members
+from consort import hardware, members
 from consort.errors import Busy, InputError, MemberFailed, Terminated
 from consort.members.history import read_history
 from consort.members.spec import MemberSpec
 from consort.models.families import build
 from consort.store import keys
-from consort.train import checkpoint
+from consort.train import checkpoint, number_format
 from consort.train.state import _optimiser
 
 STEPS = STEPS_PER_EPOCH * BASE["epochs"]
@@ -197,6 +197,18 @@ def test_both_number_formats_train(new_world: Callable[[], World]) -> None:
         assert record.val_accuracy is not None and record.val_accuracy > 0.3
         logits[precision] = world.logits(spec, "test")
     assert not np.array_equal(logits["bfloat16"], logits["float32"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="nothing is measured for trainings on a GPU")
+def test_auto_is_the_format_that_was_measured_and_a_resumed_member_stays_in_it(world: World, monkeypatch) -> None:
+    monkeypatch.setattr(hardware, "native_bfloat16", lambda: True)
+    monkeypatch.setattr(number_format, "faster", lambda times: "float32")
+    begun, later = (world.spec(BASE | {"epochs": 1}, seed, "mobilenet_v3_small") for seed in (0, 1))
+    with pytest.raises(Terminated):
+        train_quietly(world, begun, stop=after_steps(2))
+    world.store.delete(keys.LATENCIES)
+    monkeypatch.setattr(number_format, "faster", lambda times: "bfloat16")
+    assert [train_quietly(world, spec)[0].precision for spec in (begun, later)] == ["float32", "bfloat16"]
 
 
 def test_the_average_is_what_is_kept(world: World) -> None:

@@ -101,8 +101,16 @@ def source_index(source_key: str) -> str:
 
 def latency_record(hardware_id: str, architecture: str, conditions: str) -> str:
     """conditions: such as `32x32-c10-b1-t1`."""
-    slug = re.sub(r"[^a-z0-9_.]+", "-", architecture.lower())
-    return f"{LATENCIES}/{hardware_id}/{slug}-{conditions}.json"
+    return f"{LATENCIES}/{hardware_id}/{_slug(architecture)}-{conditions}.json"
+
+
+def training_format(hardware_id: str, architecture: str, size: str) -> str:
+    """Which number format trains faster; size: such as 32x32."""
+    return f"{LATENCIES}/{hardware_id}/{_slug(architecture)}-{size}-training.json"
+
+
+def _slug(architecture: str) -> str:
+    return re.sub(r"[^a-z0-9_.]+", "-", architecture.lower())
 
 
 def latency_table_name(digest: str) -> str:

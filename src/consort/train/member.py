@@ -31,6 +31,7 @@ from consort.models.input_size import input_size, network_input
 from consort.store import Store, keys
 from consort.train import checkpoint
 from consort.train.checkpoint import Checkpoint
+from consort.train.number_format import format_of
 from consort.train.pace import Pace
 from consort.train.schedule import average_decay, learning_rate
 from consort.train.settings import Settings
@@ -69,7 +70,8 @@ class Member:
         self.counters["attempts"] += 1
         self.history = History(self.counters.pop("history", None))
         # A resumed training keeps the number format that it was started in.
-        self.compute = compute.choose(self.counters.get("precision", self.recipe.precision), self.process.local_rank)
+        precision = self.counters.get("precision") or format_of(store, spec, data)
+        self.compute = compute.choose(precision, self.process.local_rank)
         self.counters["precision"] = self.compute.precision
         self.input_size = input_size(spec, data)
         self.state = State(spec, len(data.classes), self.compute, self.process.processes, self._compiled())

@@ -19,6 +19,7 @@ from consort.models.input_size import network_input
 from consort.store import Store
 from consort.train import loop, pack
 from consort.train.member import Member, take_lock
+from consort.train.number_format import measure_format
 from consort.train.packs import packs
 from consort.train.settings import Settings
 
@@ -53,6 +54,8 @@ def train_members(store: Store, specs: Sequence[MemberSpec], data: Prepared, set
             ended(spec, e)
         return
     place = compute.choose("auto", settings.process.local_rank)
+    for spec in {(s.architecture, s.recipe): s for s in specs}.values():
+        measure_format(store, spec, data, settings.process)
     on_gpu = place.device.type == "cuda" and settings.process.processes == 1 and fits(data, place.device)
     stopped = False
     for part in _parts(specs, data, settings.members_per_gpu) if on_gpu else [[spec] for spec in specs]:
