@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from consort.answer.batched import NOTHING_BESIDE, Beside
 from consort.answer.choices import Candidate, Costs, OnTest, OnValidation, Promise
 from consort.answer.confidences import Compared, compare
 from consort.answer.metric import goodness
@@ -88,6 +89,8 @@ class Members:
     combine: str
     metric: str = "accuracy"
     """By which they are judged."""
+    beside: Beside = NOTHING_BESIDE
+    """Latencies in batches, and of ensembles at the same time."""
 
 
 def propose(members: Members, ensembles: Sequence[Ensemble], log_probs: np.ndarray, labels: np.ndarray,
@@ -103,7 +106,8 @@ def propose(members: Members, ensembles: Sequence[Ensemble], log_probs: np.ndarr
               for point in curve(log_probs, labels, one.subset, macs, members.combine,
                                  partial(image_scores, members.metric))]
     found += _with_promise(members, tried[:PROMISED], log_probs, labels, loss)
-    kept = [one for one, stays in zip(found, unbeaten(found, members.metric), strict=True)
+    kept = [_with_costs_beside(members, one, log_probs)
+            for one, stays in zip(found, unbeaten(found, members.metric), strict=True)
             if stays or one.kind == "single" or one.promise]
     # By agreement two members never stop early, so three tell more.
     shown = next((one for one in tried if len(one.subset) > 2), tried[0] if tried else None)
@@ -182,6 +186,15 @@ def costs_of(members: Members, order: Sequence[int], asked: np.ndarray) -> Costs
         params=sum(record.params for record in records),
         bytes=None if None in sizes else sum(size for size in sizes if size is not None),
         train_macs=None if any(r.imported for r in records) else sum(r.train_macs for r in records))
+
+
+def _with_costs_beside(members: Members, one: Proposed, log_probs: np.ndarray) -> Proposed:
+    """The same with what no budget bounds: its cost in batches, and of all members at the same time."""
+    order = [members.records[i].architecture for i in one.order]
+    counts = np.full(log_probs.shape[1], len(order)) if one.cascade is None else asked(log_probs, one.cascade)
+    mean, worst = members.beside.batched(order, counts)
+    concurrent_ms = members.beside.concurrent_ms(order) if one.cascade is None and len(order) > 1 else None
+    return replace(one, costs=replace(one.costs, batch_ms=mean, batch_worst_ms=worst, concurrent_ms=concurrent_ms))
 
 
 def unbeaten(found: Sequence[Proposed], metric: str = "accuracy") -> list[bool]:

@@ -35,6 +35,13 @@ class Costs:
     bytes: int | None
     """Of the weights as the store has them."""
     train_macs: int | None
+    batch_ms: dict[str, float] | None = None
+    """Batch size -> milliseconds for an image in such a batch, a mean as `serial_ms` is; None where no batch was
+    measured."""
+    batch_worst_ms: dict[str, float] | None = None
+    """The same when every member is asked about every image."""
+    concurrent_ms: float | None = None
+    """All members at the same time on one GPU, where that was measured."""
 
 
 @dataclass(frozen=True)

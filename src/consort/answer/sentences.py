@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from consort.answer.amounts import count_word, format_count, format_ms, format_share
 from consort.answer.budgets import within_words
-from consort.answer.choices import Candidate, Choice, Choices, Gain
+from consort.answer.choices import Candidate, Choice, Choices, Costs, Gain
 from consort.answer.metric import MOST, as_good, gained, goodness, shown, signed, size, unit
 from consort.ensembles.bounds import images_needed
 from consort.ensembles.metrics import temperature_note
@@ -82,10 +82,28 @@ def costs(one: Candidate) -> str:
         parts.append(f"{format_ms(of.serial_ms)}{f' on average, {tail}' if cascade else ' one after the other'}")
     if of.parallel_ms is not None and len(one.members) > 1 and not cascade:
         parts.append(f"{format_ms(of.parallel_ms)} with one device per member")
+    if of.concurrent_ms is not None:
+        parts.append(f"{format_ms(of.concurrent_ms)} with all members on one GPU at the same time")
+    if batched := in_batches(of, cascade):
+        parts.append(batched)
     parts.append(f"{format_count(of.params)} parameters")
     if of.bytes is not None:
         parts.append(f"{format_count(of.bytes)}B of weights")
     return "costs: " + "; ".join(parts)
+
+
+def in_batches(of: Costs, cascade: bool) -> str:
+    """What an image of the largest batch costs, and for a cascade how much stopping early is worth there beside one
+    image at a time; empty where that was not measured."""
+    if not of.batch_ms or not of.batch_worst_ms:
+        return ""
+    size = max(of.batch_ms, key=int)
+    text = f"{format_ms(of.batch_ms[size])} an image in batches of {int(size):,}"
+    if not cascade or of.serial_ms is None or of.serial_worst_ms is None:
+        return text
+    alone, batch = (100 * (1 - mean / worst) for mean, worst in ((of.serial_ms, of.serial_worst_ms),
+                                                                 (of.batch_ms[size], of.batch_worst_ms[size])))
+    return f"{text}, where stopping early saves {batch:.0f} % of the time (one at a time {alone:.0f} %)"
 
 
 def promise(one: Candidate, found: Choices) -> list[str]:

@@ -1,8 +1,9 @@
 """Under which conditions a forward pass is timed; and sizes of images, which are written "32x32". No torch here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from consort.ensembles.composition import Composition
 from consort.errors import InputError
 from consort.study.evaluation import Latency
 
@@ -53,6 +54,10 @@ class Conditions:
                          *self.further])
 
 
+Part = tuple[str, Conditions]
+"""A network, by the name of its architecture, and how it is timed."""
+
+
 @dataclass(frozen=True)
 class Network:
     """A network that is timed for a study."""
@@ -70,6 +75,8 @@ class Asked:
     classes: int
     networks: Mapping[str, Network]
     """Under the names of their architectures."""
+    ensembles: Sequence[Composition] = ()
+    """Whose members are timed at the same time, where that is possible."""
 
     def conditions(self, gpu: bool) -> list[dict[str, Conditions]]:
         """Architecture -> conditions, for each batch size; the first is what answers are about. gpu: whether there is
@@ -78,3 +85,16 @@ class Asked:
         return [{name: Conditions(network.input, self.classes, batch, self.settings.threads, runtime=runtime,
                                   precision="auto" if runtime == "onnxruntime" else network.precision)
                  for name, network in self.networks.items()} for batch in self.settings.batches(gpu)]
+
+    def together(self, gpu: bool) -> dict[str, list[Part]]:
+        """The label of an ensemble -> its members, at the first batch size; none but in the runtime graph."""
+        if self.settings.runtime_on(gpu) != "graph":
+            return {}
+        first = self.conditions(gpu)[0]
+        return {one.label: [(name, first[name]) for name, count in one.parts for _ in range(count)]
+                for one in self.ensembles}
+
+
+def text_of(parts: Sequence[Part]) -> str:
+    """The conditions of members that are timed together, as keys of the store have them."""
+    return "+".join(dict.fromkeys(conditions.text for _, conditions in parts))

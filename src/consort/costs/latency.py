@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import numpy as np
 
 from consort import hardware
-from consort.costs.conditions import Conditions, size_text
+from consort.costs.conditions import Conditions, Part, size_text, text_of
 from consort.costs.formats import faster
 from consort.costs.records import QUANTILES, LatencyRecord
 from consort.costs.runtimes import place_of, ready
-from consort.costs.stored import stored
+from consort.costs.stored import stored, stored_together
 from consort.costs.timed import Ready, times_ms
 from consort.documents import to_json
 from consort.store import Store, keys
@@ -30,9 +30,16 @@ def measure_together(wanted: Mapping[str, Conditions], repeats: int = 50) -> dic
     """The same of several architectures, which take turns. They differ in the size of their images, and in the number
     format where that is a recipe's own."""
     settled = {name: _settled(name, conditions) for name, conditions in wanted.items()}
-    prepared = {name: ready([name], conditions) for name, conditions in settled.items()}
+    prepared = {name: ready([(name, conditions)]) for name, conditions in settled.items()}
     times = times_ms(prepared, repeats)
     return {name: _record(name, conditions, prepared[name], times[name]) for name, conditions in wanted.items()}
+
+
+def measure_at_once(label: str, parts: Sequence[Part], repeats: int = 50) -> LatencyRecord:
+    """The same of an ensemble whose members run at the same time, each with a batch of its own. Takes a GPU."""
+    prepared = ready(parts)
+    record = _record(label, parts[0][1], prepared, times_ms({label: prepared}, repeats)[label])
+    return replace(record, together=[name for name, _ in parts])
 
 
 def _settled(architecture: str, conditions: Conditions) -> Conditions:
@@ -41,7 +48,7 @@ def _settled(architecture: str, conditions: Conditions) -> Conditions:
         return conditions
     if place_of(conditions).precision == "float32":
         return conditions
-    both = {precision: ready([architecture], replace(conditions, precision=precision))
+    both = {precision: ready([(architecture, replace(conditions, precision=precision))])
             for precision in ("float32", "bfloat16")}
     return replace(conditions, precision=faster(times_ms(both, FORMAT_PASSES, FORMAT_WARM_UP)))
 
@@ -73,3 +80,16 @@ def find_or_measure_all(store: Store, wanted: Mapping[str, Conditions], repeats:
     for name, record in new.items():
         store.write(keys.latency_record(record.hardware_id, name, wanted[name].text), to_json(record))
     return {name: known.get(name) or new[name] for name in wanted}
+
+
+def find_or_measure_at_once(store: Store, label: str, parts: Sequence[Part], repeats: int = 50,
+                            again: bool = False) -> LatencyRecord:
+    """The latency of an ensemble whose members run at the same time, each in the format in which it is timed alone."""
+    known = None if again else stored_together(store, label, parts)
+    if known is not None:
+        return known
+    alone = find_or_measure_all(store, dict(parts), repeats)
+    record = measure_at_once(label, [(name, replace(conditions, precision=alone[name].precision))
+                                     for name, conditions in parts], repeats)
+    store.write(keys.latency_record(record.hardware_id, label, text_of(parts)), to_json(record))
+    return record

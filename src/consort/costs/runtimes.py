@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 
 import numpy as np
 import torch
 
 from consort import hardware
-from consort.costs.conditions import Conditions
+from consort.costs.conditions import Conditions, Part
 from consort.costs.timed import Ready, clock
 from consort.errors import InputError, unknown_name
 from consort.models import compute, cuda_graphs
@@ -31,39 +31,46 @@ def place_of(conditions: Conditions) -> compute.Compute:
     return place
 
 
-def ready(architectures: Sequence[str], conditions: Conditions) -> Ready:
-    """One pass of a network, or of several that run at the same time, which takes the runtime graph. Raises InputError
-    for what this machine cannot run."""
+def ready(parts: Sequence[Part]) -> Ready:
+    """One pass of a network; or of several networks that run at the same time, which takes the runtime graph. Raises
+    InputError for what this machine cannot run."""
     torch.manual_seed(0)
     runtimes = {"torch": _in_torch, "graph": _in_graph, "onnxruntime": _in_onnxruntime}
+    (_, conditions), *others = parts
     if conditions.runtime not in runtimes:
         raise unknown_name("runtime", conditions.runtime, runtimes)
+    if others and conditions.runtime != "graph":
+        raise InputError(f"networks run at the same time in one CUDA graph, not in the runtime {conditions.runtime}: "
+                         "measure on a machine with a GPU, and leave the runtime out.")
     try:
-        return runtimes[conditions.runtime](architectures, conditions)
+        return runtimes[conditions.runtime](parts)
     except torch.OutOfMemoryError as e:
         raise InputError(f"a batch of {conditions.batch_size} does not fit into the GPU's memory with "
-                         f"{', '.join(architectures)}: {str(e).splitlines()[0][:150]}. Set smaller [latency] "
-                         "batch_sizes, or end the other process that fills it.") from e
+                         f"{', '.join(name for name, _ in parts)}: {str(e).splitlines()[0][:150]}. Set smaller "
+                         "[latency] batch_sizes, or end the other process that fills it.") from e
 
 
-def _in_torch(architectures: Sequence[str], conditions: Conditions) -> Ready:
+def _in_torch(parts: Sequence[Part]) -> Ready:
+    ((name, conditions),) = parts
     place = place_of(conditions)
-    (run,) = passes(architectures, conditions, place)
+    run = _pass(name, conditions, place)
     return Ready(run, clock(place, conditions.threads), place.device.type, place.precision, "torch",
                  hardware.versions(), place.autocast)
 
 
-def _in_graph(architectures: Sequence[str], conditions: Conditions) -> Ready:
+def _in_graph(parts: Sequence[Part]) -> Ready:
     """One graph, a stream for each network; launched from Python where CUDA cannot capture it."""
-    place = place_of(conditions)
-    if place.device.type != "cuda":
+    places = [place_of(conditions) for _, conditions in parts]
+    device = places[0].device
+    if device.type != "cuda":
         raise InputError('runtime = "graph" replays a CUDA graph, and torch finds no GPU here. Leave [latency] runtime '
                          "out, or measure on a machine that has one.")
-    work = passes(architectures, conditions, place)
-    replay = _captured([_under(place.autocast, one) for one in work], place.device)
-    run, runtime, context = (replay, "graph", nullcontext) if replay else (
-        lambda: cuda_graphs.side_by_side(work, place.device), "torch", place.autocast)
-    return Ready(run, clock(place, conditions.threads), "cuda", place.precision, runtime, hardware.versions(), context)
+    work = [_under(place.autocast, _pass(name, conditions, place))
+            for (name, conditions), place in zip(parts, places, strict=True)]
+    replay = _captured(work, device)
+    run, runtime = (replay, "graph") if replay else (partial(cuda_graphs.side_by_side, work, device), "torch")
+    formats = " and ".join(sorted({place.precision for place in places}))
+    return Ready(run, clock(places[0], parts[0][1].threads), "cuda", formats, runtime, hardware.versions())
 
 
 def _captured(work: Sequence[cuda_graphs.Work], device: torch.device) -> cuda_graphs.Work | None:
@@ -87,11 +94,11 @@ def _captured(work: Sequence[cuda_graphs.Work], device: torch.device) -> cuda_gr
     return replay
 
 
-def passes(architectures: Sequence[str], conditions: Conditions, place: compute.Compute) -> list[cuda_graphs.Work]:
-    """A forward pass of each network, over a batch of its own; under autocast where the caller says so."""
-    shape = conditions.batch_size, 3, *conditions.input
-    return [partial(place.place(build(name, conditions.classes)).eval(),
-                    torch.randn(shape).to(place.device, memory_format=torch.channels_last)) for name in architectures]
+def _pass(name: str, conditions: Conditions, place: compute.Compute) -> cuda_graphs.Work:
+    """A forward pass over a batch of its own; under autocast where the caller says so."""
+    network = place.place(build(name, conditions.classes)).eval()
+    images = torch.randn(conditions.batch_size, 3, *conditions.input)
+    return partial(network, images.to(place.device, memory_format=torch.channels_last))
 
 
 def _under(context: Callable[[], AbstractContextManager], work: cuda_graphs.Work) -> cuda_graphs.Work:
@@ -103,9 +110,9 @@ def _under(context: Callable[[], AbstractContextManager], work: cuda_graphs.Work
     return run
 
 
-def _in_onnxruntime(architectures: Sequence[str], conditions: Conditions) -> Ready:
+def _in_onnxruntime(parts: Sequence[Part]) -> Ready:
     """As a bundle runs it: in float32, on the CPU."""
-    (architecture,) = architectures
+    ((architecture, conditions),) = parts
     if conditions.device == "cuda":
         raise InputError("onnxruntime runs on the CPU, as in a bundle, not on cuda. For a GPU take the runtime graph "
                          "or torch.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from consort.answer.batched import Beside
 from consort.answer.candidates import Ensemble, Members, Proposals, measure_candidates, propose
 from consort.answer.confidences import measure as measure_confidences
 from consort.costs.records import LatencyRecord
@@ -69,7 +70,8 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
                             + "".join(f"; {member_id}: {why}" for member_id, why in missing.items()) + ".")
     ensembles = candidates(_by_architecture(study, records), study.evaluate.mixed_members, study.evaluate.max_subsets)
 
-    val = _select(store, study, data, records, ensembles, latencies, cache)
+    beside = Beside.of([*latencies.values()], more_latencies)
+    val = _select(store, study, data, records, ensembles, latencies, beside, cache)
     shares = np.array([member_shares(subsets, len(records)) for subsets in ensembles.subsets])
     architectures = [record.architecture for record in records]
     rows: list[Row] = []
@@ -121,7 +123,7 @@ class _Selection:
 
 
 def _select(store: Store, study: Study, data: Prepared, records: Sequence[MemberRecord], ensembles: Candidates,
-            latencies: Mapping[str, LatencyRecord], cache: Path) -> _Selection:
+            latencies: Mapping[str, LatencyRecord], beside: Beside, cache: Path) -> _Selection:
     labels, first, metric = data.labels("val"), study.evaluate.combine[0], study.answer.metric
     log_probs = log_probabilities(store, records, data, "val", None, cache)
     macs = [record.macs for record in records]
@@ -129,7 +131,7 @@ def _select(store: Store, study: Study, data: Prepared, records: Sequence[Member
         method: select(log_probs, labels, ensembles, macs, method, metric) for method in study.evaluate.combine}
     rows = {method: selection_columns(ensembles, choices, method, records, latencies)
             for method, choices in selected.items()}
-    members = Members(records, latencies, first, metric)
+    members = Members(records, latencies, first, metric, beside)
     chosen = [Ensemble(composition, choice.subset, choice.temperature)
               for composition, choice in zip(ensembles.compositions, selected[first], strict=True)]
     proposals = propose(members, chosen, log_probs, labels, study.answer.cascade_loss)

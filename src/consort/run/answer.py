@@ -7,6 +7,7 @@ a process of its own (`evaluate`, which stays small and quick so).
 import importlib.util
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from consort import hardware
 from consort.costs.conditions import Asked, Network, parse_size
-from consort.costs.stored import chosen, lacking
+from consort.costs.stored import chosen, lacking, lacking_together
 from consort.data.findings import printable
 from consort.data.prepared import told
+from consort.ensembles.composition import compositions
 from consort.errors import IncompleteRun, IntegrityError, StepFailed
 from consort.evaluate.step import evaluate as evaluate_members
 from consort.events import Listener, Measured
@@ -29,6 +31,10 @@ from consort.store.files import as_text
 
 if TYPE_CHECKING:
     from consort.train.prediction import Comparison
+
+LARGEST_TOGETHER, MIXED_TOGETHER, MOST_TOGETHER = 4, 3, 24
+"""Ensembles whose members are timed at the same time on a GPU: of so many members of one architecture, and of several,
+and so many of them, the uniform ones first: each takes about a second."""
 
 
 def evaluate(run: Run, command: str, failed: Mapping[str, str] = MappingProxyType({})) -> dict:
@@ -68,14 +74,19 @@ def _asked(run: Run, records: Sequence[MemberRecord]) -> Asked:
     """The latencies that the study wants of these members' networks, in the number format of their recipes."""
     networks = {record.architecture: Network(parse_size(record.input), record.recipe.get("precision", "auto"))
                 for record in records}
-    return Asked(run.study.latency, len(run.plan.data.classes), networks)
+    seeds = Counter(record.architecture for record in records)
+    ensembles = compositions({name: min(count, LARGEST_TOGETHER) for name, count in seeds.items()},
+                             min(run.study.evaluate.mixed_members, MIXED_TOGETHER))
+    return Asked(run.study.latency, len(run.plan.data.classes), networks,
+                 [one for one in ensembles if one.num_members > 1][:MOST_TOGETHER])
 
 
 def _unmeasured(run: Run, records: Sequence[MemberRecord]) -> bool:
     """Whether the study wants latencies of this machine, which lacks some and has torch to measure them."""
     if run.study.latency.hardware is not None or not importlib.util.find_spec("torch"):
         return False
-    return any(lacking(run.store, _asked(run, records), bool(hardware.gpus())))
+    asked, gpu = _asked(run, records), bool(hardware.gpus())
+    return any(lacking(run.store, asked, gpu)) or bool(lacking_together(run.store, asked, gpu))
 
 
 def _predict_apart(run: Run) -> None:
@@ -144,8 +155,12 @@ def measure_latencies(run: Run, records: Sequence[MemberRecord], listen: Listene
         return
     from torch.cuda import is_available
 
-    from consort.costs.latency import find_or_measure_all
+    from consort.costs.latency import find_or_measure_all, find_or_measure_at_once
 
-    for wanted in lacking(run.store, _asked(run, records), is_available()):
+    asked, gpu = _asked(run, records), is_available()
+    for wanted in lacking(run.store, asked, gpu):
         for name, record in find_or_measure_all(run.store, wanted, settings.repeats).items():
             listen(Measured(name, record.median_ms, record.batch_size))
+    for label, parts in lacking_together(run.store, asked, gpu).items():
+        record = find_or_measure_at_once(run.store, label, parts, settings.repeats)
+        listen(Measured(label, record.median_ms, record.batch_size))

@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +49,11 @@ class Owls:
         self.study = study(f'[answer]\nmetric = "{metric}"', '"wrn-10-1" = 3\n"wrn-10-2" = 2')
         self.latencies: dict[str, LatencyRecord] = {name: latency(name) for name in SEEDS}
 
-    def evaluate(self) -> dict:
-        return evaluate(self.store, self.study, "r1", self.ids, self.data, {}, self.latencies, {}, self.cache, {})
+    def evaluate(self, run: str = "r1", more: Sequence[LatencyRecord] = ()) -> dict:
+        return evaluate(self.store, self.study, run, self.ids, self.data, {}, self.latencies, {}, self.cache, {}, more)
 
-    def read(self) -> tuple[Choices, Evidence]:
-        known = stored.read(self.store, "owls", "r1")
+    def read(self, run: str = "r1") -> tuple[Choices, Evidence]:
+        known = stored.read(self.store, "owls", run)
         assert known is not None
         return known
 
@@ -161,6 +163,23 @@ def test_costs_of_a_cascade_are_means_tails_and_worst_over_the_validation_images
     assert (together.serial_ms, together.parallel_ms, together.train_macs) == (7.0, 5.0, 3000 * 50_000_000)
     unknown = costs_of(Members(records, {}, "geometric"), (0, 3), some)
     assert (unknown.serial_ms, unknown.serial_p99_ms, unknown.serial_worst_ms, unknown.parallel_ms) == (None,) * 4
+
+
+def test_batches_and_members_at_the_same_time_are_told_of_candidates_and_choose_none(owls):
+    in_batches = [replace(one, batch_size=64, median_ms=8 * one.median_ms) for one in owls.latencies.values()]
+    at_once = replace(owls.latencies["wrn-10-1"], architecture="2 x wrn-10-1", together=["wrn-10-1"] * 2, median_ms=2.5)
+    summary = owls.evaluate("r2", [*in_batches, at_once])
+    assert [(one["batch_size"], one["together"]) for one in summary["more_latencies"]] == [
+        (64, None), (64, None), (1, ["wrn-10-1", "wrn-10-1"])]
+    found, _ = owls.read("r2")
+    without = [replace(one, costs=replace(one.costs, batch_ms=None, batch_worst_ms=None, concurrent_ms=None))
+               for one in found.candidates]
+    assert without == list(owls.read()[0].candidates)
+    for one in found.candidates:
+        assert one.costs.batch_worst_ms == {"64": pytest.approx(one.costs.serial_worst_ms * 8 / 64)}
+        cheaper = one.costs.batch_ms["64"] < one.costs.batch_worst_ms["64"]
+        assert cheaper == (one.costs.macs < one.costs.macs_worst)
+        assert (one.costs.concurrent_ms == 2.5) == (one.kind == "uniform" and one.label == "2 x wrn-10-1")
 
 
 def proposed(accuracy: float, order: tuple[int, ...], macs: float, ms: float | None) -> Proposed:
