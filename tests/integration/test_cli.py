@@ -145,8 +145,10 @@ def test_latency_is_measured_at_each_batch_size_that_is_named(run: Callable[...,
     refused(run(*command, *sizes, "--batch-size", "4"), "--batch-size 4 stands more than once")
     refused(run(*command, "--runtime", "graphs"), "did you mean graph")
     refused(run(*command, "--precision", "float16"), "unknown precision 'float16'")
+    refused(run(*command[:2], *command[3:], "--together"), "--together takes two networks or more")
     if not hardware.gpus():
         refused(run(*command, "--runtime", "graph"), "no GPU here")
+        refused(run(*command, "--together"), "at the same time in one CUDA graph, not in the runtime torch")
 
 
 def test_members_are_listed_shown_and_deleted(run: Callable[..., Done], new_world: Callable[..., World],

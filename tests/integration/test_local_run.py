@@ -50,6 +50,7 @@ crop_padding = 1
 [architectures]
 {rows}
 [latency]
+batch_sizes = [1, 4]
 repeats = 3
 [run]
 workers = {workers}
@@ -128,6 +129,9 @@ def test_its_tables_have_every_ensemble(first: tuple[World, subprocess.Completed
     assert all(float(row["latency_serial_ms"]) >= float(row["latency_parallel_ms"]) > 0 for row in rows)
     summary = read_json(files["summary.json"])
     assert summary["missing"] == {} and len(summary["rows"]) == len(rows) and len(summary["latencies"]) == 2
+    in_batches = [one for one in summary["more_latencies"] if not one["together"]]
+    assert [(one["architecture"], one["batch_size"]) for one in in_batches] == [("wrn-10-1", 4), ("wrn-10-2", 4)]
+    assert all(one["costs"]["batch_ms"].keys() == {"4"} for one in read_json(files["choices.json"])["candidates"])
     assert "1 x wrn-10-2" in files["table.md"].read_text() and "wrn-10-2" in files["report.html"].read_text()
 
 

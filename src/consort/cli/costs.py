@@ -67,6 +67,8 @@ def latency(
     precision: Annotated[str, typer.Option(
         metavar="auto|bfloat16|float32", help="auto: bfloat16 where the hardware has it and is not slower in it.")
         ] = "auto",
+    together: Annotated[bool, typer.Option(
+        "--together", help="Also all of them at the same time, on a GPU; one that is named twice is two.")] = False,
     repeats: Annotated[int, typer.Option(min=3, help="Measured passes, after a warm-up.")] = 50,
     again: AgainOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -93,7 +95,11 @@ def latency(
         default = published(name)
         size = (default.input_size, default.input_size) if input is None else parse_size(input, "--input")
         asked.append(Asked(settings, classes or default.classes, {name: Network(size, precision)}))
-    _print_latencies(_measured(open_store_at(store), asked, again), as_json)
+    opened = open_store_at(store)
+    records = _measured(opened, asked, again)
+    if together:
+        records.append(_measured_together(opened, asked, architectures, again))
+    _print_latencies(records, as_json)
 
 
 def _refuse_repeated(batch_sizes: list[int]) -> None:
@@ -114,6 +120,21 @@ def _measured(store: "Store", asked: list["Asked"], again: bool) -> list["Latenc
         wanted = {name: conditions for one in of_size for name, conditions in one.items()}
         records += find_or_measure_all(store, wanted, asked[0].settings.repeats, again).values()
     return records
+
+
+def _measured_together(store: "Store", asked: list["Asked"], members: list[str], again: bool) -> "LatencyRecord":
+    from torch.cuda import is_available
+
+    from consort.costs.latency import find_or_measure_at_once
+    from consort.ensembles.composition import Composition
+    from consort.errors import InputError
+
+    if len(members) < 2:
+        raise InputError("--together takes two networks or more; name one twice for two of its kind.")
+    first = {name: conditions for one in asked for name, conditions in one.conditions(is_available())[0].items()}
+    label = Composition(tuple((name, members.count(name)) for name in first)).label
+    return find_or_measure_at_once(store, label, [(name, first[name]) for name in members], asked[0].settings.repeats,
+                                   again)
 
 
 def _print_latencies(records: list["LatencyRecord"], as_json: bool) -> None:

@@ -10,7 +10,7 @@ from consort import hardware
 from consort.costs.conditions import Conditions, Part, size_text, text_of
 from consort.costs.formats import faster
 from consort.costs.records import QUANTILES, LatencyRecord
-from consort.costs.runtimes import place_of, ready
+from consort.costs.runtimes import memory_for, place_of, ready
 from consort.costs.stored import stored, stored_together
 from consort.costs.timed import Ready, times_ms
 from consort.documents import to_json
@@ -29,16 +29,19 @@ def measure(architecture: str, conditions: Conditions, repeats: int = 50) -> Lat
 def measure_together(wanted: Mapping[str, Conditions], repeats: int = 50) -> dict[str, LatencyRecord]:
     """The same of several architectures, which take turns. They differ in the size of their images, and in the number
     format where that is a recipe's own."""
-    settled = {name: _settled(name, conditions) for name, conditions in wanted.items()}
-    prepared = {name: ready([(name, conditions)]) for name, conditions in settled.items()}
-    times = times_ms(prepared, repeats)
+    with memory_for([*wanted.items()]):
+        settled = {name: _settled(name, conditions) for name, conditions in wanted.items()}
+        prepared = {name: ready([(name, conditions)]) for name, conditions in settled.items()}
+        times = times_ms(prepared, repeats)
     return {name: _record(name, conditions, prepared[name], times[name]) for name, conditions in wanted.items()}
 
 
 def measure_at_once(label: str, parts: Sequence[Part], repeats: int = 50) -> LatencyRecord:
     """The same of an ensemble whose members run at the same time, each with a batch of its own. Takes a GPU."""
-    prepared = ready(parts)
-    record = _record(label, parts[0][1], prepared, times_ms({label: prepared}, repeats)[label])
+    with memory_for(parts):
+        prepared = ready(parts)
+        times = times_ms({label: prepared}, repeats)[label]
+    record = _record(label, parts[0][1], prepared, times)
     return replace(record, together=[name for name, _ in parts])
 
 

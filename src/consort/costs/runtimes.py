@@ -1,8 +1,8 @@
 """What runs a network that is timed: torch as it is written, a CUDA graph, ONNX Runtime."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import numpy as np
@@ -42,10 +42,17 @@ def ready(parts: Sequence[Part]) -> Ready:
     if others and conditions.runtime != "graph":
         raise InputError(f"networks run at the same time in one CUDA graph, not in the runtime {conditions.runtime}: "
                          "measure on a machine with a GPU, and leave the runtime out.")
+    return runtimes[conditions.runtime](parts)
+
+
+@contextmanager
+def memory_for(parts: Sequence[Part]) -> Iterator[None]:
+    """Raises InputError where what is made and timed in it does not fit into the GPU's memory."""
     try:
-        return runtimes[conditions.runtime](parts)
+        yield
     except torch.OutOfMemoryError as e:
-        raise InputError(f"a batch of {conditions.batch_size} does not fit into the GPU's memory with "
+        (_, conditions), *_ = parts
+        raise InputError(f"batches of {conditions.batch_size} do not fit into the GPU's memory with "
                          f"{', '.join(name for name, _ in parts)}: {str(e).splitlines()[0][:150]}. Set smaller "
                          "[latency] batch_sizes, or end the other process that fills it.") from e
 
@@ -97,8 +104,8 @@ def _captured(work: Sequence[cuda_graphs.Work], device: torch.device) -> cuda_gr
 def _pass(name: str, conditions: Conditions, place: compute.Compute) -> cuda_graphs.Work:
     """A forward pass over a batch of its own; under autocast where the caller says so."""
     network = place.place(build(name, conditions.classes)).eval()
-    images = torch.randn(conditions.batch_size, 3, *conditions.input)
-    return partial(network, images.to(place.device, memory_format=torch.channels_last))
+    images = torch.randn(conditions.batch_size, 3, *conditions.input, device=place.device)
+    return partial(network, images.to(memory_format=torch.channels_last))
 
 
 def _under(context: Callable[[], AbstractContextManager], work: cuda_graphs.Work) -> cuda_graphs.Work:

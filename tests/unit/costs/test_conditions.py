@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consort.costs.conditions import Asked, Conditions, Network, parse_size, size_text
+from consort.costs.conditions import Asked, Conditions, Network, parse_size, size_text, text_of
+from consort.ensembles.composition import Composition
 from consort.errors import InputError
 from consort.store import keys
 from consort.study.evaluation import Latency
@@ -60,6 +61,18 @@ def test_a_gpu_is_asked_for_more_batch_sizes_and_for_a_graph_unless_the_study_sa
     assert texts(Latency(), gpu=True) == [f"32x24-c10-b{batch}-t1-graph" for batch in (1, 8, 64)]
     named = Latency(batch_sizes=(4, 2), runtime="torch")
     assert texts(named, gpu=True) == texts(named, gpu=False) == ["32x24-c10-b4-t1", "32x24-c10-b2-t1"]
+
+
+def test_members_are_timed_together_in_a_graph_alone_and_at_the_first_batch_size():
+    networks = {"a": Network((8, 8), "auto"), "b": Network((8, 8), "float32")}
+    pair, mixed = Composition((("a", 2),)), Composition((("a", 1), ("b", 1)))
+    found = Asked(Latency(batch_sizes=(4, 8)), 10, networks, [pair, mixed]).together(gpu=True)
+    assert {label: [name for name, _ in parts] for label, parts in found.items()} == {
+        "2 x a": ["a", "a"], "1 x a + 1 x b": ["a", "b"]}
+    assert text_of(found["2 x a"]) == "8x8-c10-b4-t1-graph"
+    assert text_of(found["1 x a + 1 x b"]) == "8x8-c10-b4-t1-graph+8x8-c10-b4-t1-float32-graph"
+    assert Asked(Latency(), 10, networks, [pair]).together(gpu=False) == {}
+    assert Asked(Latency(runtime="torch"), 10, networks, [pair]).together(gpu=True) == {}
 
 
 def test_the_number_format_is_that_of_the_recipe_and_onnxruntime_has_but_one():

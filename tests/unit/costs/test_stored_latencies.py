@@ -8,8 +8,9 @@ import pytest
 from consort import hardware
 from consort.costs.conditions import Asked, Network
 from consort.costs.records import LatencyRecord
-from consort.costs.stored import chosen, lacking, stored_here
+from consort.costs.stored import chosen, lacking, lacking_together, stored_here
 from consort.documents import to_json
+from consort.ensembles.composition import Composition
 from consort.errors import InputError
 from consort.store import keys
 from consort.store.folder import FolderStore
@@ -96,6 +97,22 @@ def test_graphs_and_what_is_launched_from_python_are_never_compared(store: Folde
     measured(store, "aaaa000000", "wrn-16-1", device="cuda", runtime="graph", day=2)
     assert {r.runtime for r in chosen(store, asked()).first.values()} == {"graph"}, "they are newer"
     assert {r.runtime for r in chosen(store, asked(runtime="torch")).first.values()} == {"torch"}
+
+
+def test_members_at_the_same_time_are_of_the_same_hardware(store: FolderStore) -> None:
+    pair = Composition((("wrn-10-1", 2),))
+    wanted = Asked(Latency(runtime="graph"), 10, NETWORKS, [pair])
+    measured(store, "aaaa000000", *NETWORKS, runtime="graph")
+    assert chosen(store, wanted).more == []
+    measured(store, "bbbb000000", pair.label, runtime="graph")
+    assert chosen(store, wanted).more == []
+    measured(store, "aaaa000000", pair.label, runtime="graph")
+    assert [r.architecture for r in chosen(store, wanted).more] == ["2 x wrn-10-1"]
+    measured(store, HERE, "wrn-10-1", runtime="graph")
+    assert lacking_together(store, wanted, gpu=True).keys() == {"2 x wrn-10-1"}
+    measured(store, HERE, pair.label, runtime="graph")
+    assert lacking_together(store, wanted, gpu=True) == {}
+    assert [r.hardware_id for r in chosen(store, wanted).more] == [HERE]
 
 
 def test_what_is_lacking_is_told_for_each_batch_size(store: FolderStore) -> None:
