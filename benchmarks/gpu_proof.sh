@@ -2,14 +2,14 @@
 # Checks, benches and runs Consort on a machine with a GPU, from this source tree, within ten minutes:
 #
 #     PARTS=study benchmarks/gpu_proof.sh DIR IMAGES.zip              studies/cifar10.toml: members, answer, report
-#     PARTS="checks bench" benchmarks/gpu_proof.sh DIR2 IMAGES.zip    tests and throughput, in ten minutes of their own
+#     PARTS="checks bench latency" benchmarks/gpu_proof.sh DIR2 IMAGES.zip    tests, rates and latencies, in ten minutes
 #
 # IMAGES.zip has CIFAR-10 as train/<class>/ and test/<class>/. Python with torch 2.11 or newer, torchvision and the usual
 # scientific packages has to be there; what else is missing (pydantic, minio, ...) is installed from the wheels in
 # $WHEELS (by default the folder wheels beside this source tree), since such machines are often cut off. DIR gets at most
 # eight files: tables, results and logits (float16).
 #
-# $PARTS chooses among: smoke study checks bench small; they run in this order, and what time is left to none of is said.
+# $PARTS chooses among: smoke study checks bench latency small; they run in this order, and what time is left to none of is said.
 # $END_SECONDS is when all has to be over, $ANSWER_SECONDS what a study keeps of that for its answer and report; COMPILE=1
 # compiles the studies' networks; $CHECKS are the tests. TINY=1 runs all of it within minutes without a GPU, on scikit-
 # learn's digits and for an instant, to see that every part works: IMAGES.zip is "digits" then.
@@ -20,7 +20,7 @@ images=$2
 tiny=${TINY:-}
 ANSWER_SECONDS=${ANSWER_SECONDS:-150}
 root=$(cd "$(dirname "$0")/.." && pwd)
-parts=${PARTS:-study checks bench small}
+parts=${PARTS:-study checks bench latency small}
 wheels=${WHEELS:-$root/../wheels}
 work=$(mktemp -d)
 python=${PYTHON:-python3}
@@ -108,7 +108,8 @@ if begin checks 60 "tests on the GPU"; then
   # shellcheck disable=SC2086  # names of tests, one a word
   limited "$(least "${CHECK_SECONDS:-240}" "$(left)")" \
     $python -m pytest -q -p no:cacheprovider -W default ${side_by_side:-} --durations=5 \
-    ${CHECKS:-tests/integration/test_pack_on_gpu.py tests/integration/test_pack.py tests/integration/test_train.py} \
+    ${CHECKS:-tests/integration/test_pack_on_gpu.py tests/integration/test_pack.py tests/integration/test_train.py \
+      tests/integration/test_latency_on_gpu.py} \
     > "$out/checks.txt" 2>&1
   ended checks $?
   tail -n "${CHECK_LINES:-25}" "$out/checks.txt"
@@ -118,6 +119,15 @@ if begin bench 60 "throughput"; then
   limited "$seconds" $python benchmarks/gpu_throughput.py --limit $((seconds - 20)) ${tiny:+--smoke} \
     --output "$out/throughput.md" ${BENCH_OPTIONS:-}
   ended bench $?
+fi
+if begin latency 60 "latency: by replay, launched from Python, and four members at the same time"; then
+  latency() {
+    limited "$(least 40 "$(left)")" $python -m consort latency "$@" --input 32x32 --classes 10 --store "$work/latency"
+    ended latency $?
+  }
+  latency wrn-16-1 wrn-16-4 wrn-16-8
+  latency wrn-16-1 wrn-16-4 wrn-16-8 --runtime torch
+  [[ -n $tiny ]] || latency wrn-16-1 wrn-16-1 wrn-16-1 wrn-16-1 --batch-size 1 --together
 fi
 if begin small $((ANSWER_SECONDS + 30)) "studies/cifar10-small.toml with three wrn-16-4"; then
   run_study cifar10-small "${SMALL_SECONDS:-120}"
