@@ -16,8 +16,6 @@ from consort.costs.records import LatencyRecord
 
 Times = dict[int, float]
 """Batch size -> median milliseconds of a pass."""
-
-
 PerImage = dict[str, float]
 """Batch size -> milliseconds for an image in such a batch; sizes are text, which JSON needs."""
 

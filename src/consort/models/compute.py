@@ -33,7 +33,10 @@ class Compute:
 
 
 def choose(precision: str, local_rank: int = 0) -> Compute:
-    """The GPU where there is one, else the CPU; "auto" is bfloat16 where the hardware has it natively."""
+    """The GPU where there is one, else the CPU; "auto" is bfloat16 where the hardware has it natively.
+
+    Whether it is faster is not asked here: what trains and what is timed does (`train.number_format`, `costs.formats`).
+    """
     if torch.cuda.is_available():
         device = torch.device("cuda", local_rank % torch.cuda.device_count())
         native = torch.cuda.is_bf16_supported(including_emulation=False)

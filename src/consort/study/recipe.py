@@ -42,7 +42,7 @@ class Recipe(BaseModel):
     cutout: Annotated[int, Field(ge=0)] = 0
     """Side in pixels of a random square set to the mean colour; 0 is off."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """auto: bfloat16 where the processor or GPU has it natively, float32 elsewhere."""
+    """auto: bfloat16 where the processor or GPU has it natively and is not clearly slower in it, float32 elsewhere."""
     input_size: Annotated[int, Field(ge=8)] | None = None
     """Side in pixels of the images that the network sees, for image folders that are streamed; by default the
     size that the architecture was published with."""

@@ -62,7 +62,9 @@ studies = st.fixed_dictionaries(
         "evaluate": optional(combine=st.permutations(["geometric", "arithmetic"]), mixed_members=st.integers(1, 6),
                              max_subsets=counts, bootstrap=st.integers(100, 10_000),
                              confidence=st.floats(0.501, 0.999)),
-        "latency": optional(batch_size=counts, threads=counts, repeats=st.integers(3, 1000)),
+        "latency": optional(batch_size=counts, threads=counts, repeats=st.integers(3, 1000))
+        | optional(batch_sizes=st.lists(counts, min_size=1, max_size=3, unique=True),
+                   runtime=st.sampled_from(["torch", "graph", "onnxruntime"])),
         "run": optional(workers=counts, members_per_gpu=counts, checkpoint_seconds=st.floats(0.1, 1e6),
                         checkpoint_steps=counts)})
 
@@ -184,6 +186,9 @@ WRONG = [
     ("evaluate.combine = []", "combine"), ("evaluate.combine = ['geometric', 'geometric']", "combine"),
     ("evaluate.combine = ['median']", "combine"), ("evaluate.confidence = 1.0", "confidence"),
     ("evaluate.mixed_members = 7", "mixed_members"), ("latency.repeats = 2", "repeats"),
+    ("latency.batch_sizes = []", "batch_sizes"), ("latency.batch_sizes = [8, 8]", "once each"),
+    ("latency.batch_sizes = [1, 0]", "batch_sizes"), ("latency.batch_size = 0", "batch_size"),
+    ("latency = {batch_size = 1, batch_sizes = [2]}", "one of the two"), ("latency.runtime = 'graphs'", "runtime"),
     ("run.workers = 0", "workers"), ("run.checkpoint_seconds = 0", "checkpoint_seconds"),
 ]
 
