@@ -50,7 +50,9 @@ def memory_for(parts: Sequence[Part]) -> Iterator[None]:
     """Raises InputError where what is made and timed in it does not fit into the GPU's memory."""
     try:
         yield
-    except torch.OutOfMemoryError as e:
+    except RuntimeError as e:
+        if not compute.is_out_of_memory(e):
+            raise
         (_, conditions), *_ = parts
         raise InputError(f"batches of {conditions.batch_size} do not fit into the GPU's memory with "
                          f"{', '.join(name for name, _ in parts)}: {str(e).splitlines()[0][:150]}. Set smaller "
@@ -87,11 +89,9 @@ def _captured(work: Sequence[cuda_graphs.Work], device: torch.device) -> cuda_gr
             for _ in range(WARM_UP_PASSES):
                 cuda_graphs.side_by_side(work, device)
             graph = cuda_graphs.capture(work, device)
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as e:
-        if "out of memory" in str(e):
-            raise torch.OutOfMemoryError(str(e)) from e
+        if compute.is_out_of_memory(e):
+            raise
         return None
 
     def replay() -> object:
