@@ -2,7 +2,7 @@
 
 Two questions, two intervals. "These networks": the images are drawn, the members stay; a paired bootstrap. "Trained
 again": the members' seeds are drawn too; what a seed changes for good is estimated from all architectures that have two
-seeds or more. Formulas and what they cover: docs/evaluation.md, docs/results/intervals.md.
+seeds or more. Formulas and what they cover: docs/definitions.md, docs/results/intervals.md.
 """
 
 from collections.abc import Mapping, Sequence

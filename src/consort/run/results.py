@@ -38,7 +38,7 @@ class Results:
 
     @cached_property
     def table(self) -> "pyarrow.Table":
-        """results.parquet: a row for every ensemble, way of combining and test set. docs/evaluation.md has the columns;
+        """results.parquet: a row for every ensemble, way of combining and test set. docs/definitions.md has the columns;
         a value that is not known is null."""
         import pyarrow
         from pyarrow import parquet
