@@ -1,12 +1,12 @@
 """The Training Operator on a cluster in memory, and the pods it makes: each plays what a test tells it to."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from consort import members
-from consort.events import Progressed, line
+from consort.events import Progressed, StepEnded, Trained, line
 from consort.kube import names
 from consort.kube.pytorch_job import JOB_LABEL, ROLE_LABEL
 from consort.members.records import MemberRecord
@@ -54,11 +54,21 @@ class FakeOperator:
         self.start_pod(name)
         self.act.get(name, self.succeed)(name)
 
-    def start_pod(self, job: str, phase: str = "Running") -> None:
-        pod = pod_of(job)
+    def members_of(self, job: str) -> list[str]:
+        found = self.cluster.get("PyTorchJob", job)
+        assert found is not None
+        return names.members_of(found)
+
+    def start_pod(self, job: str) -> None:
+        pod = pod_of(job, self.members_of(job))
         pod["metadata"]["labels"] |= (self.cluster.get("PyTorchJob", job) or {})["metadata"]["labels"]
         self.cluster.create(pod)
-        self.cluster.set_status("Pod", f"{job}-master-0", {"phase": phase})
+        self.run_pod(job)
+
+    def run_pod(self, job: str) -> None:
+        """The job's pod prints from now on."""
+        runs = {"name": "pytorch", "restartCount": 0, "state": {"running": {}}}
+        self.cluster.set_status("Pod", f"{job}-master-0", {"phase": "Running", "containerStatuses": [runs]})
         self.condition(job, "Running")
 
     def condition(self, job: str, kind: str, message: str = "") -> None:
@@ -66,10 +76,22 @@ class FakeOperator:
                                                                     "message": message}]})
 
     def succeed(self, job: str) -> None:
-        self.cluster.print_line(f"{job}-master-0", "pytorch", progress_line(job))
-        members.write_record(self.store, record(job))
+        for member in self.members_of(job):
+            self.finish(job, member)
         self.end_pod(job, 0)
         self.condition(job, "Succeeded")
+
+    def finish(self, job: str, member: str) -> None:
+        """One of the job's members is trained; as a pod of several tells it, and writes it."""
+        self.cluster.print_line(f"{job}-master-0", "pytorch", progress_line(member))
+        if members.read_record(self.store, member) is None:
+            members.write_record(self.store, record(member))
+        self.cluster.print_line(f"{job}-master-0", "pytorch", line(Trained(member, 0.5, 1.0)))
+
+    def fail(self, job: str, member: str, reason: str) -> None:
+        """One of the job's members cannot be trained."""
+        members.write_failure(self.store, member, reason)
+        self.cluster.print_line(f"{job}-master-0", "pytorch", line(StepEnded("MemberFailed", reason, 3, member)))
 
     def lack_node(self, job: str) -> None:
         self.cluster.set_status("Pod", f"{job}-master-0", {"phase": "Pending", "conditions": [
@@ -86,8 +108,8 @@ class FakeOperator:
                                                            "containerStatuses": [ended]})
 
 
-def pod_of(job: str) -> dict[str, Any]:
-    labels = {**names.labels(names.MEMBER, "s", "r"), names.MEMBER_LABEL: job, JOB_LABEL: job,
+def pod_of(job: str, of_members: Sequence[str] = ()) -> dict[str, Any]:
+    labels = {**names.labels(names.MEMBER, "s", "r"), **names.member_labels(of_members or [job]), JOB_LABEL: job,
               ROLE_LABEL: "master"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{job}-master-0", "labels": labels},
             "spec": {"nodeName": "node-1", "containers": [{"name": "pytorch", "image": "i"}]}}

@@ -19,6 +19,14 @@ tolerations = st.one_of(
 
 
 def cluster_tables() -> st.SearchStrategy[dict]:
+    """Packs are for members that one process trains."""
+    one_process = {"nodes": 1, "processes": 1, "gpus": 1}
+    return st.builds(lambda table, most: table if most == 1 else {
+        **table, **{key: 1 for key in one_process if key in table}, "members_per_job": most},
+        _tables_of_members(), st.sampled_from([1, 1, 2, 64]))
+
+
+def _tables_of_members() -> st.SearchStrategy[dict]:
     volumes = st.fixed_dictionaries({"claim": object_names}, optional={"path": paths})
     return st.fixed_dictionaries({}, optional={
         "torch_image": images, "image": images, "members_at_a_time": st.integers(1, 100),

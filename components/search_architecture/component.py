@@ -27,5 +27,4 @@ def search_architecture(
         for name in ("reward", "accuracy", "latency_ms"):
             metrics.log_metric(f"{winner['kind']}_{name}", winner[name])
         print(f"{winner['kind']}: {metrics.metadata[winner['kind'] + '_networks']}")
-    todo = [member["id"] for member in found["members"] if member["state"] in ("to train", "failed")]
-    return namedtuple("Found", ["run", "members"])(found["ref"], todo)
+    return namedtuple("Found", ["run", "members"])(found["ref"], [",".join(pack) for pack in found["packs"]])

@@ -120,6 +120,42 @@ def test_two_launchers_train_each_member_once(place: Place, tmp_path: Path) -> N
         assert len([p for p in place.created_pods() if member in p]) == 1
 
 
+def test_a_pack_is_one_pod_that_goes_on_with_what_is_left(place: Place, tmp_path: Path) -> None:
+    study = write_study(tmp_path, seeds=3, epochs=200, more="members_per_job = 3")
+    first, second, third = place.planned(study)
+    with place.running("run", str(study), "--target", "cluster") as run:
+        place.wait_for(f"checkpoints of {second}", lambda: place.has(f"members/{second}/resume/newest.json"))
+        assert place.has(f"members/{first}/member.json"), "on processors, one after another"
+        [job] = place.names("pytorchjobs")
+        states = {row["member"]: row for row in json.loads(place.consort("status", str(study), "--json"))}
+        place.kubectl("delete", "pod", f"{job}-master-0", "--wait=false")
+        assert states[first]["state"] == "done"
+        assert (states[third]["state"], states[third]["pod"]) == ("running", f"{job}-master-0")
+        place.wait_for(f"checkpoints of {third}", lambda: place.has(f"members/{third}/resume/newest.json"))
+        told = place.consort("logs", third)
+        assert third in told and first not in told and second not in told
+        assert run.wait(600) == 0, run.output()
+    assert stored_hashes(place) == local_hashes(place, study, tmp_path / "local")
+    attempts = [members.read_record(place.store, m).attempts for m in (first, second, third)]  # type: ignore[union-attr]
+    assert attempts[0] == 1 and max(attempts) >= 2, "what was done was not trained again, what was begun went on"
+    assert len([pod for pod in place.created_pods() if f"{job}-master-0" in pod]) in (1, 2)
+    assert not any(m in pod for m in (first, second, third) for pod in place.created_pods())
+    assert place.names("pytorchjobs") == [], "a pack that is done leaves no job"
+
+
+def test_one_member_of_a_pack_is_cancelled_and_the_others_go_on(place: Place, tmp_path: Path) -> None:
+    study = write_study(tmp_path, seeds=3, epochs=80, more="members_per_job = 3")
+    first, second, third = place.planned(study)
+    with place.running("run", str(study), "--target", "cluster", "--only", "members") as run:
+        place.wait_for(f"checkpoints of {first}", lambda: place.has(f"members/{first}/resume/newest.json"))
+        [job] = place.names("pytorchjobs")
+        assert f"ended PyTorchJob {job}" in place.consort("cancel", third)
+        assert run.wait(600) == 4, run.output()
+    assert set(stored_hashes(place)) == {first, second}
+    place.consort("run", str(study), "--target", "cluster", "--only", "members")
+    assert stored_hashes(place) == local_hashes(place, study, tmp_path / "local")
+
+
 def test_cancel_and_gc_leave_nothing_running(place: Place, tmp_path: Path) -> None:
     study = write_study(tmp_path, epochs=4000)
     ids = place.planned(study)

@@ -116,6 +116,17 @@ def test_report_and_metrics_are_artifacts(ran: Ran) -> None:
     assert set(of_members[0]) == {"member", "val_accuracy", "macs", "train_seconds", "attempts"}
 
 
+def test_members_that_share_a_job_share_a_step(tmp_path: Path, cache: Path) -> None:
+    ran = run_pipeline(GOOD + "[cluster]\nmembers_per_job = 2\n", tmp_path)
+    assert ran.error == "" and list(ran.states().values()) == [True, True]
+    first, second = ran.states()
+    [of_pack] = ran.metrics("train-member")
+    assert of_pack["member"] == f"{first}, {second}"
+    assert {name.removesuffix(f"_{first}") for name in of_pack if name.endswith(first)} == {
+        "val_accuracy", "macs", "train_seconds", "attempts"}
+    assert len(of_pack) == 1 + 2 * 4
+
+
 def test_what_is_recommended_is_a_model_in_the_end(ran: Ran) -> None:
     (folder,) = ran.steps("export-bundle")
     bundle = folder / "bundle"

@@ -10,6 +10,7 @@ from consort.kube.experiment import experiments
 from consort.kube.images import Images
 from consort.kube.member_job import member_job
 from consort.kube.step_jobs import answer_job, cron_job, export_job, latency_table_job, launch_job
+from consort.study.execution import RunSettings
 from consort.study.file import Study
 
 STORE, RUN = "s3://bucket/prefix", "0123456789"
@@ -17,8 +18,10 @@ IMAGES = Images("registry.example/consort:1", "registry.example/consort-torch:1"
 STUDY = Study.model_validate({
     "name": "tiny", "data": {"source": "digits"}, "architectures": {"wrn-16-1": 1}, "cluster": {},
     "search": {"objective": {"target_latency_ms": 1}, "space": {"block": ["wide"], "width": [8], "depth": [1, 2]}}})
+PACKED = STUDY.model_copy(update={"run": RunSettings(members_per_gpu=2)})
 OBJECTS = {
-    "member": member_job("wrn-16-1-s0-f6b0de0c21", STORE, STUDY, RUN, IMAGES),
+    "member": member_job(["wrn-16-1-s0-f6b0de0c21"], STORE, STUDY, RUN, IMAGES),
+    "pack": member_job(["wrn-16-1-s0-f6b0de0c21", "wrn-16-1-s1-5ab5f3dd26"], STORE, PACKED, RUN, IMAGES),
     "answer": answer_job(STORE, STUDY, RUN, IMAGES),
     "export": export_job(STORE, STUDY, RUN, IMAGES, ["--members", "wrn-16-1-s0", "--combine", "arithmetic", "--half",
                                                      "--format", "torch"]),

@@ -98,3 +98,14 @@ def test_a_busy_member_exits_with_175(world: World, log: str) -> None:
     else:
         assert done.stderr.startswith("error: ") and spec.id in done.stderr and done.stderr.count("\n") == 1
     assert checkpoint.newest(world.store, spec.id, print) is None
+
+
+def test_of_several_members_one_that_failed_before_is_left_alone(world: World) -> None:
+    """A pod that is started again for the others of a pack does not train it until it fails again."""
+    good, bad = world.spec(BASE), world.spec(BASE | {"learning_rate": 1e12})
+    members.write_failure(world.store, bad.id, "the loss became nan at step 7")
+    done = consort("train", "--member", bad.id, "--member", good.id, "--store", world.store.uri, "--log", "json")
+    assert (done.returncode, done.stderr) == (3, "")
+    events = events_of(done.stdout)
+    assert [event["text"] for event in events if event["event"] == "error"] == ["the loss became nan at step 7"]
+    assert {event["member"] for event in events if event["event"] in ("started", "finished")} == {good.id}

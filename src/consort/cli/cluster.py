@@ -55,24 +55,28 @@ def cancel(
     """End what runs of a STUDY (or one MEMBER) on the cluster.
 
     A study file means every run of a study of that name, grown ones too; NAME/RUN means that run. Members save their
-    state first: a later run goes on from there. A CronJob or a recurring run stays.
+    state first: a later run goes on from there. Where a MEMBER shares a job, the others go on in another one. A CronJob
+    or a recurring run stays.
     """
+    from consort import members
     from consort.cluster.reap import cancel as cancel_jobs
+    from consort.cluster.reap import cancel_member
 
-    deleted = cancel_jobs(connect(namespace, context), _selector(what, store))
+    if Path(what).is_file() or "/" in what:
+        deleted = cancel_jobs(connect(namespace, context), _selector(what, store))
+    else:
+        member = members.find(open_store_at(store), what)
+        deleted = cancel_member(connect(namespace, context), member)
     print("\n".join(f"ended {name}" for name in deleted) or "nothing of it runs here")
 
 
 def _selector(what: str, store: str) -> str:
-    """Selects the jobs and pods of a study file, a run or a member."""
-    from consort import members
+    """Selects the jobs and pods of a study file or a run."""
     from consort.cli.planning import is_ref, read_study
     from consort.kube import names
     from consort.run.plan import open_plan
 
     study = Path(what)
-    if not study.is_file() and "/" not in what:
-        return f"{names.MEMBER_LABEL}={members.find(open_store_at(store), what)}"
     if not is_ref(study):
         return f"{names.STUDY_LABEL}={read_study(study, None)[0].name}"
     plan = open_plan(open_store_at(store), study.as_posix(), cache_folder())

@@ -21,15 +21,16 @@ CronOption = Annotated[str, typer.Option("--cron", metavar="'M H D M W'", help="
 
 
 def launch(
-    member: Annotated[str, typer.Option("--member", help="Id of a planned member.")],
+    member: Annotated[list[str], typer.Option("--member", help="Id of a planned member; may be repeated.")],
     run: Annotated[str, typer.Option("--run", metavar="NAME/RUN", help="The run whose [cluster] settings apply.")],
     store: StoreOption = DEFAULT_STORE,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
 ) -> None:
-    """Train one member as a PyTorchJob on a cluster, or adopt its job, and follow it to its end.
+    """Train members as PyTorchJobs on a cluster, or adopt their jobs, and follow them to their ends.
 
-    SIGTERM ends the job too (its state is saved): KFP stops a step so when its run is terminated.
+    Several share a job as [cluster] members_per_job says. SIGTERM ends the jobs too (their state is saved): KFP stops a
+    step so when its run is terminated.
     """
     from rich.console import Console
 
@@ -43,17 +44,18 @@ def launch(
     api = connect_for(opened, namespace, context)
     screen = Screen(console)
     target, of_run = cluster_target(api, screen.listen), planned_study(opened, Path(run), console).run
-    member_id = members.find(opened, member)
+    wanted = [members.find(opened, name) for name in member]
     interrupt_on_sigterm()
     try:
         with screen:
-            failed = target.launch(of_run, member_id).failed
+            failed = target.launch(of_run, wanted).failed
     except KeyboardInterrupt:
-        release(api, member_id, target.owner)
-        raise Terminated(f"the launcher of {member_id} was asked to stop.") from None
-    if member_id in failed:
-        known = members.read_failure(opened, member_id) is not None
-        raise (MemberFailed if known else IncompleteRun)(failed[member_id])
+        release(api, wanted, target.owner)
+        raise Terminated(f"the launcher of {', '.join(wanted)} was asked to stop.") from None
+    if failed:
+        known = all(members.read_failure(opened, one) is not None for one in failed)
+        text = "\n".join(f"{one}: {reason}" if len(wanted) > 1 else reason for one, reason in failed.items())
+        raise (MemberFailed if known else IncompleteRun)(text)
 
 
 def render(
@@ -71,8 +73,8 @@ def render(
 ) -> None:
     """Print a STUDY's Kubernetes objects as YAML.
 
-    `consort render STUDY | kubectl apply -f -` runs it: a PyTorchJob for every member that is not done (of a search, an
-    Experiment of Katib for every kind and sampler), and the Job that adopts them, evaluates and reports.
+    `consort render STUDY | kubectl apply -f -` runs it: a PyTorchJob for every member or pack that is not done (of a
+    search, an Experiment of Katib for every kind and sampler), and the Job that adopts them, evaluates and reports.
     """
     from consort.errors import unknown_name
     from consort.kube.yaml import to_yaml
@@ -99,15 +101,15 @@ def study_objects(run: "Run", only_job: bool = False, sampler: str | None = None
     from consort.kube.experiment import experiments
     from consort.kube.member_job import member_job
     from consort.kube.step_jobs import launch_job
+    from consort.run.packs import to_launch
 
     images = images_of(run.study)
     asked = run.store.uri, run.study, run.plan.run
     if run.study.search is not None:
         arms = [] if only_job else experiments(*asked, images, sampler)
         return [*arms, launch_job(*asked, images, sampler)]
-    states = {} if only_job else run.states()
-    todo = [member for member, state in states.items() if state != "done"]
-    return [*(member_job(member, *asked, images) for member in todo), launch_job(*asked, images)]
+    packs = [] if only_job else to_launch(run, run.states())
+    return [*(member_job(pack, *asked, images) for pack in packs), launch_job(*asked, images)]
 
 
 def submit(

@@ -102,6 +102,7 @@ def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOpt
     from consort.cli.planning import planned_study
     from consort.documents import canonical_json
     from consort.run.outlook import outlook
+    from consort.run.packs import to_launch
     from consort.screen.outlook import outlook_lines
 
     planned = planned_study(open_store_at(store), study, Console(stderr=True), data, grow)
@@ -110,6 +111,7 @@ def plan(study: StudyArgument, store: StoreOption = DEFAULT_STORE, grow: GrowOpt
         print(canonical_json({"study": run.study.name, "run": run.plan.run, "ref": run.ref,
                               "level": planned.level, "data": run.plan.data.fingerprint,
                               "members": [{"id": m, "state": state} for m, state in states.items()],
+                              "packs": to_launch(run, states),
                               "images": found.images, "networks": [asdict(network) for network in found.networks],
                               "train_macs": found.train_macs, "disk_bytes": found.disk_bytes,
                               "warnings": found.warnings}))

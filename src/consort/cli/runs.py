@@ -116,15 +116,14 @@ def logs(
 def _pod_logs(member: str, follow: bool, tail: int | None, namespace: str | None, context: str | None) -> bool:
     """Whether there was a pod whose log could be printed."""
     from consort.cli.connecting import connect
-    from consort.cluster.follow import member_selector
-    from consort.kube.training import MEMBER_JOB
+    from consort.cluster.member_log import member_lines, member_pods
 
     api = connect(namespace, context)
-    pods = sorted(api.list("Pod", member_selector(member)), key=lambda p: p["metadata"]["name"])
+    pods = member_pods(api, member)
     for pod in pods if not follow else pods[:1]:
         if len(pods) > 1:
             print(f"== {pod['metadata']['name']}")
-        for line in api.log(pod["metadata"]["name"], MEMBER_JOB.container, follow=follow, tail=tail):
+        for line in member_lines(api, pod, member, follow, tail):
             print(line, flush=True)
     return bool(pods)
 

@@ -132,6 +132,7 @@ def winners(
     from rich.console import Console
 
     from consort.documents import canonical_json
+    from consort.run.packs import to_launch
     from consort.search.arms import arms_of, open_tried
     from consort.search.results import read_results
     from consort.search.retraining import finalists
@@ -153,6 +154,7 @@ def winners(
                          "accuracy": r.accuracy, "latency_ms": r.latency_ms, "reward_second": twice.get(kind)}
                         for kind, r in won.items()],
             "members": [{"id": m, "state": state} for m, state in states.items()],
+            "packs": to_launch(final, states),
             "final": (read_results(there) or {}).get("final")}))
         return
     for kind, record in won.items():

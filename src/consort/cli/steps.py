@@ -57,9 +57,9 @@ def train(
 ) -> None:
     """Train members, or go on where they were interrupted.
 
-    Several members train side by side on a GPU, and one after another on a CPU. SIGTERM saves the state and exits with
-    143. Under torchrun, all processes train one member together; with --torchrun Consort starts it, and ends with the
-    exit code of the step.
+    Several members train side by side on a GPU, and one after another on a CPU; of several, those that failed before
+    are left alone. SIGTERM saves the state and exits with 143. Under torchrun, all processes train one member together;
+    with --torchrun Consort starts it, and ends with the exit code of the step.
     """
     from consort.errors import InputError
     from consort.events import StepEnded
@@ -117,7 +117,7 @@ def _train(store: "Store", wanted: list[str], settings: "Settings", images: Path
     """Train members; raises what the only one ended with, or, where each was told, what most ask to be done again."""
     from consort import members
     from consort.data.prepared import open_prepared
-    from consort.errors import InputError
+    from consort.errors import InputError, MemberFailed
     from consort.events import StepEnded, Trained
 
     failures: list[ConsortError] = []
@@ -130,11 +130,15 @@ def _train(store: "Store", wanted: list[str], settings: "Settings", images: Path
         elif settings.process.rank == 0:
             listen(Trained(member, outcome.val_accuracy, outcome.train_seconds))
 
-    records = {member: members.read_record(store, member) for member in wanted}
-    for member, record in records.items():
-        if record is not None:
+    left = []
+    for member in wanted:
+        if (record := members.read_record(store, member)) is not None:
             ended(member, record)
-    specs = [members.read_spec(store, member) for member, record in records.items() if record is None]
+        elif len(wanted) > 1 and (reason := members.read_failure(store, member)) is not None:
+            ended(member, MemberFailed(reason))  # a restart is for the others: this one would fail again
+        else:
+            left.append(member)
+    specs = [members.read_spec(store, member) for member in left]
     if specs:
         if len({spec.data for spec in specs}) > 1:
             raise InputError("members that one process trains have the same data; these have several: "

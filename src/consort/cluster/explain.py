@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from consort.errors import ConsortError
 from consort.events import StepEnded, read_line
+from consort.kube import names
 from consort.kube.status import JobStatus, pod_status
 from consort.kube.training import MEMBER_JOB
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
 
 LAST_LINES = 12
+FIRST_OF_RETRIES = 128
+"""Exit codes from here on are those of jobs that the operator starts again."""
 ENDING_REASONS = ("Evicted", "Preempted", "TaintManagerEviction", "NodeNotReady", "OOMKilling", "ExceededGracePeriod",
                   "FailedKillPod", "NodeShutdown", "DeadlineExceeded")
 """Of events that say why a pod ended; others are about how it started."""
@@ -28,7 +31,8 @@ def failure_reason(api: "KubernetesApi", job: str, error: str, status: JobStatus
     for pod in sorted(pods, key=lambda p: pod_status(p).exit_code or 0, reverse=True):
         ended = pod_status(pod)
         lines = last_lines(api, ended.name, MEMBER_JOB.container)
-        said = next((e.text for line in reversed(lines) if isinstance(e := read_line(line), StepEnded)), "")
+        said = next((e.text for line in reversed(lines) if isinstance(e := read_line(line), StepEnded)
+                     and not e.member), "")  # what it said of one member of a pack is not about the others
         if said:
             return said
         how = how_it_ended(api, pod)
@@ -38,6 +42,20 @@ def failure_reason(api: "KubernetesApi", job: str, error: str, status: JobStatus
                               *(shown or ([] if ended.message in how else ended.message.splitlines()[-LAST_LINES:]))])
     told = [f"{e.get('reason')}: {e.get('message')}" for e in api.events(job)][-3:]
     return "\n".join([f"{status.reason}: {status.message}", *told])
+
+
+def pack_end(api: "KubernetesApi", job: str) -> tuple[bool, dict[str, str]]:
+    """(Whether the process of a pack's failed job ended by a defect, which is said of none of its members; what its log
+    says at its end of members that it could not bring to theirs)."""
+    pods = sorted(api.list("Pod", MEMBER_JOB.pods_of(job)), key=lambda pod: pod["metadata"]["creationTimestamp"])
+    if not pods:
+        return False, {}
+    number = LAST_LINES * len(names.members_of(pods[-1]))
+    lines = last_lines(api, pods[-1]["metadata"]["name"], MEMBER_JOB.container, number)
+    said = [e for line in lines if isinstance(e := read_line(line), StepEnded)]
+    code = pod_status(pods[-1]).exit_code
+    crashed = code is not None and 0 < code < FIRST_OF_RETRIES and all(e.member for e in said)
+    return crashed, {e.member: e.text for e in said if e.member}
 
 
 def how_it_ended(api: "KubernetesApi", pod: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from consort.errors import ConsortError
 from consort.kube import names
+from consort.kube.training import MEMBER_JOB
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
@@ -97,8 +98,17 @@ def feed(api: "KubernetesApi", watched: Mapping[str, str]) -> Iterator[Feed]:
         opened.stopped.set()
 
 
-def member_selector(member: str | None = None) -> str:
-    """Selects the objects of one member, or of all."""
-    if member is not None:
-        return f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{names.MEMBER_LABEL}={member}"
-    return f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{names.COMPONENT_LABEL}={names.MEMBER}"
+def watched(api: "KubernetesApi", wanted: Sequence[str]) -> str:
+    """Selects the objects to watch for the sake of these members: of all, unless one is wanted and no pack has it."""
+    if len(wanted) != 1 or api.list(MEMBER_JOB.kind, member_selector(wanted[0], in_pack=True)):
+        return member_selector()
+    return member_selector(wanted[0])
+
+
+def member_selector(member: str | None = None, in_pack: bool = False) -> str:
+    """Selects the objects of members' jobs: of all, of the one that has its own job, or of the packs that have it."""
+    if member is None:
+        which = f"{names.COMPONENT_LABEL}={names.MEMBER}"
+    else:
+        which = f"{names.IN_PACK}{member}" if in_pack else f"{names.MEMBER_LABEL}={member}"
+    return f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{which}"

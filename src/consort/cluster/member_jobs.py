@@ -1,20 +1,19 @@
-"""One job per member: created or adopted, a stated number at a time, and followed to its end."""
+"""Members' jobs: created or adopted, for a stated number of members at a time, and followed to their ends."""
 
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from consort import members
-from consort.cluster.adopt import create_or_find, is_leaving
-from consort.cluster.explain import failure_reason, how_it_ended
-from consort.cluster.follow import Feed, Happening, feed, member_selector
+from consort.cluster.adopt import create_or_find
+from consort.cluster.explain import failure_reason, how_it_ended, pack_end
+from consort.cluster.follow import Feed, Happening, feed, watched
+from consort.cluster.followed import Followed, in_jobs
+from consort.cluster.known_jobs import KnownJobs, is_over, store_of, trained_by
+from consort.cluster.member_ends import MemberEnds
 from consort.cluster.owner import share
 from consort.errors import ClusterUnavailable
 from consort.events import (
-    Done,
-    Failed,
     Listener,
     MemberEvent,
     Outcome,
@@ -22,6 +21,7 @@ from consort.events import (
     Retried,
     Started,
     StepEnded,
+    Trained,
     Warned,
     read_line,
 )
@@ -43,108 +43,58 @@ SILENCE_SECONDS = 600.0
 SYNC_SECONDS = 60.0
 
 
-@dataclass
-class _Followed:
-    """A job that was created or adopted, and what is known of its pods."""
-
-    member: str
-    since: float
-    clearing: bool = False
-    """An ended job is being deleted; its successor is created when it has gone."""
-    job_uid: str = ""
-    error: str = ""
-    pod: dict | None = None
-    """Its newest pod, as it was last seen."""
-    has_pod: bool = False
-    pods: list[str] = field(default_factory=list)
-    """Uids of the pods that lead it, in order: each after the first is a restart."""
-    hopeless: set[str] = field(default_factory=set)
-    """Uids of pods that ended in a way that the next ones will too."""
-    stuck: str = ""
-    """What keeps the pod from starting now."""
-    stuck_since: float | None = None
-    """Since when that is something that waiting does not help against."""
-    warned: set[str] = field(default_factory=set)
-    suspended: bool = False
-    """Whether a queue holds the job back: nothing of it runs, and the operator does not count its deadline."""
-
-
-def _awaited(followed: _Followed) -> str:
-    """What one job waits for."""
-    if followed.clearing:
-        return "of an earlier attempt being removed"
-    if followed.suspended:
-        return "held back by a queue"
-    if followed.pod is None or not followed.has_pod:
-        return "without a pod (does the Training Operator run, or is it busy?)"
-    if followed.stuck:
-        return f"whose pod cannot start ({followed.stuck.partition(':')[0]})"
-    phase = pod_status(followed.pod).phase
-    return {"Pending": "whose pod is about to start", "Running": "whose pod says nothing (is its node away?)"}.get(
-        phase, "whose pod has ended, and which the Training Operator has not ended yet")
-
-
 class MemberJobs:
-    """Brings members to their ends as jobs of the kind MEMBER_JOB. `build` gives a member's object, without owner.
+    """Brings members to their ends as jobs of the kind MEMBER_JOB, one or a pack in each.
 
+    group: the packs that members without a job are to be trained in. build: gives the object of a pack, without owner.
     owner: reference to what the jobs shall not outlive; an adopted job that has owners gets this one too.
     """
 
-    def __init__(self, api: "KubernetesApi", store: Store, build: Callable[[str], dict], listen: Listener,
-                 at_a_time: int, deadline_seconds: float, owner: Mapping[str, Any] | None = None) -> None:
-        self.api, self.store, self.build, self.listen = api, store, build, listen
+    ENDS: type[MemberEnds] = MemberEnds
+
+    def __init__(self, api: "KubernetesApi", store: Store, group: Callable[[Sequence[str]], list[list[str]]],
+                 build: Callable[[Sequence[str]], dict], listen: Listener, at_a_time: int, deadline_seconds: float,
+                 owner: Mapping[str, Any] | None = None) -> None:
+        self.api, self.store, self.group, self.build, self.listen = api, store, group, build, listen
         self.at_a_time, self.deadline_seconds, self.owner = at_a_time, deadline_seconds, owner
-        self.existing: dict[str, dict] = {}
+        self.known = KnownJobs(store.uri)
         self.leaders: dict[str, Happening] = {}
         """Job -> the newest change of the pod that leads it, also of jobs that are adopted later."""
         self.job_of: dict[str, str] = {}
         """Name of a leading pod -> its job."""
-        self.active: dict[str, _Followed] = {}
-        self.outcome = Outcome()
-        self.to_begin = 0
-        """Members that have no job yet and are not at their end."""
-
-    # What is different where these are jobs of something else than members, in a subclass.
-
-    WHY_LOST = "do pods and launcher use one server?"
-
-    def selector(self, wanted: Sequence[str]) -> str:
-        """Of all jobs and pods that may be those of these members."""
-        return member_selector(wanted[0] if len(wanted) == 1 else None)
-
-    def has_record(self, member: str) -> bool:
-        return members.read_record(self.store, member) is not None
-
-    def known_failure(self, member: str) -> str | None:
-        """Why it cannot be trained, where the store says so."""
-        return members.read_failure(self.store, member)
-
-    def note_setback(self, member: str, reason: str) -> None:
-        if self.known_failure(member) is None:
-            members.write_setback(self.store, member, reason)
+        self.active: dict[str, Followed] = {}
+        self.waiting: list[list[str]] = []
+        """Packs that have no job yet and whose members are not at their ends."""
+        self.creates = True
+        self.ends = self.ENDS(store, listen)
 
     def awaited(self) -> str:
         """What is waited for now, in words."""
-        kinds = Counter(_awaited(followed) for followed in list(self.active.values()))
+        kinds = Counter(followed.awaited() for followed in list(self.active.values()))
         parts = [f"{number} {'job' if number == 1 else 'jobs'} {what}" for what, number in kinds.items()]
-        if self.to_begin:
-            parts.append(f"{self.to_begin} to begin")
+        if to_begin := sum(map(len, list(self.waiting))):
+            parts.append(f"{to_begin} to begin")
         return ", ".join(parts) or "the list of jobs and pods"
 
     def run(self, wanted: Sequence[str], create: bool = True) -> Outcome:
-        """Follow these members to their ends; with create=False only those that have a job."""
+        """Follow these members to their ends; with create=False only those that a job trains."""
+        self.creates = create
         selector = self.selector(wanted)
         with feed(self.api, {MEMBER_JOB.kind: selector, "Pod": selector}) as events:
             self._synchronise(events)
-            waiting = sorted(wanted, key=lambda m: names.member_job_name(m) not in self.existing)
-            if not create:
-                waiting = [m for m in waiting if names.member_job_name(m) in self.existing]
-            self.to_begin = len(waiting)
-            while waiting or self.active:
-                self._start(waiting, events)
+            self.waiting = [list(wanted)]
+            self._adopt_held(events)
+            self.waiting = self.group([m for pack in self.waiting for m in pack]) if create else []
+            while self.waiting or self.active:
+                self._adopt_held(events)
+                self._start(events)
                 self._take(events)
                 self._check_times()
-        return self.outcome
+        return self.ends.outcome
+
+    def selector(self, wanted: Sequence[str]) -> str:
+        """Of all jobs and pods that may be those of these members."""
+        return watched(self.api, wanted)
 
     def _synchronise(self, events: Feed) -> None:
         """Know every job and pod that is there before deciding what to create."""
@@ -157,7 +107,7 @@ class MemberJobs:
             if happening and happening.source == "synced":
                 synced.add(happening.name)
             elif happening and happening.source == MEMBER_JOB.kind:
-                self.existing[happening.name] = happening.object
+                self.known.note(happening.object)
             elif happening and happening.source == "Pod":
                 self._note_leader(happening)
 
@@ -167,41 +117,57 @@ class MemberJobs:
             self.leaders[job] = happening
             self.job_of[happening.name] = job
 
-    def _start(self, waiting: list[str], events: Feed) -> None:
-        """Adopt what runs already, whatever the limit; create others while there is room."""
-        for member in list(waiting):
-            if len(self.active) >= self.at_a_time and names.member_job_name(member) not in self.existing:
-                return
-            waiting.remove(member)
-            self.to_begin = len(waiting)
-            if self.has_record(member):
-                self._end(member, None)
-            elif (reason := self.known_failure(member)) is not None:
-                self._end(member, reason)
-            else:
-                self._begin(member, self.existing.get(names.member_job_name(member)), events)
+    def _adopt_held(self, events: Feed) -> None:
+        """Follow what trains already, whatever the limit, also where another run started it with other members."""
+        held, _ = self.known.held([member for pack in self.waiting for member in pack])
+        for name, found in held.items():
+            if pack := self.ends.unfinished(found):
+                self._follow(pack, self.known.by_name[name], events)
+        taken = {member for found in held.values() for member in found}
+        self.waiting = [rest for pack in self.waiting if (rest := [m for m in pack if m not in taken])]
 
-    def _begin(self, member: str, job: dict | None, events: Feed) -> None:
-        job = create_or_find(self.api, self.build(member), self.owner) if job is None else job
-        name = job["metadata"]["name"]
-        store = job["metadata"].get("annotations", {}).get(names.STORE_ANNOTATION)
-        if store != self.store.uri:
-            self._end(member, f"the job {name} in namespace {self.api.namespace} trains this member into {store}, not "
-                              f"into {self.store.uri}. Use another namespace, or `consort cancel {member}` first.")
+    def _start(self, events: Feed) -> None:
+        """Create jobs while there is room."""
+        while self.waiting and (not self.active or in_jobs(self.active.values()) + len(self.waiting[0])
+                                <= self.at_a_time):
+            self._begin(self.waiting.pop(0), events)
+
+    def _begin(self, pack: Sequence[str], events: Feed) -> None:
+        """Create the job of these members; one of the same members that ended goes first."""
+        pack = self.ends.unfinished(pack)
+        if not pack:
             return
-        status = MEMBER_JOB.status(job)
-        ended = status.state in ("succeeded", "failed") or is_leaving(job)
-        self.active[name] = _Followed(member, time.monotonic(), clearing=ended, job_uid=job["metadata"]["uid"],
-                                      suspended=not ended and status.state == "suspended")
-        if ended:  # the store does not have the member, so that this job's end is not the member's
+        name = names.members_job_name(pack)
+        for ended in self.known.ended(pack):  # the store does not have the members, so that its end was not theirs
+            if ended["metadata"]["name"] != name:
+                self.api.delete(MEMBER_JOB.kind, ended["metadata"]["name"], uid=ended["metadata"]["uid"])
+                self.known.forget(ended)
+        job = self.known.by_name.get(name) or create_or_find(self.api, self.build(pack), self.owner)
+        self.known.note(job)
+        self._follow(pack, job, events)
+
+    def _follow(self, pack: list[str], job: dict, events: Feed) -> None:
+        name, store, of_job = job["metadata"]["name"], store_of(job), trained_by(job)
+        if store != self.store.uri:
+            for member in pack:
+                self.ends.tell(member, (
+                    f"the job {name} in namespace {self.api.namespace} trains this member into {store}, not into "
+                    f"{self.store.uri}. Use another namespace, or `consort cancel {member}` first."))
+            return
+        ended = is_over(job)
+        self.active[name] = Followed(pack, time.monotonic(), clearing=ended, job_uid=job["metadata"]["uid"],
+                                     in_job=len(of_job),
+                                     suspended=not ended and MEMBER_JOB.status(job).state == "suspended")
+        if ended:  # the store does not have its members, so that this job's end is not theirs
             self.api.delete(MEMBER_JOB.kind, name, uid=job["metadata"]["uid"])
             return
         share(self.api, MEMBER_JOB.kind, job, self.owner)
-        self.listen(Started(member, name))
-        wanted_hash = self.build(member)["metadata"]["labels"][names.SPEC_HASH_LABEL]
-        if job["metadata"]["labels"].get(names.SPEC_HASH_LABEL) != wanted_hash:
-            self.listen(Warned(member, f"the job {name} was started with other [cluster] settings; it is the same "
-                                       "member, and adopted as it is"))
+        for member in pack:
+            self.listen(Started(member, name))
+        wanted_hash = self.build(of_job)["metadata"]["labels"][names.SPEC_HASH_LABEL]
+        if job["metadata"]["labels"].get(names.SPEC_HASH_LABEL, wanted_hash) != wanted_hash:
+            self.listen(Warned(pack[0], f"the job {name} was started with other [cluster] settings; it is the same "
+                                        "member, and adopted as it is"))
         if (known := self.leaders.get(name)) is not None:  # its next change may be its end
             self._pod_changed(known, events)
 
@@ -221,25 +187,37 @@ class MemberJobs:
     def _job_changed(self, happening: Happening, events: Feed) -> None:
         name, job = happening.name, happening.object
         deleted = happening.type == "DELETED"
-        if deleted:
-            self.existing.pop(name, None)
-        else:
-            self.existing[name] = job
+        (self.known.forget if deleted else self.known.note)(job)
         followed = self.active.get(name)
         if followed is None:
             return
         if deleted and followed.clearing:
             del self.active[name]
-            self._begin(followed.member, None, events)
+            self._begin(followed.left, events)
         elif deleted and followed.job_uid == job["metadata"]["uid"]:
-            self._conclude(name, "its job was deleted. The same command starts it again, from its newest checkpoint")
+            self._deleted(name, followed, events)
         elif not followed.clearing and not deleted:
             status = MEMBER_JOB.status(job)
             followed.suspended = status.state == "suspended"
             if status.state == "succeeded":
                 self._conclude(name, None)
             elif status.state == "failed":
-                self._conclude(name, failure_reason(self.api, name, followed.error, status))
+                apart = False
+                if followed.in_job > 1 and followed.left:
+                    apart, told = pack_end(self.api, name)  # its log may not have been followed
+                    followed.ends |= told
+                self._conclude(name, lambda: failure_reason(self.api, name, followed.error, status), apart)
+
+    def _deleted(self, name: str, followed: Followed, events: Feed) -> None:
+        """Somebody deleted the job. Where `consort cancel` took one member out of a pack, a new job has the others."""
+        held, followed.left = self.known.held(followed.left)
+        for other, moved in held.items():
+            self._follow(moved, self.known.by_name[other], events)
+        if followed.left:
+            self._conclude(name, lambda: "its job was deleted. The same command starts it again, from its newest "
+                                         "checkpoint")
+        else:
+            del self.active[name]
 
     def _pod_changed(self, happening: Happening, events: Feed) -> None:
         name = MEMBER_JOB.led_by(happening.object)
@@ -253,33 +231,45 @@ class MemberJobs:
         before, followed.pod, followed.has_pod = followed.pod, happening.object, True
         if uid not in followed.pods:
             followed.pods.append(uid)
-            followed.error = ""
+            followed.error, followed.ends = "", {}
             if before is not None:
                 how = how_it_ended(self.api, before)
-                self.listen(Retried(followed.member, f"its pod ended{f' ({how})' if how else ''} and is started again"))
-        self.listen(PodSeen(followed.member, status.name, status.node or "", status.phase,
-                            len(followed.pods) - 1 + status.restarts))
+                for member in followed.left:
+                    self.listen(Retried(member, f"its pod ended{f' ({how})' if how else ''} and is started again"))
+        for member in followed.left:
+            self.listen(PodSeen(member, status.name, status.node or "", status.phase,
+                                len(followed.pods) - 1 + status.restarts))
         followed.stuck = status.stuck or ""
         cannot_start = bool(status.stuck) and not followed.stuck.startswith("Unschedulable")  # a node may still join
         followed.stuck_since = (followed.stuck_since or time.monotonic()) if cannot_start else None
         if status.stuck and status.stuck not in followed.warned:
             followed.warned.add(status.stuck)
-            self.listen(Warned(followed.member, status.stuck))
+            self.listen(Warned(followed.members[0], status.stuck))
         if status.phase in ("Running", "Succeeded", "Failed"):
             events.follow_log(status.name, uid, MEMBER_JOB.container)
         if status.reason in HOPELESS_ENDS:
             followed.hopeless.add(uid)
             if len(followed.hopeless) == MAX_HOPELESS_ENDS:
-                remedy = ". Raise [cluster] memory." if status.reason == "OOMKilled" else f": {status.message}"
-                self._give_up(name, f"{MAX_HOPELESS_ENDS} of its pods ended with {status.reason}{remedy}")
+                memory = status.reason == "OOMKilled"
+                self._give_up(name, f"{MAX_HOPELESS_ENDS} of its pods ended with {status.reason}"
+                                    + (". Raise [cluster] memory." if memory else f": {status.message}"), apart=memory)
 
     def _line(self, happening: Happening) -> None:
-        followed = self.active.get(self.job_of.get(happening.name, ""))
-        event = read_line(happening.object)
-        if followed is not None and isinstance(event, StepEnded):
+        name = self.job_of.get(happening.name, "")
+        followed, event = self.active.get(name), read_line(happening.object)
+        if followed is None:
+            return
+        if isinstance(event, StepEnded) and not event.member:
             followed.error = event.text
-        elif followed is not None and isinstance(event, MemberEvent):
+        elif isinstance(event, StepEnded):
+            followed.ends[event.member] = event.text
+            self.ends.look(followed, event.member)
+        elif isinstance(event, MemberEvent) and event.member in followed.left:
             self.listen(event)
+            if isinstance(event, Trained):
+                self.ends.look(followed, event.member)
+        if not followed.left and followed.has_others:
+            del self.active[name]  # who wants the others follows it on
 
     def _check_times(self) -> None:
         now = time.monotonic()
@@ -293,26 +283,29 @@ class MemberJobs:
                                     f"{self.deadline_seconds:.0f} s. "
                                     + (followed.stuck or "Does the Training Operator run?"))
 
-    def _give_up(self, name: str, reason: str) -> None:
+    def _give_up(self, name: str, reason: str, apart: bool = False) -> None:
         """End a job that would not end by itself: Kubernetes counts no deadline of a pod that did not start."""
         self.api.delete(MEMBER_JOB.kind, name)
-        self._conclude(name, reason)
+        if (job := self.known.by_name.get(name)) is not None:
+            self.known.forget(job)
+        self._conclude(name, lambda: reason, apart)
 
-    def _conclude(self, name: str, reason: str | None) -> None:
-        """The job ended, with success where `reason` is None. Whether the member is done is for the store to say."""
+    def _conclude(self, name: str, why: Callable[[], str] | None, apart: bool = False) -> None:
+        """The job ended, with success where `why` is None. Whether its members are done is for the store to say.
+
+        apart: what is left of a pack is tried again, each member by itself: one of them may have ended the others."""
         followed = self.active.pop(name)
-        if self.has_record(followed.member):
-            self.api.delete(MEMBER_JOB.kind, name)
-            reason = None
-        elif reason is None:
-            reason = f"its job succeeded, but {self.store.uri} does not have it: {self.WHY_LOST}"
-        self._end(followed.member, self.known_failure(followed.member) or reason)
-
-    def _end(self, member: str, reason: str | None) -> None:
-        if reason is None:
-            self.outcome.trained.append(member)
-            self.listen(Done(member))
-        else:
-            self.outcome.failed[member] = reason
-            self.note_setback(member, reason)
-            self.listen(Failed(member, reason))
+        for member in list(followed.left):
+            self.ends.look(followed, member)
+        if not followed.left:
+            if not followed.failed and (why is None or not followed.has_others):
+                self.api.delete(MEMBER_JOB.kind, name)
+            return
+        reason = why() if why is not None else (
+            f"its job succeeded, but {self.store.uri} does not have it: {self.ends.WHY_LOST}")
+        for member in list(followed.left):
+            if apart and self.creates and followed.in_job > 1 and member not in followed.ends:
+                self.listen(Retried(member, f"{reason.rstrip('.')}. It is tried by itself"))
+                self.waiting.append([member])
+            else:
+                self.ends.settle(followed, member, followed.ends.get(member) or reason)

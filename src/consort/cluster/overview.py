@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from consort import members
 from consort.cluster.explain import last_lines
 from consort.cluster.follow import member_selector
+from consort.cluster.known_jobs import KnownJobs
 from consort.events import Progressed, read_line
 from consort.kube import names
 from consort.kube.status import job_status, pod_status
@@ -19,22 +20,26 @@ if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
 
 MAX_LOGS = 32
-"""Running members whose newest progress is read."""
+"""Running pods whose newest progress is read."""
+LINES_EACH = 12
+"""Of a log's end, for each member that its pod trains."""
 
 
 def member_states(api: "KubernetesApi", store: Store, wanted: Sequence[str]) -> list[MemberState]:
     """The state of every member: from the store where it ended, from its job and pod where it has one."""
-    jobs = {job["metadata"]["name"]: job for job in api.list(MEMBER_JOB.kind, member_selector())}
-    pods = _newest_leaders(api.list("Pod", member_selector())) if jobs else {}
-    named = {member: names.member_job_name(member) for member in wanted}
-    running = [name for name in named.values() if name in pods and pod_status(pods[name]).phase == "Running"]
-    read = set(running[:MAX_LOGS])
-    return [_state(api, store, member, jobs.get(name), pods.get(name), name in read)
-            for member, name in named.items()]
+    jobs = KnownJobs(store.uri)
+    for job in api.list(MEMBER_JOB.kind, member_selector()):
+        jobs.note(job)
+    pods = _newest_leaders(api.list("Pod", member_selector())) if jobs.by_name else {}
+    names_of_jobs = {member: jobs.newest(member) for member in wanted}
+    running = [name for name in dict.fromkeys(names_of_jobs.values())
+               if name in pods and pod_status(pods[name]).phase == "Running"]
+    progress = {name: _progress(api, pods[name]) for name in running[:MAX_LOGS] if name is not None}
+    return [_state(store, member, jobs.by_name.get(name or ""), pods.get(name or ""),
+                   progress.get(name or "", {}).get(member)) for member, name in names_of_jobs.items()]
 
 
-def _state(api: "KubernetesApi", store: Store, member: str, job: dict | None, pod: dict | None,
-           read_log: bool) -> MemberState:
+def _state(store: Store, member: str, job: dict | None, pod: dict | None, progress: Progressed | None) -> MemberState:
     if members.read_record(store, member) is not None:
         return MemberState(member, "done")
     if (failure := members.read_failure(store, member)) is not None:
@@ -45,17 +50,16 @@ def _state(api: "KubernetesApi", store: Store, member: str, job: dict | None, po
     if pod is None:
         return MemberState(member, status.state, detail=status.message)
     there = pod_status(pod)
-    progress = _progress(api, there.name) if read_log else None
     state = MemberState(member, status.state, there.name, there.node or "", there.restarts,
                         detail=there.stuck or there.reason or "")
     return state if progress is None else replace(state, epoch=progress.epoch, epochs=progress.epochs,
                                                   loss=progress.loss)
 
 
-def _progress(api: "KubernetesApi", pod: str) -> Progressed | None:
-    lines = last_lines(api, pod, MEMBER_JOB.container)
-    told = [e for line in lines if isinstance(e := read_line(line), Progressed)]
-    return told[-1] if told else None
+def _progress(api: "KubernetesApi", pod: dict) -> dict[str, Progressed]:
+    """Member -> its newest progress, of those of which the log's end has some."""
+    lines = last_lines(api, pod["metadata"]["name"], MEMBER_JOB.container, LINES_EACH * len(names.members_of(pod)))
+    return {e.member: e for line in lines if isinstance(e := read_line(line), Progressed)}
 
 
 def _newest_leaders(pods: Iterable[dict]) -> dict[str, dict]:

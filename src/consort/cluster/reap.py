@@ -1,13 +1,17 @@
 """Ending what nobody wants any more: a run that is cancelled, and jobs whose owner has ended."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from consort.cluster.adopt import create_or_find
 from consort.cluster.api_errors import Refused
+from consort.cluster.follow import member_selector
+from consort.cluster.known_jobs import is_over
 from consort.cluster.owner import has_ended
 from consort.errors import ClusterUnavailable
 from consort.kube import names, training
+from consort.kube.member_job import without_member
 from consort.kube.status import job_status
 
 if TYPE_CHECKING:
@@ -39,6 +43,17 @@ def cancel(api: "KubernetesApi", selector: str, wait_seconds: float = GONE_SECON
                                      f"deleted, {left[0]['metadata']['name']} first: does its node answer?")
         time.sleep(1.0)
     return deleted
+
+
+def cancel_member(api: "KubernetesApi", member: str) -> list[str]:
+    """End what trains this member; returns what was deleted. The others of its pack go on in a job of their own, which
+    waits for their locks until their state is saved."""
+    kind = training.MEMBER_JOB.kind
+    for job in _list(api, kind, member_selector(member, in_pack=True)):
+        rest = None if is_over(job) else without_member(job, member)
+        if rest is not None:
+            create_or_find(api, rest, None)
+    return [*cancel(api, f"{names.MEMBER_LABEL}={member}"), *cancel(api, f"{names.IN_PACK}{member}")]
 
 
 def orphans(api: "KubernetesApi", ending: str | None = None) -> list[tuple[str, dict]]:
@@ -73,15 +88,21 @@ def collect(api: "KubernetesApi", ending: str | None = None) -> list[str]:
     return deleted
 
 
-def release(api: "KubernetesApi", member: str, owner: Mapping[str, Any] | None) -> bool:
-    """Delete this member's job where nobody but `owner` wants it: one request, for a launcher with a second to live."""
+def release(api: "KubernetesApi", members: Sequence[str], owner: Mapping[str, Any] | None) -> bool:
+    """Delete the jobs of these members where nobody but `owner` wants them: few requests, for a launcher with a second
+    to live. Whether there were any."""
     kind = training.MEMBER_JOB.kind
-    job = api.get(kind, names.member_job_name(member))
-    owners = (job or {}).get("metadata", {}).get("ownerReferences", [])
-    alone = job is not None and owner is not None and [o["uid"] for o in owners] == [owner["uid"]]
-    if job is not None and alone:
+    if len(members) > 1:
+        jobs = [job for job in _list(api, kind, member_selector()) if {*members} & {*names.members_of(job)}]
+    elif (own := api.get(kind, names.member_job_name(members[0]))) is not None:
+        jobs = [own]
+    else:
+        jobs = _list(api, kind, member_selector(members[0], in_pack=True))
+    alone = [job for job in jobs if owner is not None
+             and [o["uid"] for o in job["metadata"].get("ownerReferences", [])] == [owner["uid"]]]
+    for job in alone:
         api.delete(kind, job["metadata"]["name"], uid=job["metadata"]["uid"])
-    return alone
+    return bool(alone)
 
 
 def _list(api: "KubernetesApi", kind: str, selector: str) -> list[dict[str, Any]]:

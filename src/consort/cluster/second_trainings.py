@@ -7,6 +7,7 @@ what one launcher began another adopts, and what has a record is not done again.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from consort.cluster.member_ends import MemberEnds
 from consort.cluster.member_jobs import MemberJobs
 from consort.cluster.silence import Silence
 from consort.errors import IncompleteRun
@@ -24,15 +25,11 @@ if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
 
 
-class SecondTrainings(MemberJobs):
+class TrialEnds(MemberEnds):
     """The same for trials, by their ids: done is what has a record, be it that of a failure."""
 
     WHY_LOST = ("do pods and launcher use one server, and do trials run on nodes of one kind? Milliseconds of "
                 "different machines do not compare; [cluster] node_selector chooses one kind")
-
-    def selector(self, wanted: Sequence[str]) -> str:
-        return (f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{names.COMPONENT_LABEL}={names.TRIAL},"
-                f"{names.ARM_LABEL}={names.SECOND}")
 
     def has_record(self, member: str) -> bool:
         return trials.read(self.store, member) is not None
@@ -42,6 +39,16 @@ class SecondTrainings(MemberJobs):
 
     def note_setback(self, member: str, reason: str) -> None:
         """Nothing: the same command tries it again."""
+
+
+class SecondTrainings(MemberJobs):
+    """The jobs of trials, each of which trains one."""
+
+    ENDS = TrialEnds
+
+    def selector(self, wanted: Sequence[str]) -> str:
+        return (f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{names.COMPONENT_LABEL}={names.TRIAL},"
+                f"{names.ARM_LABEL}={names.SECOND}")
 
 
 def bring_second_trainings(api: "KubernetesApi", run: Run, images: Images, listen: Listener, second: Sequence[Arm],
@@ -58,15 +65,16 @@ def bring_second_trainings(api: "KubernetesApi", run: Run, images: Images, liste
     def tell(event: Event) -> None:
         listen(TrialRecorded(event.member) if isinstance(event, Done) and note(event.member) else event)
 
-    def build(trial: str) -> dict[str, Any]:
+    def build(pack: Sequence[str]) -> dict[str, Any]:
+        (trial,) = pack
         kind, proposal = proposals[trial]
         return second_training_job(trial, kind, proposal.networks, run.store.uri, run.study, run.plan.run, images)
 
     todo = [trial for trial in proposals if not note(trial)]
     listen(SearchBegun(second, trials.search_of(run.plan), ended, second=True))
     with Silence(api, tell, lambda: "the list of jobs and pods") as silence:
-        jobs = SecondTrainings(api, run.store, build, silence.listen, trials_at_a_time(run.study),
-                               run.study.cluster.deadline_seconds, owner)
+        jobs = SecondTrainings(api, run.store, lambda free: [[trial] for trial in free], build, silence.listen,
+                               trials_at_a_time(run.study), run.study.cluster.deadline_seconds, owner)
         silence.awaits = jobs.awaited
         failed = jobs.run(todo).failed
     listen(SearchEnded())

@@ -1,4 +1,4 @@
-"""The target that is a cluster: a PyTorchJob per member, then a Job that predicts, evaluates and reports."""
+"""The target that is a cluster: a PyTorchJob per member or pack, then a Job that predicts, evaluates and reports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from consort.kube.images import Images
 from consort.kube.member_job import member_job
 from consort.kube.step_jobs import answer_job, export_job
 from consort.run.answer import nothing_finished
+from consort.run.packs import job_packs
 from consort.run.run import Run
 from consort.study.file import Study
 
@@ -46,8 +47,10 @@ class ClusterTarget:
         if not todo:
             return Outcome()
         at_a_time = self.at_a_time or run.study.cluster.members_at_a_time
+        most = run.study.cluster.members_per_job
         self.listen(Said(f"training {len(todo)} of {len(run.ids)} members in namespace {self.api.namespace}, "
-                         f"{min(at_a_time, len(todo))} at a time"))
+                         f"{min(max(at_a_time, most), len(todo))} at a time"
+                         + (f", up to {most} in a job" if most > 1 else "")))
         return self._bring(run, todo, len(run.ids) - len(todo), at_a_time)
 
     def follow(self, run: Run) -> Outcome:
@@ -57,9 +60,9 @@ class ClusterTarget:
             return Outcome()
         return self._bring(run, running, len(run.ids) - len(running), len(running), create=False)
 
-    def launch(self, run: Run, member: str) -> Outcome:
-        """Train one member of a run, whatever the others do, or adopt its job."""
-        return self._bring(run, [member], 0, 1)
+    def launch(self, run: Run, wanted: Sequence[str]) -> Outcome:
+        """Train these members of a run, whatever the others do, or adopt their jobs."""
+        return self._bring(run, wanted, 0, len(wanted))
 
     def _bring(self, run: Run, wanted: Sequence[str], done: int, at_a_time: int, create: bool = True) -> Outcome:
         """Bring members of a run to their ends; `done` are there already."""
@@ -67,7 +70,8 @@ class ClusterTarget:
         self.listen(MembersBegun(tuple(wanted), done))
         with Silence(self.api, self.listen, lambda: "the list of jobs and pods") as silence:
             jobs = MemberJobs(
-                self.api, run.store, lambda m: member_job(m, run.store.uri, run.study, run.plan.run, images),
+                self.api, run.store, lambda free: job_packs(run, free),
+                lambda pack: member_job(pack, run.store.uri, run.study, run.plan.run, images),
                 silence.listen, at_a_time, deadline, self.owner)
             silence.awaits = jobs.awaited
             outcome = jobs.run(wanted, create)

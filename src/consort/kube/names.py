@@ -1,7 +1,7 @@
 """Names, labels and annotations of everything that Consort creates in a namespace. The manifests use the same."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from consort.documents import canonical_json, sha256
@@ -26,6 +26,8 @@ SEARCH, TRIAL = "search", "trial"
 STUDY_LABEL = "consort.dev/study"
 RUN_LABEL = "consort.dev/run"
 MEMBER_LABEL = "consort.dev/member"
+IN_PACK = "member.consort.dev/"
+"""Begins the key of a label for each member of a pack's job: a label's value has no room for several."""
 ARM_LABEL = "consort.dev/arm"
 """<kind>-<sampler>, on Experiments; `second` on the jobs of second trainings."""
 SECOND = "second"
@@ -47,6 +49,29 @@ JOB_LABEL = "batch.kubernetes.io/job-name"
 def member_job_name(member_id: str) -> str:
     """Name of a member's job: the Training Operator wants a letter first (DNS-1035)."""
     return member_id if member_id[0].isalpha() else f"m-{member_id}"
+
+
+def members_job_name(members: Iterable[str]) -> str:
+    """Name of the job that trains these members: of one its own, of a pack `<architecture>-x<number>-<hash>`, which no
+    member's id is like. The same members have the same job, whoever asks for it."""
+    pack = sorted(members)
+    if len(pack) == 1:
+        return member_job_name(pack[0])
+    architecture = pack[0].rsplit("-", 2)[0]
+    return member_job_name(f"{architecture}-x{len(pack)}-{sha256(' '.join(pack).encode())[:SPEC_HASH_DIGITS]}")
+
+
+def member_labels(members: Iterable[str]) -> dict[str, str]:
+    """What the labels of a job and its pods say of its members."""
+    pack = sorted(members)
+    return {MEMBER_LABEL: pack[0]} if len(pack) == 1 else {f"{IN_PACK}{member}": "" for member in pack}
+
+
+def members_of(obj: Mapping[str, Any]) -> list[str]:
+    """The members of a job, or of a job's pod."""
+    labels = obj["metadata"].get("labels") or {}
+    return [labels[MEMBER_LABEL]] if MEMBER_LABEL in labels else sorted(
+        key.removeprefix(IN_PACK) for key in labels if key.startswith(IN_PACK))
 
 
 def answer_job_name(study: str, run: str) -> str:

@@ -11,6 +11,8 @@ MAX_SEEDS = 10_000
 MAX_NODES = 100
 """Of one member. A pod is called `<member id>-worker-<number>`, and the name of a pod has at most 63 characters: 48
 of the id, 8 of `-worker-` and 2 of the number stay below that."""
+MAX_PACK = 64
+"""Members of one job."""
 MEBIBYTE = 2**20
 MAX_SECONDS = 2**31 - 1
 """The longest deadline: Kubernetes keeps seconds as signed numbers of 32 bits."""
@@ -144,6 +146,8 @@ class Cluster(Table):
     image: Image | None = None
     """Plans, launches, evaluates and reports; it has no torch."""
     members_at_a_time: Annotated[int, Field(ge=1, le=10_000)] = 4
+    members_per_job: Annotated[int, Field(ge=1, le=MAX_PACK)] = 1
+    """So many members of one architecture and recipe share a job, and its pod: on a GPU they train side by side."""
     nodes: Annotated[int, Field(ge=1, le=MAX_NODES)] = 1
     """Pods per member."""
     processes: Annotated[int, Field(ge=1, le=64)] = 1
@@ -171,6 +175,16 @@ class Cluster(Table):
     cache_claim: ObjectName | None = None
     """A PersistentVolumeClaim that keeps prepared data between pods; by default each pod fetches its own copy."""
     data: Volume | None = None
+
+    @model_validator(mode="after")
+    def _one_process_trains_a_pack(self) -> "Cluster":
+        several = [f"{key} = {value}" for key, value in (("nodes", self.nodes), ("processes", self.processes),
+                                                         ("gpus", self.gpus)) if value > 1]
+        if self.members_per_job > 1 and several:
+            raise ValueError(f"members_per_job > 1 is for members that one process trains, with one GPU or none; got "
+                             f"members_per_job = {self.members_per_job} with {', '.join(several)}. Set members_per_job "
+                             f"to 1, or {' and '.join(setting.split()[0] for setting in several)} to 1")
+        return self
 
 
 class Grow(Table):

@@ -41,9 +41,10 @@ BUSY_SECONDS = 3.0
 """Between two attempts to take a member's lock."""
 
 
-def take_lock(held: ExitStack, store: Store, member_id: str, settings: Settings, listen: Listener) -> None:
-    """Hold the member's lock until `held` is closed; raises Busy where another holds it beyond the patience."""
-    deadline = time.monotonic() + settings.patience_seconds
+def take_lock(held: ExitStack, store: Store, member_id: str, settings: Settings, deadline: float,
+              listen: Listener) -> None:
+    """Hold the member's lock until `held` is closed; raises Busy where another holds it beyond the deadline, a moment
+    of the monotonic clock."""
     while True:
         try:
             held.enter_context(store.lock(keys.member_lock(member_id)))

@@ -1,6 +1,7 @@
 """The train step: members of one study, side by side on a GPU, one after another elsewhere."""
 
 import gc
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
@@ -82,19 +83,20 @@ def train_together(store: Store, specs: Sequence[MemberSpec], data: Prepared, se
         ended(spec, outcome)
 
     compute.use_determinism(settings.deterministic)
+    deadline = time.monotonic() + settings.patience_seconds  # one for all: a GPU waits meanwhile
     with ExitStack() as held:
-        wanted = [s for s in specs if _wanted(held, store, s, settings, listen, noted)]
+        wanted = [s for s in specs if _wanted(held, store, s, settings, deadline, listen, noted)]
         _packs(store, wanted, data, settings, listen, noted)
     _free_memory()
     return any(isinstance(end, Terminated) for end in ends)
 
 
-def _wanted(held: ExitStack, store: Store, spec: MemberSpec, settings: Settings, listen: Listener,
+def _wanted(held: ExitStack, store: Store, spec: MemberSpec, settings: Settings, deadline: float, listen: Listener,
             ended: Ended) -> bool:
     """Take the member's lock; false, and told, where it is done already or cannot be trained now."""
     try:
         if settings.process.rank == 0:
-            take_lock(held, store, spec.id, settings, listen)
+            take_lock(held, store, spec.id, settings, deadline, listen)
     except ConsortError as e:
         ended(spec, e)
         return False
@@ -112,7 +114,8 @@ def _train_alone(store: Store, specs: Sequence[MemberSpec], data: Prepared, sett
     (spec,) = specs
     compute.use_determinism(settings.deterministic)
     with ExitStack() as held:
-        if not _wanted(held, store, spec, settings, listen, ended):
+        deadline = time.monotonic() + settings.patience_seconds
+        if not _wanted(held, store, spec, settings, deadline, listen, ended):
             return False
         try:
             member = Member(store, spec, data, settings, listen)

@@ -67,7 +67,7 @@ def test_members_are_trained_and_told_of_on_the_console(world: World) -> None:
 def test_one_member_can_be_launched_and_followed_by_another_process(world: World) -> None:
     first, _ = world.run.ids
     with world.operator.served():
-        assert world.target.launch(world.run, first).trained == [first]
+        assert world.target.launch(world.run, [first]).trained == [first]
         assert world.target.follow(world.run).trained == [], "the other one has no job"
     assert world.operator.created == [first]
 

@@ -2,14 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from consort import members
-from consort.cluster.member_jobs import MemberJobs, _Followed
+from consort.cluster.followed import Followed
+from consort.cluster.member_jobs import MemberJobs
 from consort.events import Done, Event, Outcome, Progressed, Retried, StepEnded, Warned, line, unheard
 from consort.kube import names
 from consort.store.folder import FolderStore
@@ -23,14 +24,19 @@ OWNER = {"apiVersion": "batch/v1", "kind": "Job", "name": "launcher", "uid": "ui
 Told = TypeVar("Told", bound=Event)
 
 
-def build(store: FolderStore, settings: str = "one") -> Callable[[str], dict[str, Any]]:
-    def job(member: str) -> dict[str, Any]:
-        labels = {**names.labels(names.MEMBER, "s", "r"), names.MEMBER_LABEL: member}
+def build(store: FolderStore, settings: str = "one") -> Callable[[Sequence[str]], dict[str, Any]]:
+    def job(pack: Sequence[str]) -> dict[str, Any]:
+        labels = {**names.labels(names.MEMBER, "s", "r"), **names.member_labels(pack)}
         return names.with_spec_hash({
             "apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob",
-            "metadata": {"name": member, "labels": labels, "annotations": {names.STORE_ANNOTATION: store.uri}},
+            "metadata": {"name": names.members_job_name(pack), "labels": labels,
+                         "annotations": {names.STORE_ANNOTATION: store.uri}},
             "spec": {"settings": settings}})
     return job
+
+
+def packs(free: Sequence[str], per_job: int) -> list[list[str]]:
+    return [list(free[i:i + per_job]) for i in range(0, len(free), per_job)]
 
 
 class World:
@@ -40,9 +46,9 @@ class World:
         self.told: list[Event] = []
 
     def run(self, wanted: list[str] = MEMBERS, at_a_time: int = 10, owner: Mapping[str, Any] | None = None,
-            settings: str = "one", create: bool = True, deadline_seconds: float = 60.0) -> Outcome:
-        jobs = MemberJobs(self.cluster, self.store, build(self.store, settings),  # type: ignore[arg-type]
-                          self.told.append, at_a_time, deadline_seconds, owner)
+            settings: str = "one", create: bool = True, deadline_seconds: float = 60.0, per_job: int = 1) -> Outcome:
+        jobs = MemberJobs(self.cluster, self.store, lambda free: packs(free, per_job),  # type: ignore[arg-type]
+                          build(self.store, settings), self.told.append, at_a_time, deadline_seconds, owner)
         return jobs.run(wanted, create)
 
     def events(self, kind: type[Told]) -> list[Told]:
@@ -84,7 +90,7 @@ def test_members_that_the_store_has_get_no_job(world: World) -> None:
 
 
 def test_a_running_job_is_adopted_and_shares_its_owners(world: World) -> None:
-    job = build(world.store)(MEMBERS[0])
+    job = build(world.store)(MEMBERS[:1])
     job["metadata"]["ownerReferences"] = [{**OWNER, "uid": "somebody", "name": "other"}]
     for owner in ("other", "launcher"):
         world.cluster.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": owner}, "spec": {}})
@@ -122,7 +128,7 @@ def test_the_log_of_an_adopted_job_is_followed_though_its_pod_does_not_change(wo
         world.operator.succeed(MEMBERS[0])
 
     world.operator.act[MEMBERS[0]] = train
-    world.cluster.create(build(world.store)(MEMBERS[0]))
+    world.cluster.create(build(world.store)(MEMBERS[:1]))
     assert ready.wait(10)
     threading.Thread(target=end_when_seen).start()
     assert world.run([MEMBERS[0]]).trained == [MEMBERS[0]]
@@ -132,7 +138,7 @@ def test_the_log_of_an_adopted_job_is_followed_though_its_pod_does_not_change(wo
 def test_other_settings_are_adopted_with_a_warning(world: World) -> None:
     gate = threading.Event()
     world.operator.act[MEMBERS[0]] = lambda name: (gate.wait(30), world.operator.succeed(name))[1]
-    world.cluster.create(build(world.store, "one")(MEMBERS[0]))
+    world.cluster.create(build(world.store, "one")(MEMBERS[:1]))
     threading.Timer(0.5, gate.set).start()
     assert world.run([MEMBERS[0]], settings="two").trained == [MEMBERS[0]]
     assert "other [cluster] settings" in world.events(Warned)[0].text
@@ -140,7 +146,7 @@ def test_other_settings_are_adopted_with_a_warning(world: World) -> None:
 
 def test_a_job_that_writes_into_another_store_is_an_error_that_says_so(world: World, tmp_path: Path) -> None:
     world.operator.act[MEMBERS[0]] = lambda name: None
-    world.cluster.create(build(FolderStore(tmp_path / "elsewhere"))(MEMBERS[0]))
+    world.cluster.create(build(FolderStore(tmp_path / "elsewhere"))(MEMBERS[:1]))
     outcome = world.run([MEMBERS[0]])
     assert str(tmp_path / "elsewhere") in outcome.failed[MEMBERS[0]]
     assert world.cluster.get("PyTorchJob", MEMBERS[0]) is not None, "it is somebody else's"
@@ -233,7 +239,7 @@ def test_the_deadline_does_not_run_while_a_queue_holds_the_job_back(
     check_times = MemberJobs._check_times
     monkeypatch.setattr(MemberJobs, "_check_times", lambda jobs: (check_times(jobs), looked.release())[0])
     monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 0.0)
-    held = build(world.store)(MEMBERS[0])
+    held = build(world.store)(MEMBERS[:1])
     world.operator.act[MEMBERS[0]] = lambda name: None
     world.cluster.create(held)
     world.wait_for_pod(MEMBERS[0])
@@ -291,16 +297,17 @@ def test_a_job_that_failed_by_evictions_says_which_volume_was_full(world: World)
 
 
 def test_what_is_waited_for_is_said_of_every_job(world: World) -> None:
-    jobs = MemberJobs(world.cluster, world.store, build(world.store), unheard, 10, 60.0)  # type: ignore[arg-type]
+    jobs = MemberJobs(world.cluster, world.store, lambda free: [], build(world.store),  # type: ignore[arg-type]
+                      unheard, 10, 60.0)
     assert jobs.awaited() == "the list of jobs and pods"
     running = pod_of(MEMBERS[0])
     running["status"] = {"phase": "Running"}
-    jobs.to_begin = 40
+    jobs.waiting = [["h", "i"]] * 20
     jobs.active = {
-        "a": _Followed("a", 0.0), "b": _Followed("b", 0.0), "c": _Followed("c", 0.0, clearing=True),
-        "d": _Followed("d", 0.0, suspended=True), "e": _Followed("e", 0.0, pod=running, has_pod=True),
-        "f": _Followed("f", 0.0, pod=running, has_pod=True, stuck="Unschedulable: no room"),
-        "g": _Followed("g", 0.0, pod=running)}
+        "a": Followed(["a"], 0.0), "b": Followed(["b"], 0.0), "c": Followed(["c"], 0.0, clearing=True),
+        "d": Followed(["d"], 0.0, suspended=True), "e": Followed(["e"], 0.0, pod=running, has_pod=True),
+        "f": Followed(["f"], 0.0, pod=running, has_pod=True, stuck="Unschedulable: no room"),
+        "g": Followed(["g"], 0.0, pod=running)}
     assert jobs.awaited() == (
         "3 jobs without a pod (does the Training Operator run, or is it busy?), 1 job of an earlier attempt being "
         "removed, 1 job held back by a queue, 1 job whose pod says nothing (is its node away?), 1 job whose "

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from consort import errors
 from consort.kube import names
 from consort.kube.images import Images
-from consort.kube.member_job import member_job
+from consort.kube.member_job import member_job, without_member
 from consort.kube.step_jobs import FINAL_EXIT_CODES, answer_job, cron_job, export_job, launch_job
 from consort.local.commands import train_command, trial_command
+from consort.members import is_id
 from consort.study.execution import MAX_NODES
 from consort.study.file import Study
 from study_tables import cluster_tables
 
 STORE, RUN, MEMBER = "s3://bucket/prefix", "0123456789", "wrn-16-1-s0-f6b0de0c21"
+PACK = ["wrn-16-1-s1-5ab5f3dd26", MEMBER, "wrn-16-1-s2-c7fb4b4e22"]
 IMAGES = Images("registry.example/consort:1", "registry.example/consort-torch:1")
 OWNER = {"apiVersion": "batch/v1", "kind": "Job", "name": "launch", "uid": "u-1"}
 LONGEST_NAME = "a" * 40
@@ -35,11 +37,15 @@ def study(name: str = "tiny", cluster: Mapping | None = None, **run: Any) -> Stu
 
 
 def member(cluster: Mapping | None = None, **run: Any) -> dict:
-    return member_job(MEMBER, STORE, study(cluster=cluster, **run), RUN, IMAGES)
+    return member_job([MEMBER], STORE, study(cluster=cluster, **run), RUN, IMAGES)
+
+
+def pack(cluster: Mapping | None = None, **run: Any) -> dict:
+    return member_job(PACK, STORE, study(cluster=cluster, **run), RUN, IMAGES)
 
 
 def all_objects(of: Study) -> list[dict]:
-    return [member_job(MEMBER, STORE, of, RUN, IMAGES), answer_job(STORE, of, RUN, IMAGES),
+    return [member_job([MEMBER], STORE, of, RUN, IMAGES), answer_job(STORE, of, RUN, IMAGES),
             export_job(STORE, of, RUN, IMAGES, ["c7"]), launch_job(STORE, of, RUN, IMAGES),
             cron_job(STORE, of, RUN, IMAGES, "0 3 * * *")]
 
@@ -119,7 +125,7 @@ def test_a_pod_that_asks_for_more_is_noticed(path, value, violation):
 @given(cluster_tables(), st.sampled_from(["a", LONGEST_NAME, "0" * 40]), st.sampled_from([MEMBER, LONGEST_MEMBER, "1"]))
 def test_names_and_labels_are_what_the_api_takes(cluster, name, member_id):
     of = study(name, cluster)
-    job = member_job(member_id, STORE, of, RUN, IMAGES)
+    job = member_job([member_id], STORE, of, RUN, IMAGES)
     assert DNS_1035.fullmatch(job["metadata"]["name"])
     assert len(f"{job['metadata']['name']}-worker-{MAX_NODES - 2}") <= 63
     others = all_objects(of)[1:]
@@ -154,18 +160,67 @@ def test_hash_is_over_what_a_job_does_and_not_over_who_asks_for_it():
     job = member()
     assert job["metadata"]["labels"][names.SPEC_HASH_LABEL] == names.spec_hash(job)
     owned = {**job, "metadata": {**job["metadata"], "ownerReferences": [OWNER]}}
-    for same in (member_job(MEMBER, STORE, study("other"), "abcdefabcd", IMAGES), owned):
+    for same in (member_job([MEMBER], STORE, study("other"), "abcdefabcd", IMAGES), owned):
         assert names.spec_hash(same) == names.spec_hash(job)
 
 
 @pytest.mark.parametrize("other", [
     member(cluster={"memory": "3Gi"}), member(cluster={"gpus": 1}), member(cluster={"spot": "gke"}),
     member(cluster={"nodes": 2}), member(checkpoint_seconds=61.0), member(cluster={"deadline_seconds": 7}),
-    member_job("wrn-16-1-s1-f6b0de0c21", STORE, study(), RUN, IMAGES),
-    member_job(MEMBER, "s3://other", study(), RUN, IMAGES),
-    member_job(MEMBER, STORE, study(), RUN, Images(IMAGES.plain, "other:1"))])
+    member_job(["wrn-16-1-s1-f6b0de0c21"], STORE, study(), RUN, IMAGES),
+    member_job([MEMBER], "s3://other", study(), RUN, IMAGES),
+    member_job([MEMBER], STORE, study(), RUN, Images(IMAGES.plain, "other:1"))])
 def test_hash_notices_what_changes_a_job(other):
     assert other["metadata"]["labels"][names.SPEC_HASH_LABEL] != member()["metadata"]["labels"][names.SPEC_HASH_LABEL]
+
+
+def test_a_pack_is_the_job_of_a_member_but_for_the_members():
+    together, alone = pack(), member()
+    [of_pack], [of_member] = containers(pod_of(together)), containers(pod_of(alone))
+    named = [argument for one in sorted(PACK) for argument in ("--member", one)]
+    assert of_pack.pop("args") == ["train", *named, *of_member.pop("args")[3:]]
+    assert together["metadata"].pop("name") == names.members_job_name(PACK)
+    alone["metadata"].pop("name")
+    for job in (together, alone):
+        for metadata in (job["metadata"], next(templates(job))["metadata"]):
+            assert names.members_of({"metadata": metadata}) == (sorted(PACK) if job is together else [MEMBER])
+            metadata["labels"] = {key: value for key, value in metadata["labels"].items() if not key.startswith(
+                (names.MEMBER_LABEL, names.IN_PACK, names.SPEC_HASH_LABEL))}
+    assert together == alone
+    assert violations(pack()) == []
+
+
+def test_the_members_of_a_pack_say_its_name_and_order_does_not():
+    assert pack() == member_job(PACK[::-1], STORE, study(), RUN, IMAGES)
+    assert names.members_job_name(PACK) != names.members_job_name(PACK[:2])
+    longest = names.members_job_name([LONGEST_MEMBER, *(f"{'1' * 28}-s{i}-f6b0de0c21" for i in range(63))])
+    assert DNS_1035.fullmatch(longest) and len(f"{longest}-worker-{MAX_NODES - 2}") <= 63
+    assert re.fullmatch(r"wrn-16-1-x3-[0-9a-f]{10}", names.members_job_name(PACK))
+    assert not is_id(names.members_job_name(PACK))
+
+
+def test_a_label_of_a_pack_is_one_that_the_api_takes():
+    for label in pack()["metadata"]["labels"]:
+        prefix, _, name = label.rpartition("/")
+        assert len(name) <= 63 and LABEL_VALUE.fullmatch(name) and DNS_LABEL.fullmatch(prefix.split(".")[0])
+
+
+def test_a_pack_s_own_setting_is_that_of_packs_on_a_gpu():
+    assert "--members-per-gpu" in pod_of(pack(members_per_gpu=4))["containers"][0]["args"]
+    assert "--members-per-gpu" not in pod_of(member(members_per_gpu=4))["containers"][0]["args"]
+
+
+@pytest.mark.parametrize("size", [3, 2])
+def test_a_pack_without_one_of_its_members_is_the_pack_of_the_others(size):
+    of = study()
+    there = member_job(PACK[:size], STORE, of, RUN, IMAGES)
+    there["metadata"] |= {"uid": "u", "resourceVersion": "7", "ownerReferences": [OWNER]}
+    found = without_member(there, PACK[0])
+    expected = member_job(PACK[1:size], STORE, of, RUN, IMAGES)
+    del expected["metadata"]["labels"][names.SPEC_HASH_LABEL]
+    assert found is not None and found["metadata"].pop("ownerReferences") == [OWNER]
+    assert found == expected
+    assert without_member(found, PACK[1]) is None or size == 3
 
 
 def test_changing_a_job_does_not_change_the_next():

@@ -60,7 +60,7 @@ spec:
 def jobs(number: int, **tables: object) -> list[dict]:
     study = Study.model_validate({"name": "big", "data": {"source": "digits"}, "architectures": {"wrn-16-1": number},
                                   **tables})
-    return [member_job(f"wrn-16-1-s{i}-{i:010x}", "s3://bucket/p", study, "0123456789", Images("plain", "torch"))
+    return [member_job([f"wrn-16-1-s{i}-{i:010x}"], "s3://bucket/p", study, "0123456789", Images("plain", "torch"))
             for i in range(number)]
 
 

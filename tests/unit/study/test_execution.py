@@ -48,6 +48,16 @@ def test_every_value_is_kept_and_survives_json(cluster, grow):
     assert Study.model_validate(json.loads(read.model_dump_json(exclude_unset=True))) == read
 
 
+@pytest.mark.parametrize(("others", "named"), [
+    ("nodes = 2", "nodes = 2. Set members_per_job to 1, or nodes to 1"),
+    ("processes = 2", "processes = 2. Set members_per_job to 1, or processes to 1"),
+    ("gpus = 2\nnodes = 3", "nodes = 3, gpus = 2. Set members_per_job to 1, or nodes and gpus to 1")])
+def test_a_pack_is_trained_by_one_process(others, named):
+    with pytest.raises(InputError, match=named):
+        toml_study(f"recipe.batch_size = 60\n[cluster]\nmembers_per_job = 2\n{others}")
+    assert toml_study("[cluster]\nmembers_per_job = 2\ngpus = 1").cluster.members_per_job == 2
+
+
 @untimed
 @given(cluster_tables(), grow_tables(), st.integers(1, 64))
 def test_execution_changes_neither_run_nor_members(data, cluster, grow, workers):

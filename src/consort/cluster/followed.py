@@ -1,0 +1,69 @@
+"""A job that is followed: which members it has to bring to their ends, and what is known of its pods."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from consort.kube.status import pod_status
+
+
+@dataclass
+class Followed:
+    """A job that was created or adopted."""
+
+    members: list[str]
+    """Those that are wanted of it."""
+    since: float
+    clearing: bool = False
+    """An ended job is being deleted; its successor is created when it has gone."""
+    job_uid: str = ""
+    in_job: int = 1
+    """How many members it trains, those that only others want included."""
+    left: list[str] = field(init=False)
+    """The wanted members whose end is not known yet."""
+    error: str = ""
+    """What its step said of itself before it ended."""
+    ends: dict[str, str] = field(default_factory=dict)
+    """What the step said of members that it could not bring to their end."""
+    failed: bool = False
+    """Whether one of the wanted members ended without being done."""
+    pod: dict | None = None
+    """Its newest pod, as it was last seen."""
+    has_pod: bool = False
+    pods: list[str] = field(default_factory=list)
+    """Uids of the pods that lead it, in order: each after the first is a restart."""
+    hopeless: set[str] = field(default_factory=set)
+    """Uids of pods that ended in a way that the next ones will too."""
+    stuck: str = ""
+    """What keeps the pod from starting now."""
+    stuck_since: float | None = None
+    """Since when that is something that waiting does not help against."""
+    warned: set[str] = field(default_factory=set)
+    suspended: bool = False
+    """Whether a queue holds the job back: nothing of it runs, and the operator does not count its deadline."""
+
+    def __post_init__(self) -> None:
+        self.left = list(self.members)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether members are in the job that only other launchers want."""
+        return self.in_job > len(self.members)
+
+    def awaited(self) -> str:
+        """What the job waits for, in words."""
+        if self.clearing:
+            return "of an earlier attempt being removed"
+        if self.suspended:
+            return "held back by a queue"
+        if self.pod is None or not self.has_pod:
+            return "without a pod (does the Training Operator run, or is it busy?)"
+        if self.stuck:
+            return f"whose pod cannot start ({self.stuck.partition(':')[0]})"
+        phase = pod_status(self.pod).phase
+        return {"Pending": "whose pod is about to start", "Running": "whose pod says nothing (is its node away?)"}.get(
+            phase, "whose pod has ended, and which the Training Operator has not ended yet")
+
+
+def in_jobs(followed: Iterable[Followed]) -> int:
+    """How many of the wanted members have a job."""
+    return sum(len(one.members) for one in followed)
