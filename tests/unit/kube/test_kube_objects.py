@@ -16,6 +16,7 @@ from consort.kube.member_job import member_job, without_member
 from consort.kube.step_jobs import FINAL_EXIT_CODES, answer_job, cron_job, export_job, launch_job
 from consort.local.commands import train_command, trial_command
 from consort.members import is_id
+from consort.search.arms import Proposal
 from consort.study.execution import MAX_NODES
 from consort.study.file import Study
 from study_tables import cluster_tables
@@ -305,7 +306,7 @@ def test_credentials_come_from_the_secret_only():
 def test_a_member_trains_as_the_study_says_here_and_there(how: dict, expected: list[str]) -> None:
     (step,) = containers(pod_of(member(cluster={"gpus": 1}, **how)))
     here = train_command([MEMBER], STORE, study(**how).run)
-    trial = trial_command(f"tiny/{RUN}", "single", ["wrn-10-1"], STORE, study(**how).run)
+    trial = trial_command(f"tiny/{RUN}", "single", Proposal(0, (), ("wrn-10-1",), "t"), STORE, study(**how).run)
     for arguments in (step["args"], here, trial):
         assert [argument for argument in arguments if argument in ("--deterministic", "--compile")] == expected
 
