@@ -38,8 +38,9 @@ def test_every_package_that_is_imported_is_a_dependency():
         room = file.relative_to(ROOT / "src/consort").parts[0]
         extras = [PROJECT["optional-dependencies"][extra] for extra in EXTRAS_OF.get(room, [])]
         declared = {normal(line) for lines in (PROJECT["dependencies"], *extras) for line in lines}
-        undeclared |= {(file.name, module) for module in set(imported(file)) - own
-                       if BROUGHT_BY_THE_USER.get(module) != room and not declared & {normal(name) for name in providers.get(module, [module])}}
+        modules = {module for module in set(imported(file)) - own if BROUGHT_BY_THE_USER.get(module) != room}
+        undeclared |= {(file.name, module) for module in modules
+                       if not declared & {normal(name) for name in providers.get(module, [module])}}
     assert undeclared == set()
 
 

@@ -38,8 +38,8 @@ class Results:
 
     @cached_property
     def table(self) -> "pyarrow.Table":
-        """results.parquet: a row for every ensemble, way of combining and test set; null where a value is not known. The
-        columns are in docs/definitions.md."""
+        """results.parquet: a row for every ensemble, way of combining and test set; null where a value is not known.
+        The columns are in docs/definitions.md."""
         import pyarrow
         from pyarrow import parquet
 
