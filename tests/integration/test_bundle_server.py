@@ -1,5 +1,6 @@
 """A bundle's own server, as a process without Consort and torch, over HTTP."""
 
+import asyncio
 import http.client
 import json
 import signal
@@ -17,6 +18,7 @@ import pytest
 
 import exported_members
 from consort.export.running import read_image, read_manifest
+from consort.export.serving import Limits, Server
 
 ALONE = """\
 import os, runpy, sys
@@ -195,6 +197,41 @@ def test_it_ends_with_0_when_asked_to_and_answers_what_was_asked_before(bundle, 
         assert response.status == 200 and json.loads(response.read())["label"] == examples[0][1]["answer"]
         connection.close()
         assert started.process.wait(60) == 0
+
+
+def asked_in_process(server: Server, path: str, *parts: bytes) -> tuple[int, dict]:
+    """(Status, JSON) of a POST whose body comes in these parts, or of a GET where there are none."""
+    coming, sent = list(parts), []
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": coming.pop(0) if coming else b"", "more_body": bool(coming)}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST" if parts else "GET", "path": path, "headers": [], "query_string": b""}
+    asyncio.run(server.app()(scope, receive, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+def test_bodies_that_are_more_than_may_be_held_are_refused_and_make_room(bundle):
+    server = Server(bundle, 1, 64, Limits(held_bytes=100))
+    for _ in range(2):
+        status, answer = asked_in_process(server, f"/v2/models/{NAME}/classify", bytes(60), bytes(60))
+        assert (status, answer["error"]) == (503, "busy: requests of 60 bytes wait; try again")
+        assert server.held_bytes == 0
+    assert asked_in_process(server, f"/v2/models/{NAME}/classify", bytes(60))[0] == 400, "no image, but read"
+
+
+def test_a_server_that_answers_nobody_says_that_it_is_not_alive(bundle):
+    server = Server(bundle, 1, 64, Limits())
+
+    async def ended() -> None:
+        server.worker = asyncio.create_task(asyncio.sleep(0))
+        await server.worker
+
+    asyncio.run(ended())
+    assert asked_in_process(server, "/v2/health/live") == (503, {"live": False, "ready": False})
 
 
 def test_a_port_in_use_and_an_altered_bundle_are_said(server, bundle, tmp_path):

@@ -68,7 +68,26 @@ def test_what_is_recommended_is_what_is_exported_and_verified(ran, call, exporte
                                                      "serial_ms": round(wanted["costs"]["serial_ms"], 4)}
     done = call("verify", tmp_path / "bundle", "--store", ran[0].store.root, "--json")
     assert done.code == 0, done.out + done.err
-    assert {c["name"]: c["ok"] for c in json.loads(done.out)["checks"]}["study"] is True
+    study = next(c for c in json.loads(done.out)["checks"] if c["name"] == "study")
+    assert manifest["study_agreement"]["exact"] and study["ok"] is True, "trained in float32"
+    assert study["values"]["same_class"] >= 0.999 and study["values"]["largest_difference"] <= 1e-3
+
+
+def test_what_differs_is_named_with_exit_code_4_and_what_cannot_be_verified_with_2(ran, call, exported, tmp_path):
+    manifest, bundle = exported(tmp_path / "bundle"), tmp_path / "bundle"
+    store = ("--store", ran[0].store.root)
+    slow = call("verify", bundle, *store, "--budget-ms", "0.000001")
+    assert slow.code == 4 and "DIFFERS  latency" in slow.out and "ok       study" in slow.out
+    unknown = call("verify", bundle, *store, "--runtime", "onnx")
+    assert unknown.code == 2 and "onnxruntime" in unknown.err
+    (bundle / "labels.txt").write_text("cat\n")
+    changed, as_json = call("verify", bundle, *store), call("verify", bundle, *store, "--json")
+    assert changed.code == as_json.code == 4 and "DIFFERS  files        labels.txt was altered" in changed.out
+    assert json.loads(as_json.out)["ok"] is False
+    assert json.loads(as_json.out)["checks"][0]["values"] == {"wrong": ["labels.txt was altered"]}
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    newer = call("verify", bundle, *store)
+    assert newer.code == 2 and "has format 99, and this verifier reads up to 1" in newer.err
 
 
 def test_a_candidate_by_its_id_and_within_a_budget(ran, exported, tmp_path):

@@ -18,6 +18,9 @@ def verify(
         "images, where the store has them.", show_default=False)] = None,
     budget_ms: Annotated[float | None, typer.Option(
         min=0, help="Fail where 9 of 10 images are not answered within this.", show_default=False)] = None,
+    runtime: Annotated[str | None, typer.Option(
+        metavar="onnxruntime|openvino", help="What executes the graph; by default what it was measured in.",
+        show_default=False)] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -26,12 +29,14 @@ def verify(
     Its files, its examples, its accuracy, that it answers as the study said, its latency. Exits with 4 where something
     differs.
     """
-    from consort.errors import InputError
+    from consort.errors import InputError, unknown_name
     from consort.export import verify as verification
 
+    if runtime is not None and runtime not in verification.RUNTIMES:
+        raise unknown_name("runtime", runtime, verification.RUNTIMES)
     try:
         images = data if data is not None else _study_images(bundle, store)
-        checks = verification.verify(bundle, images, budget_ms)
+        checks = verification.verify(bundle, images, budget_ms, runtime)
     except verification.BundleError as e:
         raise InputError(str(e)) from e
     print(verification.as_json(bundle, checks) if as_json else "\n".join(verification.lines(checks)))

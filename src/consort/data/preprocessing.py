@@ -2,13 +2,18 @@
 
 Both resize with Pillow, which smooths what it makes smaller (antialias), then cut out the centre. Where they round,
 this rounds the same way, so that pixels are equal.
+
+This file is part of every bundle, beside what uses it, and needs numpy and pillow alone.
 """
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from consort.data.pixels import MOST_PIXELS
 
 Size = tuple[int, int]
 AS_PREPARED = "data"
@@ -52,14 +57,17 @@ class Preprocessing:
 
     def pixels(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] -> uint8 [crop height, crop width, 3]."""
-        height, width = self._resized(image.shape[0], image.shape[1])
+        height, width = self.resized(image.shape[0], image.shape[1])
+        if height * width > MOST_PIXELS:  # a strip: most of it would be made large to be cut off
+            image = self._middle(image, (height, width))
+            height, width = self.resized(image.shape[0], image.shape[1])
         resized = image
         if (height, width) != image.shape[:2]:
-            how = Image.Resampling[self.interpolation.upper()]
-            resized = np.asarray(Image.fromarray(image).resize((width, height), how))
+            resized = np.asarray(Image.fromarray(image).resize((width, height), resampling(self.interpolation)))
         return self._centre(resized)
 
-    def _resized(self, height: int, width: int) -> Size:
+    def resized(self, height: int, width: int) -> Size:
+        """What an image of this height and width is resized to, before it is cropped."""
         if self.fit == "exact":
             return self.resize
         if self.fit == "shorter":
@@ -70,14 +78,31 @@ class Preprocessing:
         ratio = max(ratios) if self.fit == "inside" else min(ratios)
         return max(1, round(height / ratio)), max(1, round(width / ratio))
 
-    def _centre(self, image: np.ndarray) -> np.ndarray:
-        lacking = [max(0, c - s) for c, s in zip(self.crop, image.shape, strict=False)]
-        if any(lacking):
-            (above, left), (height, width) = [n // 2 for n in lacking], image.shape[:2]
-            framed = np.empty((height + lacking[0], width + lacking[1], 3), np.uint8)
-            framed[:] = self.fill
-            framed[above:above + height, left:left + width] = image
-            image = framed
-        top, left = (round((s - c) / 2) for c, s in zip(self.crop, image.shape, strict=False))
-        return image[top:top + self.crop[0], left:left + self.crop[1]]
+    def _middle(self, image: np.ndarray, resized: Size) -> np.ndarray:
+        """Twice what will be seen of an image that would be resized to this."""
+        sides = [math.ceil(2 * max(wanted) * side / long)
+                 for *wanted, side, long in zip(self.resize, self.crop, image.shape, resized, strict=False)]
+        (top, height), (left, width) = (taken(s, min(s, kept)) for s, kept in zip(image.shape, sides, strict=False))
+        return image[top:top + height, left:left + width]
 
+    def _centre(self, image: np.ndarray) -> np.ndarray:
+        (top, height), (left, width) = (taken(s, c) for s, c in zip(image.shape, self.crop, strict=False))
+        cut = image[max(0, top):top + height, max(0, left):left + width]
+        if cut.shape[:2] == (height, width):
+            return cut
+        framed = np.empty((height, width, 3), np.uint8)
+        framed[:] = self.fill
+        above, before = max(0, -top), max(0, -left)
+        framed[above:above + cut.shape[0], before:before + cut.shape[1]] = cut
+        return framed
+
+
+def taken(side: int, crop: int) -> tuple[int, int]:
+    """Of a side, the first pixel and the number of those that the centre of `crop` pixels has; the first is negative
+    where the centre is larger than the side."""
+    return (round((side - crop) / 2) if side >= crop else -((crop - side) // 2)), crop
+
+
+def resampling(interpolation: str) -> Image.Resampling:
+    """Pillow's name of it."""
+    return Image.Resampling[interpolation.upper()]

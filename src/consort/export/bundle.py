@@ -27,9 +27,10 @@ from consort.errors import InputError
 from consort.export import measured, serve_files
 from consort.export.chosen import Chosen, exportable
 from consort.export.formats import FORMATS, stored_as
-from consort.export.networks import Size, input_rule, open_network, sizes
+from consort.export.networks import open_network, sizes
 from consort.export.place import MANIFEST, replaced
 from consort.export.running import FORMAT, BundleError, open_session, run
+from consort.export.views import Size, Views, views_of
 from consort.members.records import MemberRecord
 from consort.models.onnx_export import to_onnx, with_weights
 from consort.store import Store
@@ -60,21 +61,17 @@ class Parts:
 
     chosen: Chosen
     records: list[MemberRecord]
-    sizes: list[Size]
+    views: Views
     half: bool
     format: str = "onnx"
     """Of FORMATS."""
 
-    @property
-    def size(self) -> Size:
-        """What the bundle takes; networks that take less see images scaled down."""
-        return max(self.sizes)
-
 
 def parts_of(origin: Origin, chosen: Chosen, half: bool = False, format: str = "onnx") -> Parts:
-    """Raises InputError where a member has no weights."""
+    """Raises InputError where a member has no weights, or wants images that cannot be made of those of another."""
     records = exportable(origin.store, chosen.members, origin.data)
-    return Parts(chosen, records, sizes(origin.store, records, origin.data), half, format)
+    views = views_of(records, sizes(origin.store, records, origin.data), origin.data)
+    return Parts(chosen, records, views, half, format)
 
 
 def write_bundle(origin: Origin, parts: Parts, folder: Path, again: bool = False,
@@ -94,8 +91,7 @@ def write_bundle(origin: Origin, parts: Parts, folder: Path, again: bool = False
 def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Report) -> dict[str, Any]:
     model = (torch_bytes if parts.format == "torch" else onnx_bytes)(origin, parts, report)
     (folder / FORMATS[parts.format].file).write_bytes(model)
-    rule = input_rule(origin.data, parts.size)
-    manifest = _description(origin, parts, rule)
+    rule, manifest = parts.views.rule, _description(origin, parts)
     threads, combination = hardware.cores(), parts.chosen.combination
     session, macs = open_session(folder, threads), [record.macs for record in parts.records]
     manifest["measured"] = {}
@@ -103,6 +99,7 @@ def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Repor
         report(f"running it over {origin.data.counts[split]:,} images ({split})")
         images = measured.split_images(origin.data, split, rule)
         probabilities, asked = run(session, images)
+        _check_finite(probabilities, split, parts.half)
         manifest["measured"][split] = measured.quality(probabilities, asked, origin.data.labels(split), combination,
                                                        macs)
     answers = measured.study_answers(origin.store, parts.records, origin.data, "test", combination, origin.cache)
@@ -131,24 +128,23 @@ def close(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 def onnx_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None) -> bytes:
     """The ONNX file; the same parts give the same bytes."""
     try:
-        from consort.export.onnx_graph import Network, Normalisation, joined
+        from consort.export.onnx_graph import Network, joined
     except ModuleNotFoundError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'consort[export]'.") from e
     graphs: dict[tuple[str, Size], Any] = {}
     networks = []
-    for record, size in zip(parts.records, parts.sizes, strict=True):
+    for record, view in zip(parts.records, parts.views.networks, strict=True):
         report(f"exporting {record.id}")
         network = open_network(origin.store, record, len(origin.data.classes))
-        like = graphs.get((record.architecture, size))
+        like = graphs.get((record.architecture, view.size))
         graph = with_weights(like, network) if like is not None else None
-        graphs[record.architecture, size] = graph or to_onnx(network, record.architecture, size)
-        networks.append(Network(graphs[record.architecture, size], size))
-    normalisation = Normalisation(tuple(origin.data.manifest.mean), tuple(origin.data.manifest.std))
+        graphs[record.architecture, view.size] = graph or to_onnx(network, record.architecture, view.size)
+        networks.append(Network(graphs[record.architecture, view.size], view))
     num_bytes = sum(record.params for record in parts.records) * (2 if parts.half else 4)
     if num_bytes > LARGEST_BYTES:
         raise InputError(f"an ONNX file has room for 2 GiB, and these members have {num_bytes / 2**30:.1f} GiB of "
                          "weights: --half halves them, or name fewer with --members.")
-    model = joined(networks, parts.chosen.combination, normalisation, parts.size, len(origin.data.classes), parts.half)
+    model = joined(networks, parts.chosen.combination, parts.views.size, len(origin.data.classes), parts.half)
     return model.SerializeToString(deterministic=True)
 
 
@@ -158,18 +154,17 @@ def torch_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None
 
     graphs: dict[tuple[str, Size], Any] = {}
     networks = []
-    for record, size in zip(parts.records, parts.sizes, strict=True):
+    for record, view in zip(parts.records, parts.views.networks, strict=True):
         report(f"exporting {record.id}")
         network = open_network(origin.store, record, len(origin.data.classes))
-        if (record.architecture, size) not in graphs:
-            graphs[record.architecture, size] = plain(network, record.architecture, size)
-        written = with_weights(graphs[record.architecture, size], network)
-        networks.append(Member(Half(written) if parts.half else written, origin.data.manifest.mean,
-                               origin.data.manifest.std, None if size == parts.size else size))
-    return program_bytes(Joined(networks, parts.chosen.combination), parts.chosen.label, parts.size)
+        if (record.architecture, view.size) not in graphs:
+            graphs[record.architecture, view.size] = plain(network, record.architecture, view.size)
+        written = with_weights(graphs[record.architecture, view.size], network)
+        networks.append(Member(Half(written) if parts.half else written, view))
+    return program_bytes(Joined(networks, parts.chosen.combination), parts.chosen.label, parts.views.size)
 
 
-def _description(origin: Origin, parts: Parts, rule: dict[str, Any]) -> dict[str, Any]:
+def _description(origin: Origin, parts: Parts) -> dict[str, Any]:
     """The part of the manifest that is known before the bundle runs."""
     chosen, data = parts.chosen, origin.data
     combination = chosen.combination
@@ -178,27 +173,37 @@ def _description(origin: Origin, parts: Parts, rule: dict[str, Any]) -> dict[str
         "name": f"{origin.study}-{stored_as(chosen.id, parts.format)}", "label": chosen.label, "kind": chosen.kind,
         "study": origin.study, "run": origin.run, "candidate": chosen.id,
         "members": [{"id": r.id, "network": r.architecture, "macs": r.macs, "params": r.params, "input": r.input,
-                     "trained_in": r.precision, "origin": "imported" if r.imported else "trained"}
+                     "trained_in": r.precision, "origin": "imported" if r.imported else "trained",
+                     "preprocessing": r.preprocessing}
                     for r in parts.records],
         "combination": {"combine": combination.combine, "stages": list(combination.stages),
                         "temperatures": list(combination.temperatures), "confidence": combination.confidence,
                         "thresholds": [None if t == float("inf") else t for t in combination.thresholds],
                         "promise": chosen.promise},
-        "weights": "float16" if parts.half else "float32", "input": rule, "labels": data.classes,
+        "weights": "float16" if parts.half else "float32", "input": parts.views.rule, "labels": data.classes,
         "data": {"name": data.name, "fingerprint": data.fingerprint,
                  "test_images": data.manifest.files.get("test-images.npy", {}).get("sha256")},
         "versions": hardware.versions(FORMATS[parts.format].packages) | {"consort": __version__}}
 
 
+def _check_finite(probabilities: np.ndarray, split: str, half: bool) -> None:
+    """InputError where the bundle answers with no numbers: a weight may be too large for float16."""
+    if lost := int((~np.isfinite(probabilities)).any(axis=1).sum()):
+        remedy = "Export it without --half: float16 ends at 65,504." if half else "Name other members with --members."
+        raise InputError(f"the bundle gives infinite or NaN probabilities for {lost:,} of the {len(probabilities):,} "
+                         f"images of {split}. {remedy}")
+
+
 def _why_inexact(parts: Parts) -> str | None:
     """Why answers differ from the study's by more than the rounding of float32; None where they must not."""
+    reasons = []
     if any(record.precision != "float32" for record in parts.records):
-        return "the study's predictions were computed in bfloat16 and the bundle computes in float32"
+        reasons.append("the study's predictions were computed in bfloat16 and the bundle computes in float32")
     if parts.half:
-        return "the bundle's weights are float16"
-    if len(set(parts.sizes)) > 1:
-        return "networks that take smaller images see those of the bundle scaled down"
-    return None
+        reasons.append("the bundle's weights are float16")
+    if not parts.views.exact:
+        reasons.append("some networks see images that are made of the bundle's and not of the files")
+    return ", and ".join(reasons) or None
 
 
 def examples_of(asked: np.ndarray) -> list[int]:

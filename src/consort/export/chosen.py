@@ -86,9 +86,6 @@ def exportable(store: Store, ids: Sequence[str], data: Prepared) -> list[MemberR
             lacking.append(f"{member_id} is predictions alone: it has no weights that could run")
         elif WEIGHTS not in present[member_id]:
             lacking.append(f"{member_id} has lost its weights: {WEIGHTS} is gone from the store")
-        elif record.preprocessing is not None:
-            lacking.append(f"{member_id} wants images as its weights were published with ("
-                           f"{record.preprocessing['source']}), and a bundle prepares images in one way for all")
         else:
             records.append(record)
     if lacking:

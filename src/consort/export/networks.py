@@ -1,18 +1,17 @@
-"""The networks of a bundle, from the store, and the images that they take."""
+"""The networks of a bundle, from the store, and the size of the images that they take."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import safetensors.torch
 from torch import nn
 
 from consort import members
-from consort.data.batches import EVAL_CROP
 from consort.data.prepared import Prepared
+from consort.data.preprocessing import AS_PREPARED
 from consort.export.chosen import WEIGHTS
 from consort.members.records import MemberRecord
 from consort.models.families import build
-from consort.models.input_size import network_input
+from consort.models.input_size import input_size, network_input
 from consort.store import Store
 
 Size = tuple[int, int]
@@ -27,14 +26,12 @@ def open_network(store: Store, record: MemberRecord, classes: int) -> nn.Module:
 
 def sizes(store: Store, records: Sequence[MemberRecord], data: Prepared) -> list[Size]:
     """Height and width that each network takes."""
-    return [network_input(members.read_spec(store, record.id), data) for record in records]
+    return [_size(store, record, data) for record in records]
 
 
-def input_rule(data: Prepared, size: Size) -> dict[str, Any]:
-    """The manifest's `input`: how an image becomes what the bundle takes, as it was for the study's predictions."""
-    height, width = size
-    covered = [height, width] if data.manifest.layout == "arrays" else [round(side / EVAL_CROP) for side in size]
-    return {"height": height, "width": width, "resize": covered, "interpolation": "bilinear", "crop": "centre",
-            "colour": "RGB", "layout": "NHWC", "type": "uint8",
-            "rule": "Scale the image until it covers `resize` (height, width), unless it has that size; cut out the "
-                    "centre of `resize`, and of it the centre of height x width."}
+def _size(store: Store, record: MemberRecord, data: Prepared) -> Size:
+    spec = members.read_spec(store, record.id)
+    side = input_size(spec, data)
+    if side is not None and (record.preprocessing or {}).get("fit") == AS_PREPARED:
+        return side, side  # as it predicted, whatever crop its weights were published with
+    return network_input(spec, data)

@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from consort import __version__
 from consort.ensembles.cascades import LEAST
 from consort.export.combination import Combination
+from consort.export.graph_part import Part, seen
+from consort.export.views import View
 from consort.models.onnx_export import OPSET
 
 IR_VERSION = 9
@@ -26,33 +28,21 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Network:
-    """A plain graph of `models.onnx_export.to_onnx`, and the height and width that it takes."""
+    """A plain graph of `models.onnx_export.to_onnx`, and what it sees of the bundle's images."""
 
     model: Any
-    size: Size
+    view: View
 
 
-@dataclass(frozen=True)
-class Normalisation:
-    """Per channel, of pixels scaled to 0..1."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-def joined(networks: Sequence[Network], combination: Combination, normalisation: Normalisation, size: Size,
-           classes: int, half: bool = False) -> Any:
+def joined(networks: Sequence[Network], combination: Combination, size: Size, classes: int, half: bool = False) -> Any:
     """The ModelProto: uint8 [N, height, width, 3] -> probabilities float32 [N, classes], members_asked int32 [N].
 
-    Networks that take smaller images than `size` see them scaled down. half: weights are stored in float16 and computed
-    with in float32.
+    half: weights are stored in float16 and computed with in float32.
     """
     if sum(combination.stages) != len(networks):
         raise ValueError(f"the stages {combination.stages} ask another number than the {len(networks)} networks")
-    build = _Builder(networks, combination, size, half)
-    part = _Part("")
-    images = _normalised(part, normalisation)
-    probabilities, asked = build.stage(part, 0, images, None)
+    part = Part("")
+    probabilities, asked = _Builder(networks, combination, half).stage(part, 0, "images", None)
     part.add("Identity", [probabilities], "probabilities")
     part.add("Identity", [asked], "members_asked")
     graph = helper.make_graph(
@@ -66,48 +56,18 @@ def joined(networks: Sequence[Network], combination: Combination, normalisation:
     return model
 
 
-class _Part:
-    """Nodes and constants of a graph, or of a branch, whose names all begin alike."""
-
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
-        self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
-
-    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """One more node; the name of its output."""
-        name = self.prefix + output
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def constant(self, name: str, value: Any, dtype: Any) -> str:
-        name = self.prefix + name
-        self.initializers.append(numpy_helper.from_array(np.array(value, dtype=dtype), name))
-        return name
-
-
-def _normalised(part: _Part, normalisation: Normalisation) -> str:
-    """As `data.augment.Normalise`: float32 [N, 3, height, width] with mean 0 and deviation 1 per channel."""
-    mean, std = (np.array(values, dtype=np.float32) for values in (normalisation.mean, normalisation.std))
-    scale = part.constant("scale", np.float32(1) / (np.float32(255) * std), np.float32)
-    shift = part.constant("shift", -mean / std, np.float32)
-    x = part.add("Cast", ["images"], "float_images", to=TensorProto.FLOAT)
-    x = part.add("Add", [part.add("Mul", [x, scale], "scaled"), shift], "shifted")
-    return part.add("Transpose", [x], "normalised", perm=[0, 3, 1, 2])
-
-
 class _Builder:
-    def __init__(self, networks: Sequence[Network], combination: Combination, size: Size, half: bool) -> None:
-        self.networks, self.combination, self.size, self.half = networks, combination, size, half
+    def __init__(self, networks: Sequence[Network], combination: Combination, half: bool) -> None:
+        self.networks, self.combination, self.half = networks, combination, half
 
-    def stage(self, part: _Part, number: int, images: str, earlier: str | None) -> tuple[str, str]:
+    def stage(self, part: Part, number: int, images: str, earlier: str | None) -> tuple[str, str]:
         """Names of probabilities [n, classes] and members_asked [n] for the n images that come to this stage.
 
-        earlier: log-probabilities [n, members asked before, classes].
+        images: uint8. earlier: log-probabilities [n, members asked before, classes].
         """
         first = sum(self.combination.stages[:number])
         last = first + self.combination.stages[number]
-        new = [self._log_probs(part, member, images) for member in range(first, last)]
+        new = self._log_probs(part, range(first, last), images)
         every = [*([] if earlier is None else [earlier]), *new]
         log_probs = part.add("Concat", every, "log_probs", axis=1)
         combined = self._combined(part, log_probs, last)
@@ -121,19 +81,20 @@ class _Builder:
         confidence = self._confidence(part, log_probs, tempered, probabilities)
         return self._further(part, number, confidence, images, log_probs, probabilities, asked)
 
-    def _log_probs(self, part: _Part, member: int, images: str) -> str:
-        """The member's nodes, fed with the images: [n, 1, classes]."""
-        network = self.networks[member]
-        if network.size != self.size:
-            sizes = part.constant(f"member{member}_size", network.size, np.int64)
-            images = part.add("Resize", [images, "", "", sizes], f"member{member}_images", axes=[2, 3], mode="linear",
-                              antialias=1, coordinate_transformation_mode="half_pixel")
-        logits = _inlined(part, network.model, f"member{member}/", images, self.half)
-        log_probs = part.add("LogSoftmax", [logits], f"member{member}_log_probs", axis=1)
-        return part.add("Unsqueeze", [log_probs, part.constant(f"member{member}_axis", [1], np.int64)],
-                        f"member{member}_row")
+    def _log_probs(self, part: Part, members: range, images: str) -> list[str]:
+        """The members' nodes, fed with the images; those that see the same share it. Of each [n, 1, classes]."""
+        axis, rows = part.constant("row_of_member", [1], np.int64), []
+        inputs: dict[View, str] = {}
+        for member in members:
+            network = self.networks[member]
+            if network.view not in inputs:
+                inputs[network.view] = seen(part, images, network.view, f"member{member}_images")
+            logits = _inlined(part, network.model, f"member{member}/", inputs[network.view], self.half)
+            log_probs = part.add("LogSoftmax", [logits], f"member{member}_log_probs", axis=1)
+            rows.append(part.add("Unsqueeze", [log_probs, axis], f"member{member}_row"))
+        return rows
 
-    def _combined(self, part: _Part, log_probs: str, count: int) -> str:
+    def _combined(self, part: Part, log_probs: str, count: int) -> str:
         """As `ensembles.composition.combine`: log-probabilities [n, classes] of `count` members."""
         axis = part.constant("members_axis", [1], np.int64)
         if count == 1:
@@ -144,13 +105,13 @@ class _Builder:
         total = part.add("ReduceLogSumExp", [log_probs, axis], "total", keepdims=0)
         return part.add("Sub", [total, part.constant("log_count", np.log(count), np.float32)], "combined")
 
-    def _tempered(self, part: _Part, combined: str, temperature: float) -> str:
+    def _tempered(self, part: Part, combined: str, temperature: float) -> str:
         if temperature == 1:
             return combined
         divisor = part.constant("temperature", temperature, np.float32)
         return part.add("LogSoftmax", [part.add("Div", [combined, divisor], "divided")], "tempered", axis=1)
 
-    def _confidence(self, part: _Part, log_probs: str, tempered: str, probabilities: str) -> str:
+    def _confidence(self, part: Part, log_probs: str, tempered: str, probabilities: str) -> str:
         """float [n], larger where the answer is surer; as `ensembles.cascades` defines it."""
         kind = self.combination.confidence
         if kind == "margin":
@@ -173,7 +134,7 @@ class _Builder:
             return part.add("ReduceSum", [same, axis], "confidence", keepdims=0)
         raise ValueError(f"confidence is probability, margin, entropy or agreement, got {kind!r}")
 
-    def _further(self, part: _Part, number: int, confidence: str, images: str, log_probs: str, probabilities: str,
+    def _further(self, part: Part, number: int, confidence: str, images: str, log_probs: str, probabilities: str,
                  asked: str) -> tuple[str, str]:
         """Ask the next stage about the images below the threshold, if there are any."""
         threshold = part.constant("threshold", self.combination.float32_threshold(number), np.float32)
@@ -182,14 +143,14 @@ class _Builder:
         row = part.add("Squeeze", [places, part.constant("row_axis", [0], np.int64)], "unsure_rows")
         count = part.add("Size", [row], "unsure_count")
         some = part.add("Greater", [count, part.constant("none", 0, np.int64)], "some")
-        inner = _Part(f"{part.prefix}stage{number + 1}/")
+        inner = Part(f"{part.prefix}stage{number + 1}/")
         theirs = inner.add("Gather", [images, row], "images", axis=0)
         before = inner.add("Gather", [log_probs, row], "earlier", axis=0)
         answers, counts = self.stage(inner, number + 1, theirs, before)
         place = inner.add("Unsqueeze", [row, inner.constant("place_axis", [1], np.int64)], "scatter_rows")
         outputs = [inner.add("ScatterND", [probabilities, place, answers], "all_answers"),
                    inner.add("ScatterND", [asked, place, counts], "all_asked")]
-        stay = _Part(f"{part.prefix}sure{number}/")
+        stay = Part(f"{part.prefix}sure{number}/")
         kept = [stay.add("Identity", [probabilities], "answers"), stay.add("Identity", [asked], "asked")]
         name = part.prefix + "further"
         final = [part.prefix + "final_answers", part.prefix + "final_asked"]
@@ -198,13 +159,13 @@ class _Builder:
         return final[0], final[1]
 
 
-def _branch(part: _Part, outputs: Sequence[str]) -> Any:
+def _branch(part: Part, outputs: Sequence[str]) -> Any:
     types = (TensorProto.FLOAT, TensorProto.INT32)
     infos = [helper.make_tensor_value_info(name, kind, None) for name, kind in zip(outputs, types, strict=True)]
     return helper.make_graph(part.nodes, part.prefix.rstrip("/"), [], infos, part.initializers)
 
 
-def _inlined(part: _Part, model: Any, prefix: str, images: str, half: bool) -> str:
+def _inlined(part: Part, model: Any, prefix: str, images: str, half: bool) -> str:
     """Copy a plain graph's nodes and weights; the name of its output."""
     prefix = part.prefix + prefix
     graph = onnx.compose.add_prefix(model, prefix).graph
@@ -214,7 +175,8 @@ def _inlined(part: _Part, model: Any, prefix: str, images: str, half: bool) -> s
         part.nodes.append(node)
     for weights in graph.initializer:
         if half and weights.data_type == TensorProto.FLOAT and len(weights.dims) > 1:
-            stored = numpy_helper.to_array(weights).astype(np.float16)
+            with np.errstate(over="ignore"):  # what float16 has no room for becomes infinite, which running it shows
+                stored = numpy_helper.to_array(weights).astype(np.float16)
             part.initializers.append(numpy_helper.from_array(stored, weights.name + ".half"))
             part.nodes.insert(0, helper.make_node("Cast", [weights.name + ".half"], [weights.name],
                                                   name=weights.name, to=TensorProto.FLOAT))

@@ -15,14 +15,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from consort.data.pixels import decoded
+from consort.data.pixels import MOST_PIXELS, decoded
+from consort.data.preprocessing import Preprocessing
 from consort.models.onnx_session import open_graph
+from consort.models.openvino_session import OpenVinoSession
 from consort.models.torch_session import open_program
 
 FORMAT = 1
-PARTS = ("name", "label", "members", "input", "labels", "data", "files", "measured", "study_agreement", "latency",
-         "versions")
+PARTS = ("name", "label", "members", "input.height", "input.width", "input.resize", "labels", "data.fingerprint",
+         "data.test_images", "files", "measured.test.accuracy", "measured.test.low", "measured.test.high",
+         "measured.test.asked", "study_agreement.exact", "study_agreement.same_class", "latency.p50_ms",
+         "latency.p90_ms", "latency.runtime", "latency.hardware.cpu", "versions.consort")
 """What running, verifying and serving read of a manifest."""
+RUNTIMES = ("onnxruntime", "openvino")
+"""That run model.onnx."""
 BATCH = 64
 WARM_UP, REPEATS = 10, 200
 """Passes before any is timed, and timed ones."""
@@ -45,17 +51,33 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
     if newer > FORMAT:
         raise BundleError(f"{path} has format {newer}, and this verifier reads up to {FORMAT}: use the verify.py of "
                           "the bundle, or a newer Consort.")
-    if lacking := [part for part in PARTS if part not in manifest]:
+    if lacking := [part for part in PARTS if not _has(manifest, part)]:
         raise BundleError(f"{path} is no whole manifest: it lacks {', '.join(lacking)}. Export it again.")
     return manifest
 
 
-def open_session(bundle: Path, threads: int = 1) -> Any:
-    """The bundle's model, ready to run on `threads` threads of the CPU; BundleError where it cannot be loaded."""
+def _has(manifest: Any, part: str) -> bool:
+    for name in part.split("."):
+        if not isinstance(manifest, dict) or name not in manifest:
+            return False
+        manifest = manifest[name]
+    return True
+
+
+def open_session(bundle: Path, threads: int = 1, runtime: str | None = None) -> Any:
+    """The bundle's model, ready to run on `threads` threads of the CPU; BundleError where it cannot be loaded.
+
+    runtime: onnxruntime, openvino or torch; None: what the bundle was measured in.
+    """
     program = bundle / "model.pt2"
-    runtime, model = ("torch", program) if program.is_file() else ("onnxruntime", bundle / "model.onnx")
+    runtime = runtime or ("torch" if program.is_file() else "onnxruntime")
+    model = program if runtime == "torch" else bundle / "model.onnx"
+    if not model.is_file():
+        raise BundleError(f"{bundle} has no {model.name}, which {runtime} reads.")
     try:
-        return open_program(model, threads) if model == program else open_graph(str(model), threads)
+        if runtime == "torch":
+            return open_program(model, threads)
+        return (OpenVinoSession if runtime == "openvino" else open_graph)(str(model), threads)
     except ImportError as e:
         raise BundleError(f"running this bundle needs {runtime}: pip install {runtime} numpy pillow.") from e
     except Exception as e:  # the runtimes' errors have no common class
@@ -66,8 +88,8 @@ def open_session(bundle: Path, threads: int = 1) -> Any:
 def read_image(data: bytes, rule: dict[str, Any]) -> np.ndarray:
     """uint8 [height, width, 3] as the bundle takes it, from the bytes of a JPEG, PNG, ... file.
 
-    rule: the manifest's `input`. The image is scaled until it covers `resize`, whose centre is cut out, of which again
-    the centre of height x width is taken. Raises ValueError for what is no readable image.
+    rule: the manifest's `input`, whose `rule` says in words what is done. Raises ValueError for what is no readable
+    image.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd metadata or palettes: the image can be read all the same
@@ -78,8 +100,15 @@ def read_image(data: bytes, rule: dict[str, Any]) -> np.ndarray:
 def fitted(image: Image.Image, rule: dict[str, Any]) -> np.ndarray:
     """uint8 [height, width, 3] of an image in RGB; see `read_image`."""
     height, width = rule["resize"]
+    if "fit" in rule:  # as published weights want it
+        how = Preprocessing((height, width), (rule["height"], rule["width"]), rule["fit"], rule["interpolation"],
+                            fill=tuple(rule["fill"]))
+        return how.pixels(np.asarray(image))
     if image.size != (width, height):
         scale = max(height / image.height, width / image.width)
+        if image.height * image.width * scale**2 > MOST_PIXELS:  # a strip: most of it would be made large to be cut off
+            kept = round(2 * height / scale), round(2 * width / scale)
+            image = _centre(image, min(image.height, kept[0]), min(image.width, kept[1]))
         image = image.resize((max(width, round(image.width * scale)), max(height, round(image.height * scale))),
                              Image.Resampling.BILINEAR)
     image = _centre(_centre(image, height, width), rule["height"], rule["width"])
@@ -98,17 +127,19 @@ def run(session: Any, images: Sequence[np.ndarray], batch: int = BATCH) -> tuple
     return np.concatenate([p for p, _ in parts]), np.concatenate([a for _, a in parts])
 
 
-def latencies_ms(session: Any, images: Sequence[np.ndarray], batch: int = 1, repeats: int = REPEATS) -> np.ndarray:
+def latencies_ms(session: Any, images: Sequence[np.ndarray], batch: int = 1, repeats: int = REPEATS,
+                 clock: Callable[[], float] = time.thread_time) -> np.ndarray:
     """Milliseconds of passes over `batch` images each, one after another, after a warm-up, on one thread.
 
-    The clock stands still while another process has the core.
+    The clock stands still while another process has the core; time.process_time for a runtime whose one thread is
+    another than the caller's.
     """
     times = []
     for number in range(WARM_UP + repeats):
         chosen = np.stack([images[(number * batch + i) % len(images)] for i in range(batch)])
-        started = time.thread_time()
+        started = clock()
         session.run(None, {"images": chosen})
-        times.append(1000 * (time.thread_time() - started))
+        times.append(1000 * (clock() - started))
     return np.array(times[WARM_UP:])
 
 

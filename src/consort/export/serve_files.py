@@ -1,18 +1,21 @@
 """What stands beside the model in a bundle: the programs that run it, and what servers want to know of it."""
 
+import platform
 import re
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from consort import hardware
 from consort.export.formats import FORMATS, format_of, stored_as
 from consort.store import keys
 
-PROGRAMS = {"cores.py": "consort", "pixels.py": "consort.data", "onnx_session.py": "consort.models",
-            "torch_session.py": "consort.models",
-            **dict.fromkeys(("running.py", "verify.py", "batching.py", "counts.py", "serving.py", "page.html"),
-                            "consort.export")}
+_OF_ROOMS = {
+    "consort": ("cores.py",), "consort.data": ("pixels.py", "preprocessing.py"),
+    "consort.models": ("onnx_session.py", "openvino_session.py", "torch_session.py"),
+    "consort.export": ("running.py", "verify.py", "batching.py", "counts.py", "tensors.py", "serving.py", "page.html")}
+PROGRAMS = {name: package for package, names in _OF_ROOMS.items() for name in names}
 """Modules that need nothing else of Consort: a bundle has copies."""
 _OF_ALL = {"predict.py.in": "predict.py", "Dockerfile": "serve/Dockerfile", "deployment.yaml": "serve/deployment.yaml"}
 TEMPLATES = {"onnx": _OF_ALL | {"README.md": "README.md", "kserve.yaml": "serve/kserve.yaml",
@@ -48,6 +51,13 @@ def place_in_store(manifest: dict[str, Any]) -> str:
     return keys.bundle(manifest["study"], manifest["run"], stored_as(manifest["candidate"], format_of(manifest)))
 
 
+def _requirements(runtime: str, version: str) -> str:
+    """What the server needs, as pip reads it: in the versions of this machine, where they are installed."""
+    versions = hardware.versions(("pillow", "starlette", "uvicorn")) | {runtime: version.partition("+")[0]}
+    return " ".join(f"{name}=={versions[name]}" if name in versions else name
+                    for name in (runtime, "numpy", "pillow", "starlette", "uvicorn"))
+
+
 def _values(manifest: dict[str, Any], store_uri: str, image: str) -> dict[str, str]:
     test, latency, rule = manifest["measured"]["test"], manifest["latency"], manifest["input"]
     bucket = store_uri.rstrip("/") if store_uri.startswith("s3://") else "s3://BUCKET"
@@ -56,6 +66,7 @@ def _values(manifest: dict[str, Any], store_uri: str, image: str) -> dict[str, s
             "classes": len(manifest["labels"]), "images": f"{test['images']:,}", "accuracy": f"{test['accuracy']:.2%}",
             "low": f"{test['low']:.2%}", "high": f"{test['high']:.2%}", "macs": f"{test['mean_macs']:,}",
             "p50": f"{latency['p50_ms']:.3g}", "p90": f"{latency['p90_ms']:.3g}", "cpu": latency["hardware"]["cpu"],
-            "runtime": FORMATS[format_of(manifest)].runtime,
-            "runtime_version": latency["runtime_version"].partition("+")[0], "image": image,
+            "runtime": FORMATS[format_of(manifest)].runtime, "image": image,
+            "requirements": _requirements(FORMATS[format_of(manifest)].runtime, latency["runtime_version"]),
+            "python": ".".join(platform.python_version_tuple()[:2]),
             "uri": f"{bucket}/{place_in_store(manifest)}"}

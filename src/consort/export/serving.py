@@ -8,15 +8,15 @@ import argparse
 import asyncio
 import contextlib
 import html
-import json
 import signal
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import uvicorn
@@ -30,6 +30,7 @@ from consort.cores import cores
 from consort.export.batching import Batcher, Full
 from consort.export.counts import Counts
 from consort.export.running import BundleError, open_session, read_image, read_manifest
+from consort.export.tensors import busy, read_body, read_tensor, refusal, wanted_outputs
 from consort.export.verify import files_check
 
 VERSION = "1"
@@ -42,6 +43,7 @@ SHOWN = 5
 """Classes that an answer about a picture lists, the likeliest first."""
 
 Handler = Callable[[Request], Awaitable[Response]]
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Limits:
     images: int = 256
     waiting: int = 4096
     """Images of all requests that wait together."""
+    held_bytes: int = 512 * 2**20
+    """Of the bodies of all requests together, until each is answered."""
     seconds: float = 30.0
     """For reading a request, and again for answering it."""
 
@@ -67,6 +71,8 @@ class Server:
         self.name, self.labels, self.rule = self.manifest["name"], self.manifest["labels"], self.manifest["input"]
         self.shape = [self.rule["height"], self.rule["width"], 3]
         session = open_session(bundle, threads)
+        self.readers = ThreadPoolExecutor(cores())  # an image or its JSON takes up to hundreds of MiB to be read
+        self.held_bytes = 0
         self.batcher = Batcher(lambda images: session.run(["probabilities", "members_asked"], {"images": images}),
                                largest_batch, most_waiting=limits.waiting, seen=self._seen)
 
@@ -83,18 +89,22 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        worker = asyncio.create_task(self.batcher.work())
+        self.worker = asyncio.create_task(self.batcher.work())
         yield
-        worker.cancel()
+        self.worker.cancel()
 
     def _counted(self, path: str, handler: Handler) -> Handler:
         async def counted(request: Request) -> Response:
+            status, request.state.held_bytes = 500, 0
             try:
                 self._check_model(request)
                 response = await handler(request)
+                status = response.status_code
             except HTTPException as e:
-                response = refusal(request, e)
-            self.counts.requests[path, response.status_code] += 1
+                response, status = refusal(request, e), e.status_code
+            finally:
+                self.held_bytes -= request.state.held_bytes
+                self.counts.requests[path, status] += 1
             return response
         return counted
 
@@ -121,7 +131,8 @@ class Server:
         return JSONResponse({"name": "consort", "version": self.manifest["versions"]["consort"], "extensions": []})
 
     async def alive(self, request: Request) -> Response:
-        return JSONResponse({"live": True, "ready": True})
+        alive = not self.worker.done()  # without it nothing is answered any more: to be started again
+        return JSONResponse({"live": alive, "ready": alive}, 200 if alive else 503)
 
     async def model(self, request: Request) -> Response:
         platform = PLATFORMS[self.manifest["latency"]["runtime"]]
@@ -137,8 +148,8 @@ class Server:
     async def infer(self, request: Request) -> Response:
         if "inference-header-content-length" in request.headers:
             raise HTTPException(400, "binary tensors are not read here: send JSON, or a file to /classify")
-        body = await asyncio.to_thread(read_body, await self._body(request))
-        images = await asyncio.to_thread(self.read_tensor, body)
+        body = await self._read(read_body, await self._body(request))
+        images = await self._read(read_tensor, body, self.shape, self.limits.images)
         probabilities, asked = await self._answer(images)
         outputs = [{"name": "probabilities", "datatype": "FP32", "shape": list(probabilities.shape),
                     "data": probabilities.ravel().tolist()},
@@ -152,7 +163,7 @@ class Server:
         """The body is the bytes of one image file."""
         content = await self._body(request)
         try:
-            image = await asyncio.to_thread(read_image, content, self.rule)
+            image = await self._read(read_image, content, self.rule)
         except ValueError as e:
             raise HTTPException(400, f"the body is no image file: {e}") from e
         probabilities, asked = await self._answer(image[None])
@@ -162,36 +173,26 @@ class Server:
                              "classes": [{"label": self.labels[i], "probability": float(probabilities[0, i])}
                                          for i in best]})
 
-    def read_tensor(self, body: dict[str, Any]) -> np.ndarray:
-        """uint8 [n, height, width, 3] of the request's only input."""
-        inputs = body.get("inputs")
-        if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-            raise HTTPException(400, "inputs must be a list of one tensor, named images")
-        tensor = inputs[0]
-        if tensor.get("name") != "images" or tensor.get("datatype") != "UINT8":
-            raise HTTPException(400, f"the input must be images of datatype UINT8, got {str(tensor.get('name'))[:40]} "
-                                     f"of {str(tensor.get('datatype'))[:40]}")
-        shape = tensor.get("shape")
-        if not isinstance(shape, list) or shape[1:] != self.shape or type(shape[0]) is not int or shape[0] < 1:
-            raise HTTPException(400, f"shape must be [N, {', '.join(map(str, self.shape))}] with N of 1 or more, got "
-                                     f"{str(shape)[:80]}")
-        if shape[0] > self.limits.images:
-            raise HTTPException(413, f"a request may have {self.limits.images} images, got {shape[0]}")
-        return pixels_of(tensor.get("data"), shape)
-
     async def _answer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         started = time.perf_counter()
         try:
             probabilities, asked = await self.batcher.answer(images, self.limits.seconds)
         except Full as e:
-            raise HTTPException(503, f"busy: {e}; try again", headers={"Retry-After": "1"}) from e
+            raise busy(str(e)) from e
         except TimeoutError as e:
-            raise HTTPException(503, f"busy: no answer within {self.limits.seconds:g} s; try again",
-                                headers={"Retry-After": "1"}) from e
+            raise busy(f"no answer within {self.limits.seconds:g} s") from e
         self.counts.seconds.see(time.perf_counter() - started)
         for count in asked.tolist():
             self.counts.images[count] += 1
         return probabilities, asked
+
+    async def _read(self, read: Callable[..., Read], *arguments: Any) -> Read:
+        """What `read` makes of a request, in one of as many threads as there are cores."""
+        reading = asyncio.get_running_loop().run_in_executor(self.readers, read, *arguments)
+        try:
+            return await asyncio.wait_for(reading, self.limits.seconds)
+        except TimeoutError as e:
+            raise busy(f"not read within {self.limits.seconds:g} s") from e
 
     async def _body(self, request: Request) -> bytes:
         """All of it, within the limits of size and time."""
@@ -202,48 +203,16 @@ class Server:
                     size += len(part)
                     if size > self.limits.body_bytes:
                         raise HTTPException(413, f"a request may have {self.limits.body_bytes:,} bytes")
+                    if self.held_bytes + len(part) > self.limits.held_bytes:
+                        raise busy(f"requests of {self.held_bytes:,} bytes wait")
+                    self.held_bytes += len(part)
+                    request.state.held_bytes += len(part)
                     parts.append(part)
         except TimeoutError as e:
             raise HTTPException(408, f"the request did not arrive within {self.limits.seconds:g} s") from e
         except ClientDisconnect as e:
             raise HTTPException(400, "the request ended before its body did") from e
         return b"".join(parts)
-
-
-def refusal(request: Request, error: HTTPException) -> Response:
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
-
-
-def read_body(body: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError) as e:
-        raise HTTPException(400, f"the body must be JSON: {str(e)[:200]}") from e
-    if not isinstance(values, dict):
-        raise HTTPException(400, "the body must be a JSON object with inputs")
-    return values
-
-
-def pixels_of(data: Any, shape: list[int]) -> np.ndarray:
-    """uint8 of this shape, from nested lists or one flat list of whole numbers of 0 to 255."""
-    try:
-        values = np.asarray(data)
-    except (ValueError, OverflowError) as e:
-        raise HTTPException(400, f"data must be numbers in lists of equal lengths: {e}") from e
-    if values.dtype.kind not in "iu" or values.size != np.prod(shape):
-        raise HTTPException(400, f"data must be {int(np.prod(shape))} whole numbers of 0 to 255")
-    if values.min() < 0 or values.max() > 255:
-        raise HTTPException(400, f"data must be of 0 to 255, got {values.min()} to {values.max()}")
-    return values.astype(np.uint8).reshape(shape)
-
-
-def wanted_outputs(body: dict[str, Any], known: list[str]) -> list[str]:
-    """The names under `outputs`; all of them where the request names none."""
-    asked = body.get("outputs") or [{"name": name} for name in known]
-    names = [one.get("name") if isinstance(one, dict) else None for one in asked] if isinstance(asked, list) else [""]
-    if not all(isinstance(name, str) and name in known for name in names):
-        raise HTTPException(400, f"outputs must be of {', '.join(known)}")
-    return [str(name) for name in names]
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from consort.ensembles.cascades import LEAST
 from consort.errors import InputError
 from consort.export.combination import Combination
+from consort.export.views import WHOLE, View
 
 Size = tuple[int, int]
 
@@ -41,27 +42,53 @@ class Half(nn.Module):
         return torch.func.functional_call(self.network, weights, (x,))
 
 
-class Member(nn.Module):
-    """A network, and what it sees of the bundle's images."""
+class Seen(nn.Module):
+    """What a network sees of the bundle's images, to the bit as `graph_part.seen` makes it."""
 
     scale: Tensor
     shift: Tensor
+    fill: Tensor
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float],
-                 size: Size | None = None) -> None:
-        """mean, std: of values of 0 to 1, per channel. size: what images are scaled to; None: nothing is."""
+    def __init__(self, view: View) -> None:
         super().__init__()
-        self.network, self.size = network, size
-        means, stds = (np.array(values, dtype=np.float32).reshape(3, 1, 1) for values in (mean, std))
+        self.rows, self.columns, self.columns_first = view.rows, view.columns, view.columns_first
+        means, stds, fill = (np.array(values, dtype=np.float32).reshape(3, 1, 1)
+                             for values in (view.mean, view.std, view.fill))
         self.register_buffer("scale", torch.from_numpy(np.float32(1) / (np.float32(255) * stds)))
         self.register_buffer("shift", torch.from_numpy(-means / stds))
+        self.register_buffer("fill", torch.from_numpy(fill))
+        for name, side in (("wide", view.columns), ("high", view.rows)):
+            weights = None if side.as_it_is else torch.from_numpy(side.weights(view.interpolation) / WHOLE)
+            self.register_buffer(name, weights)
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 [n, height, width, 3] -> logits [n, classes]; normalised as by `data.augment.Normalise`."""
-        x = images.permute(0, 3, 1, 2) * self.scale + self.shift
-        if self.size is not None:
-            x = nn.functional.interpolate(x, self.size, mode="bilinear", antialias=True)
-        return self.network(x)
+        """uint8 [n, height, width, 3] -> float32 [n, 3, height, width], normalised as by `data.augment.Normalise`."""
+        x = images.permute(0, 3, 1, 2)
+        if self.rows.as_it_is:
+            x = x[:, :, slice(*self.rows.inner)]
+        if self.columns.as_it_is:
+            x = x[..., slice(*self.columns.inner)]
+        for name in ("wide", "high") if self.columns_first else ("high", "wide"):
+            weights = getattr(self, name)
+            if weights is not None:  # in float64, which rounds none of Pillow's sums
+                x = x.double()
+                x = ((x @ weights if name == "wide" else weights.T @ x) + 0.5).floor().clamp(0, 255)
+        border = (*self.columns.border, *self.rows.border)
+        if any(border):
+            x = nn.functional.pad(x.float() - self.fill, border) + self.fill
+        return x.float() * self.scale + self.shift
+
+
+class Member(nn.Module):
+    """A network, and what it sees of the bundle's images."""
+
+    def __init__(self, network: nn.Module, view: View) -> None:
+        super().__init__()
+        self.network, self.seen = network, Seen(view)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 [n, height, width, 3] -> logits [n, classes]."""
+        return self.network(self.seen(images))
 
 
 class Joined(nn.Module):

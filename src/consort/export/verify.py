@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from consort.export.running import (
+    RUNTIMES,
     BundleError,
     ImageFiles,
     latencies_ms,
@@ -71,13 +73,15 @@ def share_interval(share: float, count: int) -> tuple[float, float]:
     return float(max(0, centre - half)), float(min(1, centre + half))
 
 
-def verify(bundle: Path, data: Path | Images | None = None, budget_ms: float | None = None) -> list[Check]:
-    """Every check of a bundle, in order. data: a folder (see `labelled_images`), or images that are read already."""
+def verify(bundle: Path, data: Path | Images | None = None, budget_ms: float | None = None,
+           runtime: str | None = None) -> list[Check]:
+    """Every check of a bundle, in order. data: a folder (see `labelled_images`), or images that are read already.
+    runtime: of RUNTIMES; None: the one in which its latency was measured."""
     manifest = read_manifest(bundle)
     checks = [files_check(bundle, manifest)]
     if not checks[0].ok:
         return checks  # a damaged graph proves nothing about the one that was exported
-    session = open_session(bundle)
+    session, runtime = open_session(bundle, runtime=runtime), runtime or manifest["latency"]["runtime"]
     checks.append(examples_check(bundle, manifest, session))
     images = labelled_images(data, bundle, manifest) if isinstance(data, Path) else data
     if images is None:
@@ -86,20 +90,27 @@ def verify(bundle: Path, data: Path | Images | None = None, budget_ms: float | N
     else:
         checks += accuracy_checks(manifest, session, images)
     timed = images.images if images is not None else example_images(bundle, manifest)
-    return [*checks, latency_check(manifest, session, timed, budget_ms)]
+    return [*checks, latency_check(manifest, session, timed, budget_ms, runtime)]
 
 
 def files_check(bundle: Path, manifest: dict[str, Any]) -> Check:
     """Every file that the manifest lists is there, byte for byte."""
-    wrong = []
+    wrong, root = [], bundle.resolve()
     for name, entry in manifest["files"].items():
-        path = bundle / name
-        if not path.is_file():
+        path = (bundle / name).resolve()
+        if not path.is_relative_to(root):
+            wrong.append(f"{name} is outside of the bundle")
+        elif not path.is_file():
             wrong.append(f"{name} is missing")
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+        elif not isinstance(entry, dict) or sha256(path) != entry.get("sha256"):
             wrong.append(f"{name} was altered")
     text = "; ".join(wrong) or f"{len(manifest['files'])} files are what was exported"
     return Check("files", not wrong, text, {"wrong": wrong})
+
+
+def sha256(file: Path) -> str:
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def example_images(bundle: Path, manifest: dict[str, Any]) -> list[np.ndarray]:
@@ -128,9 +139,15 @@ def accuracy_checks(manifest: dict[str, Any], session: Any, images: Images) -> l
     inside = promised["low"] <= accuracy <= promised["high"]
     if images.answers is None:  # other images: their own number of them counts too
         inside = low <= promised["high"] and high >= promised["low"]
-    checks = [Check("accuracy", inside, f"{accuracy:.4f} on {count} images; promised {promised['accuracy']:.4f} "
-                    f"({promised['low']:.4f} to {promised['high']:.4f})", {"accuracy": accuracy, "images": count})]
-    if images.answers is not None:
+    classes, known = len(np.unique(images.labels)), len(manifest["labels"])
+    shown = "" if classes == known else f" of {classes} of the {known} classes"
+    checks = [Check("accuracy", inside, f"{accuracy:.4f} on {count} images{shown}; promised {promised['accuracy']:.4f} "
+                    f"({promised['low']:.4f} to {promised['high']:.4f})",
+                    {"accuracy": accuracy, "low": low, "high": high, "images": count, "classes": classes})]
+    if images.answers is None:
+        checks.append(Check("study", None, "not checked: the study's answers are to its own test images, and these are "
+                                           "others or not known to be them"))
+    else:
         checks.append(study_check(manifest, probabilities, asked, images.answers))
     if len(promised["asked"]) > 1:
         again = float((asked > min(map(int, promised["asked"]))).mean())
@@ -166,13 +183,15 @@ def agreement(probabilities: np.ndarray, asked: np.ndarray, answers: np.ndarray)
 
 
 def latency_check(manifest: dict[str, Any], session: Any, images: Sequence[np.ndarray],
-                  budget_ms: float | None) -> Check:
+                  budget_ms: float | None, runtime: str) -> Check:
     """Milliseconds of one image on one thread, here, beside what was measured at export."""
-    times = latencies_ms(session, images)
+    clock = time.process_time if runtime == "openvino" else time.thread_time
+    times = latencies_ms(session, images, clock=clock)
     p50, p90 = (float(q) for q in np.percentile(times, [50, 90]))
     promised, here = manifest["latency"], processor()
     same = here == promised["hardware"]["cpu"]
-    text = (f"{p50:.3f} ms, p90 {p90:.3f} ms; at export {promised['p50_ms']:.3f} and {promised['p90_ms']:.3f} ms on "
+    text = (f"{p50:.3f} ms, p90 {p90:.3f} ms in {runtime}; at export {promised['p50_ms']:.3f} and "
+            f"{promised['p90_ms']:.3f} ms in {promised['runtime']} on "
             + ("the same processor" if same else f"another processor ({promised['hardware']['cpu']})"))
     if predicted := promised.get("sum_of_members"):
         text += (f"; mean {times.mean():.3f} ms, where the study's latencies of the members in {predicted['runtime']} "
@@ -181,7 +200,7 @@ def latency_check(manifest: dict[str, Any], session: Any, images: Sequence[np.nd
         text += f"; budget {budget_ms:g} ms for 9 of 10 images"
     return Check("latency", None if budget_ms is None else p90 <= budget_ms, text,
                  {"p50_ms": p50, "p90_ms": p90, "mean_ms": float(times.mean()), "budget_ms": budget_ms,
-                  "same_hardware": same, "hardware": here})
+                  "same_hardware": same, "hardware": here, "runtime": runtime})
 
 
 def labelled_images(folder: Path, bundle: Path, manifest: dict[str, Any]) -> Images:
@@ -216,8 +235,26 @@ def _prepared(folder: Path, bundle: Path, manifest: dict[str, Any]) -> Images:
     if images.shape[1:] != (rule["height"], rule["width"], 3) or len(images) != len(labels):
         raise BundleError(f"{folder} holds images {list(images.shape)}, and the bundle takes {rule['height']} x "
                           f"{rule['width']} pixels.")
-    same = hashlib.sha256((folder / "test-images.npy").read_bytes()).hexdigest() == manifest["data"]["test_images"]
+    if not len(labels) or labels.min() < 0 or labels.max() >= len(manifest["labels"]):
+        raise BundleError(f"{folder} has no images of the bundle's {len(manifest['labels'])} classes: its labels must "
+                          "be their numbers. Name the data that the study used, or others of the same classes.")
+    same = sha256(folder / "test-images.npy") == manifest["data"]["test_images"]
+    if not same:
+        _check_classes(folder, manifest)
     return Images(labels, images, study_answers(bundle) if same else None)
+
+
+def _check_classes(folder: Path, manifest: dict[str, Any]) -> None:
+    """Other prepared data is of the same classes, in the same order, where it says which."""
+    try:
+        classes = json.loads((folder / "manifest.json").read_text())["classes"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise BundleError(f"{folder}/manifest.json cannot be read: {e}. Prepare the data again.") from e
+    if classes != manifest["labels"]:
+        raise BundleError(f"{folder} has the classes {', '.join(map(str, classes[:5]))}, ..., and the bundle "
+                          f"{', '.join(manifest['labels'][:5])}, ...: numbers of the one mean nothing to the other.")
 
 
 def study_answers(bundle: Path) -> np.ndarray:
@@ -233,8 +270,12 @@ def lines(checks: list[Check]) -> Iterator[str]:
 
 
 def as_json(bundle: Path, checks: list[Check]) -> str:
-    return json.dumps({"bundle": str(bundle), "ok": all(c.ok is not False for c in checks),
-                       "checks": [asdict(check) for check in checks]}, indent=1)
+    found = [asdict(check) for check in checks]
+    for one in found:  # a damaged network may answer with no numbers, which JSON does not have
+        one["values"] = {name: None if isinstance(value, float) and not np.isfinite(value) else value
+                         for name, value in one["values"].items()}
+    return json.dumps({"bundle": str(bundle), "ok": all(c.ok is not False for c in checks), "checks": found}, indent=1,
+                      allow_nan=False)
 
 
 def main() -> int:
@@ -243,10 +284,11 @@ def main() -> int:
     parser.add_argument("bundle", nargs="?", type=Path, default=Path(__file__).parent, help="its folder")
     parser.add_argument("--data", type=Path, help="the study's prepared test images, or <class>/*.jpg")
     parser.add_argument("--budget-ms", type=float, help="fail where 9 of 10 images are not answered within this")
+    parser.add_argument("--runtime", choices=RUNTIMES, help="what executes the graph")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     asked = parser.parse_args()
     try:
-        checks = verify(asked.bundle, asked.data, asked.budget_ms)
+        checks = verify(asked.bundle, asked.data, asked.budget_ms, asked.runtime)
     except BundleError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

@@ -1,5 +1,6 @@
 """A bundle is written whole, runs without Consort, and the verifier notices what was changed."""
 
+import hashlib
 import io
 import json
 import math
@@ -10,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import yaml
 from PIL import Image
 
 import exported_members
 from consort import members
-from consort.data.preprocessing import Preprocessing
 from consort.errors import InputError
 from consort.export.bundle import examples_of
 from consort.export.bundle_copy import fetch, put
@@ -23,7 +24,7 @@ from consort.export.chosen import chosen_of, of_members
 from consort.export.combination import Combination
 from consort.export.measured import split_images
 from consort.export.running import BundleError, open_session, read_image, read_manifest, run
-from consort.export.verify import Images, study_answers, verify
+from consort.export.verify import Images, as_json, examples_check, study_answers, verify
 from consort.store import keys
 from consort.store.folder import FolderStore
 from exported_members import ExportedMembers
@@ -178,14 +179,93 @@ def test_a_manifest_of_a_newer_version_or_none_is_said(own_bundle, tmp_path):
         verify(own_bundle)
 
 
+@pytest.mark.parametrize("part", ["latency.hardware.cpu", "measured.test.low", "input.resize"])
+def test_a_manifest_that_lost_a_promise_is_said(own_bundle, part):
+    manifest = read_manifest(own_bundle)
+    *outer, last = part.split(".")
+    place = manifest
+    for name in outer:
+        place = place[name]
+    del place[last]
+    (own_bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=f"no whole manifest: it lacks {part}"):
+        verify(own_bundle)
+
+
+def test_a_manifest_that_lists_what_is_outside_of_the_bundle_is_not_followed(own_bundle, tmp_path):
+    (tmp_path / "secret.txt").write_text("")
+    manifest = read_manifest(own_bundle)
+    manifest["files"]["../secret.txt"] = {"sha256": hashlib.sha256(b"").hexdigest(), "bytes": 0}
+    (own_bundle / "manifest.json").write_text(json.dumps(manifest))
+    (only,) = verify(own_bundle)
+    assert only.ok is False and only.text == "../secret.txt is outside of the bundle"
+
+
+def test_answers_that_are_no_numbers_differ_and_are_json(bundle):
+    class Broken:
+        def run(self, outputs, inputs):
+            count = len(inputs["images"])
+            return [np.full((count, 10), np.nan, np.float32), np.ones(count, np.int32)]
+
+    check = examples_check(bundle, read_manifest(bundle), Broken())
+    found = json.loads(as_json(bundle, [check]), parse_constant=pytest.fail)
+    assert check.ok is False and found["ok"] is False
+    assert found["checks"][0]["values"]["largest_difference"] is None
+
+
+def test_weights_beyond_float16_are_refused_before_they_answer_nonsense(tmp_path):
+    small = exported_members.digits(tmp_path / "store", ["wrn-10-1"])
+    record = members.read_record(small.store, small.ids[0])
+    weights = safetensors.torch.load(members.read_file(small.store, record, "weights.safetensors"))
+    weights["classifier.weight"] *= 1e6
+    files = members.write_files(small.store, record.id, {"weights.safetensors": safetensors.torch.save(weights)})
+    members.write_record(small.store, replace(record, files=record.files | files))
+    with pytest.raises(InputError, match=r"NaN probabilities for 30 of the 30 images of val. Export it without --half"):
+        small.export(small.candidate("c1", "single", [0]), tmp_path / "bundle", half=True)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_what_was_trained_in_bfloat16_is_held_against_what_was_found_at_export(world, own_bundle):
+    """The study's answers are then of other numbers than the bundle's, and it says so."""
+    manifest, images = read_manifest(own_bundle), test_images(world, own_bundle)
+    manifest["study_agreement"] |= {"exact": False, "same_class": 0.9983, "why": "predictions in bfloat16"}
+    (own_bundle / "manifest.json").write_text(json.dumps(manifest))
+    answers = study_answers(own_bundle).copy()
+    answers["class"][:2] = (answers["class"][:2] + 1) % 10
+    [study] = [c for c in verify(own_bundle, Images(images.labels, images.images, answers)) if c.name == "study"]
+    assert study.ok and study.text.endswith("at export 99.83%, as predictions in bfloat16")
+    answers["class"][:4] = (answers["class"][:4] + 1) % 10
+    [study] = [c for c in verify(own_bundle, Images(images.labels, images.images, answers)) if c.name == "study"]
+    assert study.ok is False, "4 of 1,197 are more than one in a thousand beyond"
+
+
+def test_a_runtime_that_is_not_installed_is_named(bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BundleError, match="needs openvino: pip install openvino"):
+        verify(bundle, runtime="openvino")
+
+
+def test_another_processor_and_a_budget_are_said(own_bundle):
+    manifest = read_manifest(own_bundle)
+    manifest["latency"]["hardware"]["cpu"] = "Abacus"
+    (own_bundle / "manifest.json").write_text(json.dumps(manifest))
+    latency = verify(own_bundle, budget_ms=10_000)[-1]
+    assert latency.ok is True and latency.values["same_hardware"] is False
+    assert "ms in onnxruntime on another processor (Abacus)" in latency.text
+    assert latency.text.endswith("; budget 10000 ms for 9 of 10 images")
+
+
 def test_images_in_folders_of_classes_are_measured_too(bundle, tmp_path):
     expected = json.loads((bundle / "examples/expected.json").read_text())
     for example in expected:  # labelled as the bundle answers: it is right about all of them
         target = tmp_path / "photos" / example["answer"] / example["file"]
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((bundle / "examples" / example["file"]).read_bytes())
-    accuracy = next(c for c in verify(bundle, tmp_path / "photos") if c.name == "accuracy")
-    assert accuracy.values["accuracy"] == 1.0
+    checks = {c.name: c for c in verify(bundle, tmp_path / "photos")}
+    shown = len({example["answer"] for example in expected})
+    assert checks["accuracy"].values["accuracy"] == 1.0 and shown < 10
+    assert f"1.0000 on 16 images of {shown} of the 10 classes; promised" in checks["accuracy"].text
+    assert checks["study"].ok is None and "not checked" in checks["study"].text
     (tmp_path / "photos/zebra").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "photos/zebra/a.png")
     with pytest.raises(BundleError, match="classes that the bundle does not know: zebra"):
@@ -214,6 +294,22 @@ def test_prepared_images_of_another_size_are_refused(bundle, tmp_path):
     np.save(tmp_path / "test-images.npy", np.zeros((3, 9, 9, 3), dtype=np.uint8))
     np.save(tmp_path / "test-labels.npy", np.zeros(3, dtype=np.int64))
     with pytest.raises(BundleError, match="the bundle takes 8 x 8 pixels"):
+        verify(bundle, tmp_path)
+
+
+def test_prepared_images_of_other_classes_are_refused(world, bundle, tmp_path):
+    """Their labels are numbers too, and would be taken for the bundle's."""
+    np.save(tmp_path / "test-images.npy", np.zeros((3, 8, 8, 3), dtype=np.uint8))
+    for labels in ([0, 1, 10], [0, -1, 1], []):
+        np.save(tmp_path / "test-images.npy", np.zeros((len(labels), 8, 8, 3), dtype=np.uint8))
+        np.save(tmp_path / "test-labels.npy", np.array(labels, dtype=np.int64))
+        with pytest.raises(BundleError, match="no images of the bundle's 10 classes"):
+            verify(bundle, tmp_path)
+    np.save(tmp_path / "test-images.npy", np.zeros((2, 8, 8, 3), dtype=np.uint8))
+    np.save(tmp_path / "test-labels.npy", np.array([0, 1]))
+    assert states(verify(bundle, tmp_path))["study"] is None, "other images, of which nothing more is said"
+    (tmp_path / "manifest.json").write_text(json.dumps({"classes": ["cat", "dog"]}))
+    with pytest.raises(BundleError, match=r"has the classes cat, dog, \.\.\., and the bundle 0, 1, 2, 3, 4, \.\.\."):
         verify(bundle, tmp_path)
 
 
@@ -298,16 +394,6 @@ def test_members_without_weights_are_refused_before_anything_is_written(tmp_path
     assert f"{small.ids[0]} is predictions alone" in str(refused.value)
     assert f"{small.ids[1]} has lost its weights" in str(refused.value)
     assert not (tmp_path / "bundle").exists()
-
-
-def test_weights_that_prepare_images_in_their_own_way_are_refused(tmp_path):
-    """One bundle takes one kind of image; another would be answered silently otherwise than in the study."""
-    small = exported_members.digits(tmp_path / "store", ["wrn-10-1"])
-    own = Preprocessing((256, 256), (224, 224), source="torchvision resnet50 IMAGENET1K_V2")
-    members.write_record(small.store, replace(members.read_record(small.store, small.ids[0]), imported=True,
-                                              preprocessing=own.to_dict()))
-    with pytest.raises(InputError, match=r"wants images as its weights were published with .*IMAGENET1K_V2"):
-        small.export(small.candidate("c1", "single", [0]), tmp_path / "bundle")
 
 
 def test_other_folders_are_left_alone_and_bundles_replaced(world, bundle, own_bundle, tmp_path):

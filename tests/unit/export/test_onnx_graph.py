@@ -13,12 +13,13 @@ from consort.data.augment import Normalise
 from consort.ensembles.composition import log_softmax
 from consort.errors import InputError
 from consort.export.combination import Combination, answers
-from consort.export.onnx_graph import Network, Normalisation, joined
+from consort.export.onnx_graph import Network, joined
+from consort.export.views import Axis, View, whole
 from consort.models.families import build
 from consort.models.onnx_export import to_onnx, with_weights
 
 SIZE, CLASSES = (8, 8), 5
-NORMALISATION = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+VIEW = whole(SIZE, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, *SIZE, 3), dtype=np.uint8)
 INFINITE = float("inf")
 
@@ -36,12 +37,12 @@ def networks() -> list[nn.Module]:
 @pytest.fixture(scope="module")
 def plain(networks) -> list[Network]:
     first = to_onnx(networks[0], "wrn-10-1", SIZE)
-    return [Network(first, SIZE), *(Network(with_weights(first, network), SIZE) for network in networks[1:])]
+    return [Network(first, VIEW), *(Network(with_weights(first, network), VIEW) for network in networks[1:])]
 
 
 @pytest.fixture(scope="module")
 def log_probs(networks) -> np.ndarray:
-    x = Normalise(list(NORMALISATION.mean), list(NORMALISATION.std), torch.device("cpu"))(torch.from_numpy(IMAGES))
+    x = Normalise(list(VIEW.mean), list(VIEW.std), torch.device("cpu"))(torch.from_numpy(IMAGES))
     with torch.inference_mode():
         return np.stack([log_softmax(network(x).numpy()) for network in networks])
 
@@ -59,7 +60,7 @@ def cascade(confidence: str, thresholds: tuple[float, ...], combine: str = "geom
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
 def test_an_ensemble_asks_everybody_once(plain, log_probs, combine, temperature):
     combination = Combination((3,), combine, (temperature,))
-    probabilities, asked = answered(joined(plain, combination, NORMALISATION, SIZE, CLASSES), IMAGES)
+    probabilities, asked = answered(joined(plain, combination, SIZE, CLASSES), IMAGES)
     np.testing.assert_allclose(probabilities, np.exp(answers(log_probs, combination)[0]), atol=1e-6)
     assert (asked == 3).all() and asked.dtype == np.int32
 
@@ -72,7 +73,7 @@ def test_a_cascade_asks_whom_numpy_asks_and_answers_the_same(plain, log_probs, c
                        for stage, share in enumerate(shares, start=1))
     combination = cascade(confidence, thresholds, combine)
     expected, expected_asked = answers(log_probs, combination)
-    probabilities, asked = answered(joined(plain, combination, NORMALISATION, SIZE, CLASSES), IMAGES)
+    probabilities, asked = answered(joined(plain, combination, SIZE, CLASSES), IMAGES)
     np.testing.assert_array_equal(asked, expected_asked)
     np.testing.assert_allclose(probabilities, np.exp(expected), atol=1e-6)
 
@@ -91,7 +92,7 @@ def confidences(log_probs, confidence: str, combine: str, stage: int) -> np.ndar
 @pytest.mark.parametrize("count", [1, 2, 40])
 def test_no_image_and_every_image_may_go_on(plain, log_probs, thresholds, everybody, count):
     combination = cascade("probability", thresholds)
-    probabilities, asked = answered(joined(plain, combination, NORMALISATION, SIZE, CLASSES), IMAGES[:count])
+    probabilities, asked = answered(joined(plain, combination, SIZE, CLASSES), IMAGES[:count])
     assert (asked == everybody).all()
     np.testing.assert_allclose(probabilities, np.exp(answers(log_probs, combination)[0][:count]), atol=1e-6)
 
@@ -100,7 +101,7 @@ def test_no_image_and_every_image_may_go_on(plain, log_probs, thresholds, everyb
 def test_agreement_counts_votes_exactly(plain, log_probs, threshold):
     combination = cascade("agreement", (INFINITE, threshold))
     expected = answers(log_probs, combination)[1]
-    _, asked = answered(joined(plain, combination, NORMALISATION, SIZE, CLASSES), IMAGES)
+    _, asked = answered(joined(plain, combination, SIZE, CLASSES), IMAGES)
     np.testing.assert_array_equal(asked, expected)
     assert set(expected) == ({2, 3} if threshold == 0.5 else {3}), "no two of these networks agree on a class"
 
@@ -109,26 +110,32 @@ def test_a_threshold_between_two_float32_is_not_rounded_down(plain, log_probs):
     """An image exactly as sure as a float32 just below the threshold goes on, as numpy in float64 decides."""
     sure = confidences(log_probs, "probability", "geometric", 1)
     threshold = float(np.sort(sure)[20]) + 1e-9
-    model = joined(plain, cascade("probability", (threshold, -1.0)), NORMALISATION, SIZE, CLASSES)
+    model = joined(plain, cascade("probability", (threshold, -1.0)), SIZE, CLASSES)
     constant = next(c for c in model.graph.initializer if c.name == "threshold")
     assert onnx.numpy_helper.to_array(constant) >= threshold
 
 
 def test_half_stores_half_the_bytes_and_answers_nearly_the_same(plain):
     combination = Combination((3,), "geometric", (1.0,))
-    whole, half = (joined(plain, combination, NORMALISATION, SIZE, CLASSES, half) for half in (False, True))
+    whole, half = (joined(plain, combination, SIZE, CLASSES, half) for half in (False, True))
     assert len(half.SerializeToString()) < 0.6 * len(whole.SerializeToString())
     difference = np.abs(answered(whole, IMAGES)[0] - answered(half, IMAGES)[0]).max()
     assert 0 < difference < 0.01
 
 
-def test_a_network_of_smaller_images_sees_them_scaled_down(networks, plain, log_probs):
+def test_each_network_of_a_cascade_sees_its_own_images(plain, log_probs):
+    """Here images are twice as high and wide as the networks', and one takes every other pixel, the next the mean of
+    four, which are all the same."""
     large = np.repeat(np.repeat(IMAGES, 2, axis=1), 2, axis=2)
-    combination = Combination((1,), "geometric", (1.0,))
-    model = joined(plain[:1], combination, NORMALISATION, (16, 16), CLASSES)
-    inner = answers(log_probs[:1], combination)[0]
-    difference = np.abs(answered(model, large)[0] - np.exp(inner))
-    assert np.median(difference) < 0.1, "each pixel is now four: their mean is near it"
+    rows, columns = (Axis(2 * side, (0, 2 * side), side, 0, side) for side in SIZE)
+    seen = [View(rows, columns, how, (0, 0, 0), VIEW.mean, VIEW.std) for how in ("nearest", "box", "nearest")]
+    networks = [Network(network.model, view) for network, view in zip(plain, seen, strict=True)]
+    combination = cascade("margin", (0.5, 0.5))
+    expected, expected_asked = answers(log_probs, combination)
+    probabilities, asked = answered(joined(networks, combination, (16, 16), CLASSES), large)
+    np.testing.assert_allclose(probabilities, np.exp(expected), atol=1e-6)
+    np.testing.assert_array_equal(asked, expected_asked)
+    assert len(set(asked)) > 1
 
 
 def test_the_same_networks_give_the_same_bytes_without_paths_of_this_machine(networks, plain):
@@ -152,4 +159,4 @@ def test_an_operator_that_onnx_lacks_is_named():
 
 def test_stages_that_do_not_fit_the_networks_are_a_defect(plain):
     with pytest.raises(ValueError, match="another number"):
-        joined(plain, Combination((2,), "geometric", (1.0,)), NORMALISATION, SIZE, CLASSES)
+        joined(plain, Combination((2,), "geometric", (1.0,)), SIZE, CLASSES)

@@ -16,10 +16,12 @@ from consort.ensembles.composition import log_softmax
 from consort.errors import InputError
 from consort.export.combination import Combination, answers
 from consort.export.torch_program import Half, Joined, Member, plain, program_bytes, with_weights
+from consort.export.views import Axis, View, whole
 from consort.models.families import build
 
 SIZE, CLASSES = (8, 8), 5
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+VIEW = whole(SIZE, MEAN, STD)
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, *SIZE, 3), dtype=np.uint8)
 INFINITE = float("inf")
 
@@ -37,7 +39,7 @@ def networks() -> list[nn.Module]:
 @pytest.fixture(scope="module")
 def members(networks) -> list[Member]:
     first = plain(networks[0], "wrn-10-1", SIZE)
-    return [Member(with_weights(first, network), MEAN, STD) for network in networks]
+    return [Member(with_weights(first, network), VIEW) for network in networks]
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +119,14 @@ def test_members_that_are_not_asked_are_not_computed(members):
             return x.mean((2, 3)) @ torch.ones(3, CLASSES)
 
     combination = Combination((1, 1), "geometric", (1.0, 1.0), "probability", (0.5,))
-    _, asked = answered(Joined([members[0], Member(Counting(), MEAN, STD)], combination), IMAGES)
+    _, asked = answered(Joined([members[0], Member(Counting(), VIEW)], combination), IMAGES)
     assert seen == [int((asked == 2).sum())] and 0 < seen[0] < 40
 
 
 def test_a_file_has_nothing_pickled_and_no_paths_and_is_the_same_each_time(members, networks):
     combination = cascade("margin", (0.5, 0.5))
     content = program_bytes(Joined(members, combination), "three", SIZE)
-    again = [Member(plain(network, "wrn-10-1", SIZE), MEAN, STD) for network in networks]
+    again = [Member(plain(network, "wrn-10-1", SIZE), VIEW) for network in networks]
     assert program_bytes(Joined(again, combination), "three", SIZE) == content
     assert b".py" not in content and b"/home" not in content
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -156,7 +158,7 @@ def test_a_program_runs_on_a_gpu(members, log_probs):
 
 def test_half_stores_half_the_bytes_and_answers_nearly_the_same(networks):
     def content(network: nn.Module) -> bytes:
-        return program_bytes(Joined([Member(network, MEAN, STD)], Combination((1,), "geometric", (1.0,))), "one", SIZE)
+        return program_bytes(Joined([Member(network, VIEW)], Combination((1,), "geometric", (1.0,))), "one", SIZE)
 
     whole, half = content(plain(networks[0], "wrn-10-1", SIZE)), content(Half(plain(networks[0], "wrn-10-1", SIZE)))
     assert weight_bytes(half) < 0.6 * weight_bytes(whole)
@@ -185,7 +187,7 @@ def test_attention_can_be_asked_about_a_part_of_a_batch_on_any_device(members, n
     torch.manual_seed(1)
     attending = Attending().eval()
     combination = Combination((1, 1), "geometric", (1.0, 1.0), "probability", (INFINITE,))
-    both = Joined([members[0], Member(plain(attending, "attending", SIZE), MEAN, STD)], combination)
+    both = Joined([members[0], Member(plain(attending, "attending", SIZE), VIEW)], combination)
     program = loaded(program_bytes(both, "both", SIZE))
     assert not [node for node in program.graph.nodes if "_for_cpu" in str(node.target)]
     probabilities, asked = answered(program.module(), IMAGES)
@@ -201,7 +203,7 @@ def test_an_operator_that_must_know_the_number_of_images_is_named():
         def forward(self, x):
             return torch.roll(x, 1, 2).mean((2, 3))
 
-    members = [Member(plain(Rolled(), "rolled", SIZE), MEAN, STD) for _ in range(2)]
+    members = [Member(plain(Rolled(), "rolled", SIZE), VIEW) for _ in range(2)]
     combination = Combination((1, 1), "geometric", (1.0, 1.0), "probability", (0.5,))
     with pytest.raises(InputError, match=r"odd cannot be written .*: aten\.roll.* needs to know the number of images"):
         program_bytes(Joined(members, combination), "odd", SIZE)
@@ -219,3 +221,19 @@ def test_what_cannot_be_traced_is_said():
 def test_stages_that_do_not_fit_the_members_are_a_defect(members):
     with pytest.raises(ValueError, match="another number"):
         Joined(members, Combination((2,), "geometric", (1.0,)))
+
+
+def test_each_network_of_a_program_sees_its_own_images(members, log_probs):
+    """Here images are twice as high and wide as the networks', and one takes every other pixel, the next the mean of
+    four, which are all the same."""
+    large = np.repeat(np.repeat(IMAGES, 2, axis=1), 2, axis=2)
+    rows, columns = (Axis(2 * side, (0, 2 * side), side, 0, side) for side in SIZE)
+    views = [View(rows, columns, how, (0, 0, 0), MEAN, STD) for how in ("nearest", "box", "nearest")]
+    own = [Member(member.network, view) for member, view in zip(members, views, strict=True)]
+    combination = cascade("margin", (0.5, 0.5))
+    expected, expected_asked = answers(log_probs, combination)
+    program = loaded(program_bytes(Joined(own, combination), "three", (16, 16)))
+    probabilities, asked = answered(program.module(), large)
+    np.testing.assert_allclose(probabilities, np.exp(expected), atol=1e-6)
+    np.testing.assert_array_equal(asked, expected_asked)
+    assert len(set(asked.tolist())) > 1
