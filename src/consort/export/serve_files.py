@@ -53,20 +53,21 @@ def place_in_store(manifest: dict[str, Any]) -> str:
 
 def _requirements(runtime: str, version: str) -> str:
     """What the server needs, as pip reads it: in the versions of this machine, where they are installed."""
-    versions = hardware.versions(("pillow", "starlette", "uvicorn")) | {runtime: version.partition("+")[0]}
+    versions = hardware.versions(("pillow", "starlette", "uvicorn")) | {runtime: version}
     return " ".join(f"{name}=={versions[name]}" if name in versions else name
                     for name in (runtime, "numpy", "pillow", "starlette", "uvicorn"))
 
 
 def _values(manifest: dict[str, Any], store_uri: str, image: str) -> dict[str, str]:
     test, latency, rule = manifest["measured"]["test"], manifest["latency"], manifest["input"]
+    runtime, version = FORMATS[format_of(manifest)].runtime, latency["runtime_version"].partition("+")[0]
     bucket = store_uri.rstrip("/") if store_uri.startswith("s3://") else "s3://BUCKET"
     return {"name": service_name(manifest), "label": manifest["label"], "study": manifest["study"],
             "run": manifest["run"], "height": rule["height"], "width": rule["width"],
             "classes": len(manifest["labels"]), "images": f"{test['images']:,}", "accuracy": f"{test['accuracy']:.2%}",
             "low": f"{test['low']:.2%}", "high": f"{test['high']:.2%}", "macs": f"{test['mean_macs']:,}",
             "p50": f"{latency['p50_ms']:.3g}", "p90": f"{latency['p90_ms']:.3g}", "cpu": latency["hardware"]["cpu"],
-            "runtime": FORMATS[format_of(manifest)].runtime, "image": image,
-            "requirements": _requirements(FORMATS[format_of(manifest)].runtime, latency["runtime_version"]),
+            "runtime": runtime, "runtime_version": version, "requirements": _requirements(runtime, version),
+            "image": image,
             "python": ".".join(platform.python_version_tuple()[:2]),
             "uri": f"{bucket}/{place_in_store(manifest)}"}
