@@ -339,7 +339,7 @@ def test_a_program_for_torch_keeps_the_same_promises(world, bundle, torch_bundle
         assert manifest["measured"]["test"][number] == pytest.approx(of_onnx["measured"]["test"][number], rel=1e-3)
     assert manifest["name"] == "small-c1-torch", "both can be deployed beside each other"
     assert {path.name for path in (torch_bundle / "serve").iterdir()} == {"Dockerfile", "deployment.yaml"}
-    assert ' torch==2' in (torch_bundle / "serve/Dockerfile").read_text()
+    assert " torch==2" in (torch_bundle / "serve/Dockerfile").read_text()
 
 
 def test_a_program_for_torch_is_verified_and_run_without_onnxruntime_and_consort(world, torch_bundle):
