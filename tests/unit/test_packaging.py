@@ -14,8 +14,9 @@ EXTRAS_OF = {"cluster": ["cluster"], "kube": ["cluster", "search"], "suggestion"
              "models": ["timm", "export"], "cli": ["timm"],
              "export": ["export", "serve"]}
 """Room -> the extras that it may import: its modules say so where they are missing."""
-BROUGHT_BY_THE_USER = {"mlflow": "export", "model_registry": "export"}
-"""Clients of registries, module -> room: whoever registers there has them, at the version of their server."""
+BROUGHT_BY_THE_USER = {"mlflow": "export", "model_registry": "export", "openvino": "models"}
+"""Module -> room. Clients of registries: whoever registers there has them, at the version of their server. OpenVINO:
+whoever deploys with it."""
 
 
 def normal(name: str) -> str:
