@@ -29,6 +29,12 @@ def format_round(count: float) -> str:
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}".rstrip()
 
 
+def format_bytes(count: float) -> str:
+    """Such as "318 kB", "1.5 MB" or "12 B"."""
+    text = format_round(count)
+    return f"{text}B" if text[-1].isalpha() else f"{text} B"
+
+
 def format_ms(milliseconds: float) -> str:
     """Three digits, such as "0.84 ms", "12.5 ms" or "1,240 ms"."""
     return f"{milliseconds:,.0f} ms" if milliseconds >= 99.95 else f"{milliseconds:.3g} ms"

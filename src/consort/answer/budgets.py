@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from consort.answer.amounts import format_ms, format_round
+from consort.answer.amounts import format_bytes, format_ms, format_round
 from consort.answer.choices import Budget, Candidate, Costs
 
 SLACK = 1e-9
@@ -13,7 +13,7 @@ WORDS = {
     "macs": ("{} MACs", format_round), "macs_worst": ("{} MACs for every image", format_round),
     "serial_ms": ("{}", format_ms), "serial_p99_ms": ("{} for 99 % of the images", format_ms),
     "serial_worst_ms": ("{} for every image", format_ms), "parallel_ms": ("{} with one device per member", format_ms),
-    "params": ("{} parameters", format_round), "bytes": ("{}B", lambda count: format_round(count).replace(" k", " K")),
+    "params": ("{} parameters", format_round), "bytes": ("{}", format_bytes),
     "train_macs": ("{} MACs of training", format_round),
 }
 """Cost -> how a bound on it is said. Every cost can be bounded."""

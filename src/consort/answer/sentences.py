@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from consort.answer.amounts import count_word, format_count, format_ms, format_share
+from consort.answer.amounts import count_word, format_bytes, format_count, format_ms, format_share
 from consort.answer.budgets import within_words
 from consort.answer.choices import Candidate, Choice, Choices, Costs, Gain
 from consort.answer.metric import MOST, as_good, gained, goodness, shown, signed, size, unit
@@ -88,7 +88,7 @@ def costs(one: Candidate) -> str:
         parts.append(batched)
     parts.append(f"{format_count(of.params)} parameters")
     if of.bytes is not None:
-        parts.append(f"{format_count(of.bytes)}B of weights")
+        parts.append(f"{format_bytes(of.bytes)} of weights")
     return "costs: " + "; ".join(parts)
 
 

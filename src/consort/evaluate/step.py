@@ -69,20 +69,14 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
         raise IncompleteRun("an evaluation needs at least one finished member, and there is none"
                             + "".join(f"; {member_id}: {why}" for member_id, why in missing.items()) + ".")
     ensembles = candidates(_by_architecture(study, records), study.evaluate.mixed_members, study.evaluate.max_subsets)
-
     beside = Beside.of([*latencies.values()], more_latencies)
     val = _select(store, study, data, records, ensembles, latencies, beside, cache)
-    shares = np.array([member_shares(subsets, len(records)) for subsets in ensembles.subsets])
-    architectures = [record.architecture for record in records]
     rows: list[Row] = []
     about_test: dict = {}
     for name, test_set in {"test": data, **also}.items():
         labels = _test_labels(name, test_set, data)
         log_probs = log_probabilities(store, records, data, "test", None if name == "test" else test_set, cache)
-        right = np.array([correct(member, labels) for member in log_probs])
-        # Validation images are like those of the study's own test set, and may not be like those of others.
-        seen = np.concatenate([val.right, right], axis=1) if name == "test" else right
-        trainings = Trainings(shares, architectures, pooled_seed_variance(seen, architectures))
+        trainings = _trainings(name, ensembles, val, log_probs, labels)
         found = _compare(name, study, ensembles, val, log_probs, labels, trainings)
         rows += [row for method in found for row in found[method].rows]
         if name == "test":
@@ -96,10 +90,15 @@ def evaluate(store: Store, study: Study, run: str, member_ids: Sequence[str], da
         "context": context, "test_images": len(data.labels("test")), "val_images": len(data.labels("val")),
         "classes": list(data.classes),
     }
+    _write(store, study, run, summary)
+    return summary
+
+
+def _write(store: Store, study: Study, run: str, summary: dict) -> None:
+    rows = summary["rows"]
     for name, content in (("results.parquet", results_parquet(rows)), ("results.csv", results_csv(rows)),
                           ("summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())):
         store.write(keys.study_file(study.name, run, name), content)
-    return summary
 
 
 @dataclass(frozen=True)
@@ -140,6 +139,18 @@ def _select(store: Store, study: Study, data: Prepared, records: Sequence[Member
     return _Selection(members, selected, rows, proposals, right,
                       _scores(metric, log_probs, labels, right, temperatures), temperatures,
                       [accuracy(member, labels) for member in log_probs])
+
+
+def _trainings(test_set: str, ensembles: Candidates, val: _Selection, log_probs: np.ndarray,
+               labels: np.ndarray) -> Trainings:
+    """What the members' predictions on a test set say of training them again."""
+    records = val.members.records
+    shares = np.array([member_shares(subsets, len(records)) for subsets in ensembles.subsets])
+    right = np.array([correct(member, labels) for member in log_probs])
+    # Validation images are like those of the study's own test set, and may not be like those of others.
+    seen = np.concatenate([val.right, right], axis=1) if test_set == "test" else right
+    architectures = [record.architecture for record in records]
+    return Trainings(shares, architectures, pooled_seed_variance(seen, architectures))
 
 
 def _scores(metric: str, log_probs: np.ndarray, labels: np.ndarray, right: np.ndarray,

@@ -68,8 +68,9 @@ function roundText(count) {
 }
 
 function boundText(cost, bound) {
-  if (cost === "bytes") return roundText(bound).replace(" k", " K");
-  return cost === "serial_ms" ? msText(bound) : roundText(bound);
+  if (cost === "serial_ms") return msText(bound);
+  const text = roundText(bound);
+  return cost === "bytes" ? `${text}${/\d$/.test(text) ? " B" : "B"}` : text;
 }
 
 const msText = ms => `${ms >= 99.95 ? Math.round(ms).toLocaleString("en-US") : Number(ms.toPrecision(3))} ms`;
@@ -108,7 +109,7 @@ class Knobs {
   show() {
     for (const {cost, stops, input, shown} of this.knobs) {
       const bound = stops[input.value];
-      shown.textContent = bound === Infinity ? "no bound" : `at most ${boundText(cost, bound)}${cost === "bytes" ? "B" : ""}`;
+      shown.textContent = bound === Infinity ? "no bound" : `at most ${boundText(cost, bound)}`;
       input.setAttribute("aria-valuetext", shown.textContent);
     }
   }
@@ -117,7 +118,7 @@ class Knobs {
 // A sentence in which no line ends inside a network's name or an interval.
 function sentence(host, cls, text) {
   const line = element(host, "p", {class: cls});
-  for (const [i, part] of text.split(/([\w.]+(?:-[\w.]+)+|\[[-+\d., ]+\])/).entries())
+  for (const [i, part] of text.split(/((?:[\w.]+(?:-[\w.]+)+|\[[-+\d., ]+\])[,;:.)]*)/).entries())
     if (i % 2) element(line, "span", {class: "whole"}, part);
     else line.append(part);
 }

@@ -165,6 +165,9 @@ def load_study(path: Path) -> Study:
     """Read a study file. Raises InputError naming the file, the key, the rule and the value."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
+    except FileNotFoundError as e:
+        raise InputError(f"the study file {path} cannot be read: there is none. `consort init` writes one to start from; "
+                         "a run that is in the store is named NAME/RUN, as `consort list` shows it.") from e
     except (OSError, ValueError) as e:
         raise InputError(f"the study file {path} cannot be read: {e}. `consort init` writes one to start from.") from e
     return parse_study(text, str(path))

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consort.answer import sentences
-from consort.answer.amounts import format_count, format_ms, format_round, format_share
+from consort.answer.amounts import format_bytes, format_count, format_ms, format_round, format_share
+from consort.answer.budgets import within_words
 from consort.answer.choices import Anew, Candidate, Choice, Gain, Majority, Promise
 from consort.answer.metric import size
 from hand_candidates import candidate, costs, empty
@@ -233,6 +234,12 @@ def test_counts_are_rounded_up_to_three_digits(macs, text):
 @pytest.mark.parametrize("count,text", [(1e8, "100 M"), (2e7, "20 M"), (2.5e6, "2.5 M"), (100, "100"), (1e9, "1 G")])
 def test_bounds_have_no_zeros_behind_the_point(count, text):
     assert format_round(count) == text
+
+
+@pytest.mark.parametrize("count,text", [(12, "12 B"), (317_900, "318 kB"), (1_500_000, "1.5 MB")])
+def test_bytes_are_written_alike_in_bounds_and_costs(count, text):
+    assert format_bytes(count) == text
+    assert within_words({"bytes": count}) == f"Within {text}"
 
 
 @pytest.mark.parametrize("ms,text", [(0.3717, "0.372 ms"), (12.5, "12.5 ms"), (5, "5 ms"), (1240.2, "1,240 ms")])

@@ -299,3 +299,8 @@ def test_a_fair_pair_has_the_verdict_of_the_same_recipes_trained_again(anew, ver
     """These very networks differ in all three."""
     pairs = page_html({**SUMMARY, "fair_pairs": [SUMMARY["fair_pairs"][0] | {"anew": anew}]}, b"PNG")
     assert f'<span class="gain {verdict}">' in pairs[pairs.index('id="fair-pairs"'):]
+
+
+def test_no_line_begins_with_the_comma_behind_a_name_or_an_interval():
+    assert units.unbroken("one wrn-10-1, has [+0.1, +0.2].") == (
+        'one <span class="whole">wrn-10-1,</span> has <span class="whole">[+0.1, +0.2].</span>')
