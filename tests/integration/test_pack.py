@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_members import BASE, STEPS_PER_EPOCH, Events, World, after_steps, into, train_quietly
 
-from consort import members
+from consort import hardware, members
 from consort.data import resident
 from consort.errors import Busy, ConsortError, InputError, MemberFailed, Stopped, Terminated
 from consort.members.records import MemberRecord
@@ -18,7 +18,7 @@ from consort.train import pack
 from consort.train.lane import Lane
 from consort.train.pace_estimate import pack_images_per_second
 from consort.train.settings import Settings
-from consort.train.step import train_members, train_together
+from consort.train.step import parts, train_members, train_together
 
 EVERYTHING = BASE | {"ema": 0.9, "cutout": 3, "label_smoothing": 0.1, "schedule": "step", "milestones": [0.3, 0.6],
                      "flip": True}
@@ -236,6 +236,22 @@ def test_a_gpu_that_is_asked_for_and_cannot_be_used_ends_every_member(new_world,
     assert len(ends) == 2
     for end in ends:
         assert isinstance(end, InputError) and "CUDA_VISIBLE_DEVICES= (empty) trains on the processor" in str(end)
+
+
+def test_a_network_that_cannot_be_built_ends_its_own_members_and_no_others(new_world, monkeypatch) -> None:
+    """Such as one of a library that is missing here; neither its number format nor its packs are asked for in vain."""
+    monkeypatch.setattr(hardware, "native_bfloat16", lambda: True)
+    world = new_world()
+    good = world.spec(BASE | {"epochs": 1}, 0, "wrn-10-1")
+    bad = MemberSpec("no-such-network", good.data, good.recipe, 0)
+    members.write_specs(world.store, [bad, good])
+    ends: dict[str, ConsortError | MemberRecord] = {}
+    train_members(world.store, [bad, good], world.data, Settings(), into([]),
+                  lambda spec, end: ends.update({spec.id: end}))
+    assert isinstance(ends[bad.id], ConsortError) and isinstance(ends[good.id], MemberRecord)
+    packed: list[MemberSpec] = []
+    assert parts([bad, good], world.data, None, lambda spec, end: packed.append(spec)) == [[good]]
+    assert packed == [bad]
 
 
 def test_the_speed_of_a_pack_is_estimated_by_some_of_its_steps(new_world, alone, monkeypatch) -> None:

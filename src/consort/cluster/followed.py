@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from consort.kube.status import pod_status
+from consort.kube.status import PodStatus, pod_status
+
+HOPELESS_ENDS = ("OOMKilled", "StartError", "ContainerCannotRun")
+"""The operator starts such a pod again and again, and each ends the same way."""
 
 
 @dataclass
@@ -48,6 +51,24 @@ class Followed:
     def has_others(self) -> bool:
         """Whether members are in the job that only other launchers want."""
         return self.in_job > len(self.members)
+
+    def note_pod(self, pod: dict, status: PodStatus, now: float) -> bool:
+        """How the pod that leads it is; whether that is another one than before. now: of the monotonic clock."""
+        uid = pod["metadata"]["uid"]
+        self.pod, self.has_pod, self.stuck = pod, True, status.stuck or ""
+        cannot_start = bool(self.stuck) and not self.stuck.startswith("Unschedulable")  # a node may still join
+        self.stuck_since = (self.stuck_since or now) if cannot_start else None
+        if status.reason in HOPELESS_ENDS:
+            self.hopeless.add(uid)
+        if uid in self.pods:
+            return False
+        self.pods.append(uid)
+        self.error, self.ends = "", {}
+        return True
+
+    def lose_pod(self) -> None:
+        """The pod that leads it is gone."""
+        self.stuck, self.stuck_since, self.has_pod = "", None, False
 
     def awaited(self) -> str:
         """What the job waits for, in words."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from consort.cluster.adopt import create_or_find
 from consort.cluster.explain import failure_reason, how_it_ended, pack_end
 from consort.cluster.follow import Feed, Happening, feed, watched
-from consort.cluster.followed import Followed, in_jobs
+from consort.cluster.followed import HOPELESS_ENDS, Followed, in_jobs
 from consort.cluster.known_jobs import KnownJobs, is_over, store_of, trained_by
 from consort.cluster.member_ends import MemberEnds
 from consort.cluster.owner import share
@@ -33,8 +33,6 @@ from consort.store import Store
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
 
-HOPELESS_ENDS = ("OOMKilled", "StartError", "ContainerCannotRun")
-"""The operator starts such a pod again and again, and each ends the same way."""
 MAX_HOPELESS_ENDS = 3
 STUCK_SECONDS = 120.0
 """A pod that cannot start for this long (its image cannot be pulled, a Secret is missing) is given up."""
@@ -224,35 +222,26 @@ class MemberJobs:
         followed = self.active.get(name) if name else None
         if name is None or followed is None or followed.clearing:
             return
-        status, uid = pod_status(happening.object), happening.object["metadata"]["uid"]
         if happening.type == "DELETED":
-            followed.stuck, followed.stuck_since, followed.has_pod = "", None, False
+            followed.lose_pod()
             return
-        before, followed.pod, followed.has_pod = followed.pod, happening.object, True
-        if uid not in followed.pods:
-            followed.pods.append(uid)
-            followed.error, followed.ends = "", {}
-            if before is not None:
-                how = how_it_ended(self.api, before)
-                for member in followed.left:
-                    self.listen(Retried(member, f"its pod ended{f' ({how})' if how else ''} and is started again"))
+        status, before = pod_status(happening.object), followed.pod
+        if followed.note_pod(happening.object, status, time.monotonic()) and before is not None:
+            how = how_it_ended(self.api, before)
+            for member in followed.left:
+                self.listen(Retried(member, f"its pod ended{f' ({how})' if how else ''} and is started again"))
         for member in followed.left:
             self.listen(PodSeen(member, status.name, status.node or "", status.phase,
                                 len(followed.pods) - 1 + status.restarts))
-        followed.stuck = status.stuck or ""
-        cannot_start = bool(status.stuck) and not followed.stuck.startswith("Unschedulable")  # a node may still join
-        followed.stuck_since = (followed.stuck_since or time.monotonic()) if cannot_start else None
         if status.stuck and status.stuck not in followed.warned:
             followed.warned.add(status.stuck)
             self.listen(Warned(followed.members[0], status.stuck))
         if status.phase in ("Running", "Succeeded", "Failed"):
-            events.follow_log(status.name, uid, MEMBER_JOB.container)
-        if status.reason in HOPELESS_ENDS:
-            followed.hopeless.add(uid)
-            if len(followed.hopeless) == MAX_HOPELESS_ENDS:
-                memory = status.reason == "OOMKilled"
-                self._give_up(name, f"{MAX_HOPELESS_ENDS} of its pods ended with {status.reason}"
-                                    + (". Raise [cluster] memory." if memory else f": {status.message}"), apart=memory)
+            events.follow_log(status.name, happening.object["metadata"]["uid"], MEMBER_JOB.container)
+        if status.reason in HOPELESS_ENDS and len(followed.hopeless) == MAX_HOPELESS_ENDS:
+            memory = status.reason == "OOMKilled"
+            self._give_up(name, f"{MAX_HOPELESS_ENDS} of its pods ended with {status.reason}"
+                                + (". Raise [cluster] memory." if memory else f": {status.message}"), apart=memory)
 
     def _line(self, happening: Happening) -> None:
         name = self.job_of.get(happening.name, "")

@@ -59,8 +59,8 @@ def tick(count: float) -> str:
 
 
 def unbroken(sentence: str) -> Markup:
-    """The same words, escaped, with no line break inside `3 x wrn-16-1` or an interval, before a percent sign, or before
-    the comma behind them."""
+    """The same words, escaped, with no line break inside `3 x wrn-16-1` or an interval, nor before a percent sign or
+    the comma behind one of these."""
     text = sentence.replace(" x ", "\u00a0x\u00a0").replace(" %", "\u00a0%")
     return Markup("").join(Markup('<span class="whole">{}</span>').format(part) if i % 2 else part
                            for i, part in enumerate(_WHOLE.split(text)))

@@ -93,7 +93,7 @@ Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
 
 
 class RunSettings(Table):
-    """How to execute; nothing here changes what a member is. The first two are of one machine."""
+    """How to execute; nothing here changes what a member is. `workers` is of one machine."""
 
     workers: PositiveInt | None = None
     """Processes that train side by side, each with a core or a GPU of its own; by default as many as there are."""

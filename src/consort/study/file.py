@@ -166,8 +166,8 @@ def load_study(path: Path) -> Study:
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
     except FileNotFoundError as e:
-        raise InputError(f"the study file {path} cannot be read: there is none. `consort init` writes one to start from; "
-                         "a run that is in the store is named NAME/RUN, as `consort list` shows it.") from e
+        raise InputError(f"the study file {path} cannot be read: there is none. `consort init` writes one to start "
+                         "from; a run that is in the store is named NAME/RUN, as `consort list` shows it.") from e
     except (OSError, ValueError) as e:
         raise InputError(f"the study file {path} cannot be read: {e}. `consort init` writes one to start from.") from e
     return parse_study(text, str(path))

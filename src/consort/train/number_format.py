@@ -69,12 +69,14 @@ def measure_format(store: Store, spec: MemberSpec, data: Prepared, process: Proc
         return
     size = network_input(spec, data)
     key = _key(spec, size)
-    if process.rank == 0 and not store.exists(key):
-        record = _measured(spec, size, len(data.classes))
-        if not store.exists(key):  # members that begin together measure together, and the first one's word counts
-            store.write(key, to_json(record))
-    if process.processes > 1:
-        dist.barrier()
+    try:
+        if process.rank == 0 and not store.exists(key):
+            record = _measured(spec, size, len(data.classes))
+            if not store.exists(key):  # members that begin together measure together, and the first one's word counts
+                store.write(key, to_json(record))
+    finally:
+        if process.processes > 1:
+            dist.barrier()
 
 
 def _is_open(spec: MemberSpec) -> bool:

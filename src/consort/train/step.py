@@ -3,7 +3,7 @@
 import gc
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import torch
 
@@ -56,10 +56,11 @@ def train_members(store: Store, specs: Sequence[MemberSpec], data: Prepared, set
         return
     place = compute.choose("auto", settings.process.local_rank)
     for spec in {(s.architecture, s.recipe): s for s in specs}.values():
-        measure_format(store, spec, data, settings.process)
+        with suppress(ConsortError):  # what is wrong with a network its own members say, and no others
+            measure_format(store, spec, data, settings.process)
     on_gpu = place.device.type == "cuda" and settings.process.processes == 1 and fits(data, place.device)
     stopped = False
-    for part in _parts(specs, data, settings.members_per_gpu) if on_gpu else [[spec] for spec in specs]:
+    for part in parts(specs, data, settings.members_per_gpu, ended) if on_gpu else [[spec] for spec in specs]:
         if stopped:
             for spec in part:
                 ended(spec, Terminated(f"member {spec.id} was asked to stop before it began."))
@@ -67,9 +68,17 @@ def train_members(store: Store, specs: Sequence[MemberSpec], data: Prepared, set
         stopped = (train_together if on_gpu else _train_alone)(store, part, data, settings, listen, ended)
 
 
-def _parts(specs: Sequence[MemberSpec], data: Prepared, most: int | None) -> list[list[MemberSpec]]:
-    inputs = {spec.architecture: network_input(spec, data) for spec in specs}
-    return packs(specs, {name: count(name, size, len(data.classes)).macs for name, size in inputs.items()}, most)
+def parts(specs: Sequence[MemberSpec], data: Prepared, most: int | None, ended: Ended) -> list[list[MemberSpec]]:
+    """The packs of these members; those whose network cannot be built end here."""
+    macs: dict[str, float] = {}
+    for spec in {spec.architecture: spec for spec in specs}.values():
+        try:
+            macs[spec.architecture] = count(spec.architecture, network_input(spec, data), len(data.classes)).macs
+        except ConsortError as e:
+            for same in specs:
+                if same.architecture == spec.architecture:
+                    ended(same, e)
+    return packs([spec for spec in specs if spec.architecture in macs], macs, most)
 
 
 def train_together(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: Settings, listen: Listener,
@@ -142,18 +151,7 @@ def _packs(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: 
     left = {spec.id: spec for spec in specs}
 
     def conclude(member: Member, error: ConsortError | None) -> None:
-        outcome: Outcome
-        try:
-            if error is not None:
-                raise error
-            outcome = member.finish()
-        except RuntimeError as e:
-            if compute.is_out_of_memory(e):
-                member.save()  # it is done but for its predictions
-            raise
-        except ConsortError as e:
-            member.failed(e)
-            outcome = e
+        outcome = _outcome(member, error)
         del left[member.spec.id]
         ended(member.spec, outcome)
 
@@ -183,6 +181,21 @@ def _packs(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: 
         listen(Warned(spec.id, f"{len(rest)} members do not fit into the GPU's memory together: {half} at a time"))
     for part in (rest[:half], rest[half:]):
         _packs(store, part, data, settings, listen, ended)
+
+
+def _outcome(member: Member, error: ConsortError | None) -> Outcome:
+    """What a member of a pack ended with: its record, or why there is none."""
+    try:
+        if error is not None:
+            raise error
+        return member.finish()
+    except RuntimeError as e:
+        if compute.is_out_of_memory(e):
+            member.save()  # it is done but for its predictions
+        raise
+    except ConsortError as e:
+        member.failed(e)
+        return e
 
 
 def _free_memory() -> None:
