@@ -72,8 +72,8 @@ def _in_graph(parts: Sequence[Part]) -> Ready:
     places = [place_of(conditions) for _, conditions in parts]
     device = places[0].device
     if device.type != "cuda":
-        raise InputError('runtime = "graph" replays a CUDA graph, and torch finds no GPU here. Leave [latency] runtime '
-                         "out, or measure on a machine that has one.")
+        raise InputError("the runtime graph replays a CUDA graph, and torch finds no GPU here. Leave the runtime out "
+                         "([latency] runtime, --runtime), or measure on a machine that has one.")
     work = [_under(place.autocast, _pass(name, conditions, place))
             for (name, conditions), place in zip(parts, places, strict=True)]
     replay = _captured(work, device)

@@ -11,7 +11,7 @@ from typing import Any
 
 from consort.errors import InputError
 from consort.export.facts import facts
-from consort.export.formats import format_of
+from consort.export.formats import FORMATS, format_of
 
 ADDRESS = "MODEL_REGISTRY_URL"
 
@@ -28,7 +28,8 @@ def register(uri: str, manifest: dict[str, Any]) -> str:
     if not address:
         raise InputError(f"{ADDRESS} does not say where the Model Registry is: set it, for example to "
                          "http://model-registry-service.kubeflow.svc.cluster.local:8080.")
-    name, version = manifest["name"], f"{manifest['run']}-{manifest['files'][_model(manifest)]['sha256'][:12]}"
+    model = manifest["files"][FORMATS[format_of(manifest)].file]
+    name, version = manifest["name"], f"{manifest['run']}-{model['sha256'][:12]}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # without a token: some registries want none
@@ -40,7 +41,3 @@ def register(uri: str, manifest: dict[str, Any]) -> str:
         raise InputError(f"the Model Registry at {address} did not take {name} {version}: {' '.join(said[:2])}. "
                          f"{ADDRESS} says where it is.") from e
     return f"{name}/{version}"
-
-
-def _model(manifest: dict[str, Any]) -> str:
-    return str(manifest.get("model", "model.onnx"))

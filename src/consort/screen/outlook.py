@@ -107,9 +107,10 @@ def _in_packs(run: Run, todo: Sequence[Network], measured: Network, together: Se
 
 def _speed(run: Run, network: Network) -> float:
     from consort.models.input_size import network_input
+    from consort.train.number_format import format_of
     from consort.train.pace_estimate import macs_per_second
 
     spec = next(s for s in run.to_train() if s.architecture == network.architecture)
     assert network.macs is not None
     return macs_per_second(network.architecture, network_input(spec, run.plan.data), len(run.plan.data.classes),
-                           network.batch_size, spec.recipe.precision, network.macs)
+                           network.batch_size, format_of(run.store, spec, run.plan.data), network.macs)
