@@ -104,14 +104,14 @@ ALIKE = 4
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Up to four known names that are likely misspelt as `name`, the nearest first; else those that begin like it."""
-    known = sorted(known)
+    known = sorted(set(known))
     return (difflib.get_close_matches(name, known, n=4, cutoff=0.65)
             or ([other for other in known if name[:ALIKE] == other[:ALIKE]][:4] if len(name) >= ALIKE else []))
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:
     """An InputError for a name that nothing answers to, listing near names where there are any, else all of a few."""
-    known = sorted(known)
+    known = sorted(set(known))
     near = near_names(name, known)
     if near:
         hint = f"did you mean {', '.join(near)}?"
