@@ -59,7 +59,7 @@ class Trio:
 
 def session(model: bytes, folder: Path) -> Any:
     (folder / "model.onnx").write_bytes(model)
-    return open_session(folder)
+    return open_session(folder / "model.onnx")
 
 
 def ensemble(count: int) -> Combination:

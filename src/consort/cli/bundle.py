@@ -27,7 +27,7 @@ def verify(
     """Measure again, here, what a bundle promises.
 
     Its files, its examples, its accuracy, that it answers as the study said, its latency. Exits with 4 where something
-    differs.
+    differs. A bundle for PyTorch is for those who trust where it came from: torch.export.load may run what is in it.
     """
     from consort.errors import InputError, unknown_name
     from consort.export import verify as verification
@@ -56,7 +56,8 @@ def serve(
     """Answer over HTTP what is on pictures, with a bundle.
 
     The Open Inference Protocol v2, image files at /v2/models/NAME/classify, a page to try it on at /, Prometheus'
-    metrics at /metrics. SIGTERM ends it when what was asked is answered.
+    metrics at /metrics. SIGTERM ends it when what was asked is answered. A bundle for PyTorch is for those who trust
+    where it came from: torch.export.load may run what is in it.
     """
     from consort import hardware
     from consort.errors import InputError
@@ -87,6 +88,7 @@ def register(
     from consort.errors import InputError, unknown_name
     from consort.export import mlflow_registry, model_registry
     from consort.export.running import BundleError, read_manifest
+    from consort.export.verify import files_check
 
     if to not in ("mlflow", "model-registry"):
         raise unknown_name("registry", to, ("mlflow", "model-registry"))
@@ -99,6 +101,8 @@ def register(
         manifest = read_manifest(folder)
     except BundleError as e:
         raise InputError(str(e)) from e
+    if not (check := files_check(folder, manifest)).ok:
+        raise InputError(f"{bundle} is not what was exported and measured: {check.text}.")
     print(mlflow_registry.register(folder, manifest) if to == "mlflow" else model_registry.register(bundle, manifest))
 
 

@@ -253,7 +253,7 @@ class MemberJobs:
         elif isinstance(event, StepEnded):
             followed.ends[event.member] = event.text
             self.ends.look(followed, event.member)
-        elif isinstance(event, MemberEvent) and event.member in followed.left:
+        elif isinstance(event, MemberEvent) and event.subject in followed.left:
             self.listen(event)
             if isinstance(event, Trained):
                 self.ends.look(followed, event.member)

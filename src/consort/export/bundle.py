@@ -90,10 +90,11 @@ def write_bundle(origin: Origin, parts: Parts, folder: Path, again: bool = False
 
 def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Report) -> dict[str, Any]:
     model = (torch_bytes if parts.format == "torch" else onnx_bytes)(origin, parts, report)
-    (folder / FORMATS[parts.format].file).write_bytes(model)
+    file = folder / FORMATS[parts.format].file
+    file.write_bytes(model)
     rule, manifest = parts.views.rule, _description(origin, parts)
     threads, combination = hardware.cores(), parts.chosen.combination
-    session, macs = open_session(folder, threads), [record.macs for record in parts.records]
+    session, macs = open_session(file, threads), [record.macs for record in parts.records]
     manifest["measured"] = {}
     for split in ("val", "test"):
         report(f"running it over {origin.data.counts[split]:,} images ({split})")
@@ -105,7 +106,7 @@ def _fill(origin: Origin, parts: Parts, folder: Path, again: bool, report: Repor
     answers = measured.study_answers(origin.store, parts.records, origin.data, "test", combination, origin.cache)
     manifest["study_agreement"] = measured.study_agreement(probabilities, asked, answers, _why_inexact(parts))
     report("measuring its latency")
-    manifest["latency"] = measured.latency(origin.store, sha256(model), open_session(folder), images, again,
+    manifest["latency"] = measured.latency(origin.store, sha256(model), open_session(file), images, again,
                                            FORMATS[parts.format].runtime)
     manifest["latency"]["sum_of_members"] = parts.chosen.predicted
     write_examples(origin.data, folder / "examples", examples_of(asked), images, probabilities, asked)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from consort.export.running import model_of
+
 
 @dataclass(frozen=True)
 class ModelFormat:
@@ -19,9 +21,8 @@ FORMATS = {"onnx": ModelFormat("model.onnx", "onnxruntime", ("onnx", "onnxruntim
 
 
 def format_of(manifest: dict[str, Any]) -> str:
-    """Of FORMATS; manifests of before there were two do not name their model."""
-    file = manifest.get("model", "model.onnx")
-    return next(name for name, known in FORMATS.items() if known.file == file)
+    """Of FORMATS."""
+    return next(name for name, known in FORMATS.items() if known.file == model_of(manifest))
 
 
 def stored_as(candidate: str, format: str) -> str:

@@ -15,7 +15,6 @@ def register(folder: Path, manifest: dict[str, Any]) -> str:
     address, models:/NAME/VERSION. Raises InputError where MLflow is not installed or refuses."""
     try:
         import mlflow
-        from mlflow.exceptions import MlflowException
     except ModuleNotFoundError as e:
         raise InputError("registering with MLflow needs it: pip install mlflow.") from e
     name, values = manifest["name"], facts(manifest)
@@ -30,7 +29,8 @@ def register(folder: Path, manifest: dict[str, Any]) -> str:
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name)
         version = client.create_model_version(name, f"{run.info.artifact_uri}/bundle", run.info.run_id)
-    except MlflowException as e:
-        raise InputError(f"MLflow at {mlflow.get_tracking_uri()} did not take {name}: {str(e).splitlines()[0]}. "
+    except Exception as e:  # errors of MLflow, and of where it keeps files, have no common class
+        said = (str(e).strip() or type(e).__name__).splitlines()[0]
+        raise InputError(f"MLflow at {mlflow.get_tracking_uri()} did not take {name}: {said}. "
                          "MLFLOW_TRACKING_URI says where it is.") from e
     return f"models:/{name}/{version.version}"

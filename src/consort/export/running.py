@@ -27,6 +27,8 @@ PARTS = ("name", "label", "members", "input.height", "input.width", "input.resiz
          "measured.test.asked", "study_agreement.exact", "study_agreement.same_class", "latency.p50_ms",
          "latency.p90_ms", "latency.runtime", "latency.hardware.cpu", "versions.consort")
 """What running, verifying and serving read of a manifest."""
+MODELS = {"model.onnx": "onnxruntime", "model.pt2": "torch"}
+"""What a bundle's model may be called, and what runs it."""
 RUNTIMES = ("onnxruntime", "openvino")
 """That run model.onnx."""
 BATCH = 64
@@ -53,7 +55,15 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
                           "the bundle, or a newer Consort.")
     if lacking := [part for part in PARTS if not _has(manifest, part)]:
         raise BundleError(f"{path} is no whole manifest: it lacks {', '.join(lacking)}. Export it again.")
+    listed = isinstance(manifest["files"], dict) and model_of(manifest) in manifest["files"]
+    if not listed or model_of(manifest) not in MODELS:
+        raise BundleError(f"{path} lists no model among its files: {' or '.join(MODELS)}. Export it again.")
     return manifest
+
+
+def model_of(manifest: dict[str, Any]) -> str:
+    """The name of the model's file: the one that was hashed and measured, whatever else lies in the folder."""
+    return str(manifest.get("model", "model.onnx"))  # manifests of before there were two do not say
 
 
 def _has(manifest: Any, part: str) -> bool:
@@ -64,16 +74,15 @@ def _has(manifest: Any, part: str) -> bool:
     return True
 
 
-def open_session(bundle: Path, threads: int = 1, runtime: str | None = None) -> Any:
-    """The bundle's model, ready to run on `threads` threads of the CPU; BundleError where it cannot be loaded.
+def open_session(model: Path, threads: int = 1, runtime: str | None = None) -> Any:
+    """A bundle's model, ready to run on `threads` threads of the CPU; BundleError where it cannot be loaded.
 
-    runtime: onnxruntime, openvino or torch; None: what the bundle was measured in.
+    runtime: onnxruntime, openvino or torch; None: what a model of this name is measured in.
     """
-    program = bundle / "model.pt2"
-    runtime = runtime or ("torch" if program.is_file() else "onnxruntime")
-    model = program if runtime == "torch" else bundle / "model.onnx"
-    if not model.is_file():
-        raise BundleError(f"{bundle} has no {model.name}, which {runtime} reads.")
+    of_name = MODELS[model.name]
+    runtime = runtime or of_name
+    if (runtime == "torch") != (of_name == "torch"):
+        raise BundleError(f"{runtime} does not read {model}: {of_name} does.")
     try:
         if runtime == "torch":
             return open_program(model, threads)

@@ -29,7 +29,7 @@ from starlette.routing import Route
 from consort.cores import cores
 from consort.export.batching import Batcher, Full
 from consort.export.counts import Counts
-from consort.export.running import BundleError, open_session, read_image, read_manifest
+from consort.export.running import BundleError, model_of, open_session, read_image, read_manifest
 from consort.export.tensors import busy, read_body, read_tensor, refusal, wanted_outputs
 from consort.export.verify import files_check
 
@@ -70,7 +70,7 @@ class Server:
             raise BundleError(f"{bundle} is not what was exported: {check.text}.")
         self.name, self.labels, self.rule = self.manifest["name"], self.manifest["labels"], self.manifest["input"]
         self.shape = [self.rule["height"], self.rule["width"], 3]
-        session = open_session(bundle, threads)
+        session = open_session(bundle / model_of(self.manifest), threads)
         self.readers = ThreadPoolExecutor(cores())  # an image or its JSON takes up to hundreds of MiB to be read
         self.held_bytes = 0
         self.batcher = Batcher(lambda images: session.run(["probabilities", "members_asked"], {"images": images}),

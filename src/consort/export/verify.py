@@ -21,6 +21,7 @@ from consort.export.running import (
     BundleError,
     ImageFiles,
     latencies_ms,
+    model_of,
     open_session,
     processor,
     read_image,
@@ -81,7 +82,8 @@ def verify(bundle: Path, data: Path | Images | None = None, budget_ms: float | N
     checks = [files_check(bundle, manifest)]
     if not checks[0].ok:
         return checks  # a damaged graph proves nothing about the one that was exported
-    session, runtime = open_session(bundle, runtime=runtime), runtime or manifest["latency"]["runtime"]
+    session = open_session(bundle / model_of(manifest), runtime=runtime)
+    runtime = runtime or manifest["latency"]["runtime"]
     checks.append(examples_check(bundle, manifest, session))
     images = labelled_images(data, bundle, manifest) if isinstance(data, Path) else data
     if images is None:

@@ -9,6 +9,7 @@ from test_cluster_search import HARDWARE, IMAGES, Told, planned
 
 from consort.cluster.target import ClusterTarget
 from consort.errors import IncompleteRun
+from consort.events import Event, Progressed, line
 from consort.kube import names
 from consort.kube.experiment import second_training_job
 from consort.kube.training import MEMBER_JOB
@@ -88,6 +89,32 @@ def test_a_job_that_an_earlier_launcher_left_is_adopted(of: Run) -> None:
     threading.Timer(0.5, gate.set).start()
     search(of, cluster, operator)
     assert len(operator.created) == 4 and operator.created.count(left.proposal.trial) == 1
+
+
+def test_how_far_one_is_is_told(of: Run) -> None:
+    """Or a person would read that its pod says nothing."""
+    cluster, told, heard = FakeCluster(), Told(), threading.Event()
+    operator = SecondTrainings(cluster, of)
+
+    def listen(event: Event) -> None:
+        told(event)
+        if isinstance(event, Progressed):
+            heard.set()
+
+    with FakeKatib(cluster, of):
+        ClusterTarget(cluster, told).searching(of).try_all()  # type: ignore[arg-type]
+    trial = of_kind(of, "joint")[0].proposal.trial
+
+    def tell(job: str) -> None:
+        progress = Progressed("a-member-s500-0123456789", 1.0, 2, 5, 10, 0.5, 100.0, 1.0, trial=trial)
+        cluster.print_line(f"{job}-master-0", "pytorch", line(progress))
+        heard.wait(30)
+        operator.succeed(job)
+
+    operator.act[trial] = tell
+    with FakeKatib(cluster, of), operator.served():
+        execute_search(of, ClusterTarget(cluster, listen), "search")  # type: ignore[arg-type]
+    assert f"{trial}  member 1 of 1" in told.out.getvalue()
 
 
 def test_one_that_cannot_start_is_tried_again_by_the_same_command(of: Run) -> None:

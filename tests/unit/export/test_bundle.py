@@ -4,8 +4,10 @@ import hashlib
 import io
 import json
 import math
+import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from PIL import Image
 
 import exported_members
 from consort import members
+from consort.cli.bundle import register
 from consort.errors import InputError
 from consort.export.bundle import examples_of
 from consort.export.bundle_copy import fetch, put
@@ -365,7 +368,37 @@ def test_the_same_choice_gives_the_same_bytes_for_torch(world, torch_bundle, tmp
 def test_a_program_that_is_none_is_said(torch_bundle, tmp_path):
     (tmp_path / "model.pt2").write_bytes(b"no zip")
     with pytest.raises(BundleError, match=r"model\.pt2 cannot be loaded: .+"):
-        open_session(tmp_path)
+        open_session(tmp_path / "model.pt2")
+
+
+def test_a_program_of_a_newer_torch_is_said_in_one_line(torch_bundle, tmp_path, capfd):
+    with zipfile.ZipFile(torch_bundle / "model.pt2") as given, zipfile.ZipFile(tmp_path / "model.pt2", "w") as newer:
+        for entry in given.infolist():
+            content = given.read(entry)
+            if entry.filename.endswith("models/model.json"):
+                content = json.dumps(json.loads(content) | {"schema_version": {"major": 99, "minor": 0}}).encode()
+            newer.writestr(entry, content)
+    with pytest.raises(BundleError, match=r"model\.pt2 cannot be loaded: .*schema version .*99"):
+        open_session(tmp_path / "model.pt2")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_program_that_is_no_part_of_the_bundle_is_not_loaded(bundle, tmp_path):
+    """Nobody hashed it, and loading it may run what is in it."""
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    (copy / "model.pt2").write_bytes(b"no zip")
+    assert all(check.ok is not False for check in verify(copy))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    for name in ("model.pt2", "../model.onnx", "labels.txt"):
+        (copy / "manifest.json").write_text(json.dumps(manifest | {"model": name}))
+        with pytest.raises(BundleError, match=r"lists no model among its files: model\.onnx or model\.pt2"):
+            verify(copy)
+
+
+def test_a_bundle_that_was_altered_is_not_registered(own_bundle):
+    (own_bundle / "labels.txt").write_text("other\n")
+    with pytest.raises(InputError, match=r"is not what was exported and measured: labels\.txt was altered\."):
+        register(str(own_bundle), "mlflow")
 
 
 def test_members_by_name_get_a_temperature_of_their_own(world):
@@ -442,7 +475,7 @@ def test_large_images_are_cut_as_they_were_for_the_study(tmp_path, sizes):
 
 
 def test_a_batch_of_one_is_answered_as_in_a_large_one(world, bundle):
-    session, images = open_session(bundle), world.data.images("test")[:20]
+    session, images = open_session(bundle / "model.onnx"), world.data.images("test")[:20]
     together, asked = run(session, images)
     alone = [run(session, images[i:i + 1]) for i in range(20)]
     np.testing.assert_allclose(together, np.concatenate([p for p, _ in alone]), atol=1e-6)
