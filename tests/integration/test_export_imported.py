@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import safetensors.torch
 import torch
 import torchvision
@@ -37,11 +38,13 @@ def imported(data: Prepared, side: int, place: Path, folder: Path, transforms: s
     return spec.id
 
 
-def exported(data: Prepared, ids: list[str], folder: Path) -> tuple[dict, dict[str, bool | None]]:
+def exported(data: Prepared, ids: list[str], folder: Path,
+             format: str = "onnx") -> tuple[dict, dict[str, bool | None]]:
     """The manifest of an ensemble's bundle, and what its verification says."""
     assert isinstance(data.store, FolderStore)
     world = ExportedMembers(data.store, data, ids)
-    bundle = world.export(world.candidate("c1", "uniform", list(range(len(ids)))), folder / "bundle")
+    bundle = world.export(world.candidate("c1", "uniform", list(range(len(ids)))), folder / "bundle",
+                          format=format)
     images = data.image_root / "test" if data.manifest.layout == "files" else \
         data.store.root / "data" / data.fingerprint
     return read_manifest(bundle), {check.name: check.ok for check in verify(bundle, images)}
@@ -70,11 +73,12 @@ def test_members_of_different_scales_are_in_one_bundle_whose_agreement_is_measur
     assert all(ok is not False for ok in checks.values())
 
 
-def test_arrays_are_resized_inside_the_graph_for_whom_they_are_too_small(small, tmp_path):  # noqa: F811
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+def test_arrays_are_resized_inside_the_graph_for_whom_they_are_too_small(small, tmp_path, format):  # noqa: F811
     """One that was trained on them as they are, one that wants others, in one bundle: to the bit."""
     data = prepared(small, tmp_path)
     ids = [*of(data.store, data, ["wrn-10-1"]).ids, imported(data, 64, tmp_path, small)]  # type: ignore[arg-type]
-    manifest, checks = exported(data, ids, tmp_path)
+    manifest, checks = exported(data, ids, tmp_path, format)
     assert (manifest["input"]["height"], manifest["input"]["width"]) == (96, 96) and "fit" not in manifest["input"]
     assert [m["input"] for m in manifest["members"]] == ["96x96", "64x64"]
     assert manifest["study_agreement"]["exact"] and manifest["study_agreement"]["largest_difference"] < 1e-4
