@@ -286,7 +286,7 @@ def test_a_planned_run_needs_neither_study_file_nor_source(copy: Path, tmp_path:
     (copy / "members" / sorted(member_times(copy))[0] / "logits-val.npy").unlink()
     done = consort("predict", ref, *store)
     assert (done.returncode, done.stderr) == (0, "")
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["predicted", "measured", "measured"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["predicted"] + 4 * ["measured"]
     done = consort("evaluate", ref, *store, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["missing"] == {lost: "its pod was evicted"}

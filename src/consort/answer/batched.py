@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import binom
 
 from consort.costs.records import LatencyRecord
 
@@ -68,6 +67,8 @@ def ms_per_image(batch_size: int, shares: Sequence[float], timed: Sequence[Times
     shares: of the images that each member is asked about. How many of a batch that are is binomial; between measured
     batch sizes a pass takes as long as a straight line says, below the smallest as long as that, and for none nothing.
     """
+    from scipy.stats import binom
+
     count = np.arange(batch_size + 1)
     total = 0.0
     for share, times in zip(shares, timed, strict=True):
