@@ -43,7 +43,7 @@ def answer(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytes
     ("--ms 1.5", "Within 1.5 ms: run a, ask another a"), ("--ms 1.5 --worst", "Within 1.5 ms for every image: one a"),
     ("--ms 1 --parallel", "Within 1 ms with one device per member: one a"),
     ("--params 150k --macs 1G", "Within 1 G MACs and 150 k parameters: one a"),
-    ("--mb 0.9", "Within 900 KB: run a, ask")])
+    ("--mb 0.9", "Within 900 kB: run a, ask")])
 def test_any_bounds(answer, bounds, begins):
     done = answer(*bounds.split())
     assert (done.code, done.err) == (0, "")
