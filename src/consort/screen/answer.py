@@ -7,11 +7,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from consort.answer import sentences, stored
 from consort.answer.amounts import format_count
 from consort.answer.budgets import bound_words
-from consort.answer.choices import Choice, Choices, Gain
+from consort.answer.choices import Choice, Choices
 from consort.answer.metric import NAMES, difference, number, signed
 from consort.documents import canonical_json
 from consort.store import Store, keys
@@ -86,23 +87,24 @@ def _table(found: Choices) -> Table:
     metric = found.metric
     value = "test NLL" if metric == "nll" else f"test {NAMES[metric]} %"
     for title, justify in (("budget", "left"), ("deploy", "left"), (value, "right"), ("MACs", "right"),
-                           ("ms", "right"), ("against", "left"), (difference(metric), "right"),
-                           ("these networks", "right")):
+                           ("ms", "right")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    table.add_column(Text(f"{difference(metric)} [these networks]"), min_width=len("+2.09 [+1.17, +3.01]"))
     for choice in found.choices:
         one = found.candidate(choice.candidate)
-        other = None if choice.alternative is None else found.candidate(choice.alternative)
-        table.add_row(bound_words(choice.budget), one.label,
-                      number(metric, one.test.value), format_count(one.costs.macs),
-                      "" if one.costs.serial_ms is None else f"{one.costs.serial_ms:.3g}",
-                      "" if other is None else other.label, *_gain(metric, choice.gain))
+        table.add_row(bound_words(choice.budget), one.label, number(metric, one.test.value),
+                      format_count(one.costs.macs),
+                      "" if one.costs.serial_ms is None else f"{one.costs.serial_ms:.3g}", _against(found, choice))
     return table
 
 
-def _gain(metric: str, gain: Gain | None) -> tuple[str, str]:
-    """The difference, and its interval for these very networks, by which something is deployed."""
-    return ("", "") if gain is None else (
-        signed(metric, gain.value), f"{signed(metric, gain.low)} to {signed(metric, gain.high)}")
+def _against(found: Choices, choice: Choice) -> Text:
+    """The difference, its interval for these very networks, by which something is deployed, and to what."""
+    gain, metric = choice.gain, found.metric
+    if gain is None or choice.alternative is None:
+        return Text()
+    value, low, high = (signed(metric, one) for one in (gain.value, gain.low, gain.high))
+    return Text(f"{value} [{low}, {high}]\nagainst {found.candidate(choice.alternative).label}")
 
 
 def print_search_answer(console: Console, results: dict, store: Store) -> None:
