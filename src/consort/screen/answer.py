@@ -89,7 +89,7 @@ def _table(found: Choices) -> Table:
     for title, justify in (("budget", "left"), ("deploy", "left"), (value, "right"), ("MACs", "right"),
                            ("ms", "right")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
-    table.add_column(Text(f"{difference(metric)} [these networks]"), min_width=len("+2.09 [+1.17, +3.01]"))
+    table.add_column(Text(f"{difference(metric)}\n[these networks]"), no_wrap=True)
     for choice in found.choices:
         one = found.candidate(choice.candidate)
         table.add_row(bound_words(choice.budget), one.label, number(metric, one.test.value),

@@ -65,8 +65,8 @@ def test_the_table_has_the_values_of_the_metric(tmp_path, metric, value, gain):
     store, out = FolderStore(tmp_path), io.StringIO()
     stored.write(store, found, seen)
     print_answer(Console(file=out, width=200), {"study": found.study, "run": found.run}, store)
-    _, head, first, *_ = out.getvalue().splitlines()
-    assert f" {value} " in head and f" {gain} " in head
+    _, gains, head, first, *_ = out.getvalue().splitlines()
+    assert f" {value} " in head and f" {gain} " in gains
     best, over = found.candidate(found.headline.candidate).test.value, found.headline.gain
     assert over is not None
     texts = (f"{best:.3f}", f"{over.value:+.3f} ") if metric == "nll" else (
