@@ -9,29 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from consort.data.augment import Normalise
-from consort.ensembles.composition import log_softmax
 from consort.errors import InputError
 from consort.export.combination import Combination, answers
 from consort.export.onnx_graph import Network, joined
-from consort.export.views import Axis, View, whole
+from consort.export.views import Axis, View
 from consort.models.families import build
 from consort.models.onnx_export import to_onnx, with_weights
-
-SIZE, CLASSES = (8, 8), 5
-VIEW = whole(SIZE, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
-IMAGES = np.random.default_rng(0).integers(0, 256, (40, *SIZE, 3), dtype=np.uint8)
-INFINITE = float("inf")
-
-
-@pytest.fixture(scope="module")
-def networks() -> list[nn.Module]:
-    """Three that disagree: as they are when training begins, they would all be unsure."""
-    torch.manual_seed(0)
-    found = [build("wrn-10-1", CLASSES).eval() for _ in range(3)]
-    for network in found:
-        network.classifier.weight.data *= 6
-    return found
+from unsure_networks import CLASSES, IMAGES, INFINITE, SIZE, VIEW, cascade, sureness
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +24,9 @@ def plain(networks) -> list[Network]:
     return [Network(first, VIEW), *(Network(with_weights(first, network), VIEW) for network in networks[1:])]
 
 
-@pytest.fixture(scope="module")
-def log_probs(networks) -> np.ndarray:
-    x = Normalise(list(VIEW.mean), list(VIEW.std), torch.device("cpu"))(torch.from_numpy(IMAGES))
-    with torch.inference_mode():
-        return np.stack([log_softmax(network(x).numpy()) for network in networks])
-
-
 def answered(model: onnx.ModelProto, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(["probabilities", "members_asked"], {"images": images})
-
-
-def cascade(confidence: str, thresholds: tuple[float, ...], combine: str = "geometric") -> Combination:
-    return Combination((1, 1, 1), combine, (1.3, 1.0, 0.8), confidence, thresholds)
 
 
 @pytest.mark.parametrize("combine", ["geometric", "arithmetic"])
@@ -69,22 +42,13 @@ def test_an_ensemble_asks_everybody_once(plain, log_probs, combine, temperature)
 @given(confidence=st.sampled_from(["probability", "margin", "entropy", "agreement"]),
        combine=st.sampled_from(["geometric", "arithmetic"]), shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_a_cascade_asks_whom_numpy_asks_and_answers_the_same(plain, log_probs, confidence, combine, shares):
-    thresholds = tuple(float(np.quantile(confidences(log_probs, confidence, combine, stage), share) + 1e-5)
+    thresholds = tuple(float(np.quantile(sureness(log_probs, confidence, combine, stage), share) + 1e-5)
                        for stage, share in enumerate(shares, start=1))
     combination = cascade(confidence, thresholds, combine)
     expected, expected_asked = answers(log_probs, combination)
     probabilities, asked = answered(joined(plain, combination, SIZE, CLASSES), IMAGES)
     np.testing.assert_array_equal(asked, expected_asked)
     np.testing.assert_allclose(probabilities, np.exp(expected), atol=1e-6)
-
-
-def confidences(log_probs, confidence: str, combine: str, stage: int) -> np.ndarray:
-    """How sure the answer is after so many members, written out."""
-    answer, _ = answers(log_probs[:stage], Combination((stage,), combine, ((1.3, 1.0, 0.8)[stage - 1],)))
-    probabilities = np.sort(np.exp(answer), axis=1)
-    return {"probability": probabilities[:, -1], "margin": probabilities[:, -1] - probabilities[:, -2],
-            "entropy": (np.exp(answer) * answer).sum(axis=1),
-            "agreement": (log_probs[:stage].argmax(axis=2) == answer.argmax(axis=1)).mean(axis=0)}[confidence]
 
 
 @pytest.mark.parametrize(("thresholds", "everybody"), [((-1.0, -1.0), 1), ((INFINITE, -1.0), 2),
@@ -108,7 +72,7 @@ def test_agreement_counts_votes_exactly(plain, log_probs, threshold):
 
 def test_a_threshold_between_two_float32_is_not_rounded_down(plain, log_probs):
     """An image exactly as sure as a float32 just below the threshold goes on, as numpy in float64 decides."""
-    sure = confidences(log_probs, "probability", "geometric", 1)
+    sure = sureness(log_probs, "probability", "geometric", 1)
     threshold = float(np.sort(sure)[20]) + 1e-9
     model = joined(plain, cascade("probability", (threshold, -1.0)), SIZE, CLASSES)
     constant = next(c for c in model.graph.initializer if c.name == "threshold")

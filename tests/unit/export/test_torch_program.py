@@ -11,46 +11,17 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.export.passes import move_to_device_pass
 
-from consort.data.augment import Normalise
-from consort.ensembles.composition import log_softmax
 from consort.errors import InputError
 from consort.export.combination import Combination, answers
 from consort.export.torch_program import Half, Joined, Member, plain, program_bytes, with_weights
-from consort.export.views import Axis, View, whole
-from consort.models.families import build
-
-SIZE, CLASSES = (8, 8), 5
-MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
-VIEW = whole(SIZE, MEAN, STD)
-IMAGES = np.random.default_rng(0).integers(0, 256, (40, *SIZE, 3), dtype=np.uint8)
-INFINITE = float("inf")
-
-
-@pytest.fixture(scope="module")
-def networks() -> list[nn.Module]:
-    """Three that disagree: as they are when training begins, they would all be unsure."""
-    torch.manual_seed(0)
-    found = [build("wrn-10-1", CLASSES).eval() for _ in range(3)]
-    for network in found:
-        network.classifier.weight.data *= 6
-    return found
+from consort.export.views import Axis, View
+from unsure_networks import CLASSES, IMAGES, INFINITE, SIZE, VIEW, cascade, log_probs_of, sureness
 
 
 @pytest.fixture(scope="module")
 def members(networks) -> list[Member]:
     first = plain(networks[0], "wrn-10-1", SIZE)
     return [Member(with_weights(first, network), VIEW) for network in networks]
-
-
-@pytest.fixture(scope="module")
-def log_probs(networks) -> np.ndarray:
-    x = Normalise(list(MEAN), list(STD), torch.device("cpu"))(torch.from_numpy(IMAGES))
-    with torch.inference_mode():
-        return np.stack([log_softmax(network(x).numpy()) for network in networks])
-
-
-def cascade(confidence: str, thresholds: tuple[float, ...], combine: str = "geometric") -> Combination:
-    return Combination((1, 1, 1), combine, (1.3, 1.0, 0.8), confidence, thresholds)
 
 
 def loaded(content: bytes) -> torch.export.ExportedProgram:
@@ -82,15 +53,6 @@ def test_a_cascade_asks_whom_numpy_asks_and_answers_the_same(members, log_probs,
     probabilities, asked = answered(Joined(members, combination), IMAGES)
     np.testing.assert_array_equal(asked, expected_asked)
     np.testing.assert_allclose(probabilities, np.exp(expected), atol=1e-6)
-
-
-def sureness(log_probs, confidence: str, combine: str, stage: int) -> np.ndarray:
-    """How sure the answer is after so many members, written out."""
-    answer, _ = answers(log_probs[:stage], Combination((stage,), combine, ((1.3, 1.0, 0.8)[stage - 1],)))
-    probabilities = np.sort(np.exp(answer), axis=1)
-    return {"probability": probabilities[:, -1], "margin": probabilities[:, -1] - probabilities[:, -2],
-            "entropy": (np.exp(answer) * answer).sum(axis=1),
-            "agreement": (log_probs[:stage].argmax(axis=2) == answer.argmax(axis=1)).mean(axis=0)}[confidence]
 
 
 @pytest.mark.parametrize(("confidence", "second"), [("margin", 0.5), ("agreement", 0.5), ("entropy", INFINITE)])
@@ -191,9 +153,7 @@ def test_attention_can_be_asked_about_a_part_of_a_batch_on_any_device(members, n
     program = loaded(program_bytes(both, "both", SIZE))
     assert not [node for node in program.graph.nodes if "_for_cpu" in str(node.target)]
     probabilities, asked = answered(program.module(), IMAGES)
-    x = Normalise(list(MEAN), list(STD), torch.device("cpu"))(torch.from_numpy(IMAGES))
-    with torch.inference_mode():
-        each = np.stack([log_softmax(network(x).numpy()) for network in (networks[0], attending)])
+    each = log_probs_of([networks[0], attending])
     np.testing.assert_allclose(probabilities, np.exp(answers(each, combination)[0]), atol=1e-5)
     assert (asked == 2).all()
 
@@ -228,7 +188,7 @@ def test_each_network_of_a_program_sees_its_own_images(members, log_probs):
     four, which are all the same."""
     large = np.repeat(np.repeat(IMAGES, 2, axis=1), 2, axis=2)
     rows, columns = (Axis(2 * side, (0, 2 * side), side, 0, side) for side in SIZE)
-    views = [View(rows, columns, how, (0, 0, 0), MEAN, STD) for how in ("nearest", "box", "nearest")]
+    views = [View(rows, columns, how, (0, 0, 0), VIEW.mean, VIEW.std) for how in ("nearest", "box", "nearest")]
     own = [Member(member.network, view) for member, view in zip(members, views, strict=True)]
     combination = cascade("margin", (0.5, 0.5))
     expected, expected_asked = answers(log_probs, combination)
