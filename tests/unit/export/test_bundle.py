@@ -1,23 +1,19 @@
 """A bundle is written whole, runs without Consort, and the verifier notices what was changed."""
 
 import hashlib
-import io
 import json
 import math
 import shutil
-import subprocess
 import sys
-import zipfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.torch
 import yaml
-from PIL import Image
 
 import exported_members
+from bundle_checks import alone, states, study_images
 from consort import members
 from consort.cli.bundle import register
 from consort.errors import InputError
@@ -25,66 +21,14 @@ from consort.export.bundle import examples_of
 from consort.export.bundle_copy import fetch, put
 from consort.export.chosen import chosen_of, of_members
 from consort.export.combination import Combination
-from consort.export.measured import split_images
-from consort.export.running import BundleError, open_session, read_image, read_manifest, run
+from consort.export.running import BundleError, open_session, read_manifest, run
 from consort.export.verify import Images, as_json, examples_check, study_answers, verify
 from consort.store import keys
 from consort.store.folder import FolderStore
-from exported_members import ExportedMembers
-from image_files import image_set, write_folder
-from prepared_images import prepared
-
-ALONE = """\
-import os, runpy, sys
-sys.modules["torch"] = sys.modules["consort"] = None  # importing either is an error
-sys.argv = sys.argv[1:]
-sys.path.insert(0, os.path.dirname(sys.argv[0]))
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-"""Runs a program of a bundle where there is neither torch nor Consort."""
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> ExportedMembers:
-    return exported_members.digits(tmp_path_factory.mktemp("store"), ["wrn-10-1", "wrn-10-1", "wrn-10-2"])
-
-
-@pytest.fixture(scope="module")
-def bundle(world, tmp_path_factory) -> Path:
-    """A cascade."""
-    return world.export(world.cascade([0, 2]), tmp_path_factory.mktemp("exported") / "bundle")
-
-
-@pytest.fixture
-def own_bundle(bundle, tmp_path) -> Path:
-    """A copy to change."""
-    target = tmp_path / "own"
-    for path in bundle.rglob("*"):
-        if path.is_file():
-            (target / path.relative_to(bundle)).parent.mkdir(parents=True, exist_ok=True)
-            (target / path.relative_to(bundle)).write_bytes(path.read_bytes())
-    return target
-
-
-def test_images(world: ExportedMembers, bundle: Path) -> Images:
-    rule = read_manifest(bundle)["input"]
-    return Images(world.data.labels("test"), split_images(world.data, "test", rule), study_answers(bundle))
-
-
-test_images.__test__ = False  # type: ignore[attr-defined]
-
-
-def states(checks) -> dict[str, bool | None]:
-    return {check.name: check.ok for check in checks}
-
-
-def alone(bundle: Path, program: str, *arguments: str, with_out: str = ALONE) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-I", "-c", with_out, str(bundle / program), *arguments],
-                          capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_it_keeps_every_promise_where_it_was_exported(world, bundle):
-    checks = verify(bundle, test_images(world, bundle), budget_ms=10_000)
+    checks = verify(bundle, study_images(world, bundle), budget_ms=10_000)
     assert states(checks) == {"files": True, "examples": True, "accuracy": True, "study": True, "asked again": None,
                               "latency": True}
 
@@ -162,7 +106,7 @@ def test_what_is_promised_is_held_against_what_is_measured(world, own_bundle):
     (own_bundle / "manifest.json").write_text(json.dumps(manifest))
     answers = study_answers(own_bundle).copy()
     answers["class"][:2] = (answers["class"][:2] + 1) % 10
-    images = test_images(world, own_bundle)
+    images = study_images(world, own_bundle)
     checks = states(verify(own_bundle, Images(images.labels, images.images, answers), budget_ms=1e-6))
     assert checks == {"files": True, "examples": True, "accuracy": False, "study": False, "asked again": None,
                       "latency": False}
@@ -230,7 +174,7 @@ def test_weights_beyond_float16_are_refused_before_they_answer_nonsense(tmp_path
 
 def test_what_was_trained_in_bfloat16_is_held_against_what_was_found_at_export(world, own_bundle):
     """The study's answers are then of other numbers than the bundle's, and it says so."""
-    manifest, images = read_manifest(own_bundle), test_images(world, own_bundle)
+    manifest, images = read_manifest(own_bundle), study_images(world, own_bundle)
     manifest["study_agreement"] |= {"exact": False, "same_class": 0.9983, "why": "predictions in bfloat16"}
     (own_bundle / "manifest.json").write_text(json.dumps(manifest))
     answers = study_answers(own_bundle).copy()
@@ -258,129 +202,11 @@ def test_another_processor_and_a_budget_are_said(own_bundle):
     assert latency.text.endswith("; budget 10000 ms for 9 of 10 images")
 
 
-def test_images_in_folders_of_classes_are_measured_too(bundle, tmp_path):
-    expected = json.loads((bundle / "examples/expected.json").read_text())
-    for example in expected:  # labelled as the bundle answers: it is right about all of them
-        target = tmp_path / "photos" / example["answer"] / example["file"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((bundle / "examples" / example["file"]).read_bytes())
-    checks = {c.name: c for c in verify(bundle, tmp_path / "photos")}
-    shown = len({example["answer"] for example in expected})
-    assert checks["accuracy"].values["accuracy"] == 1.0 and shown < 10
-    assert f"1.0000 on 16 images of {shown} of the 10 classes; promised" in checks["accuracy"].text
-    assert checks["study"].ok is None and "not checked" in checks["study"].text
-    (tmp_path / "photos/zebra").mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "photos/zebra/a.png")
-    with pytest.raises(BundleError, match="classes that the bundle does not know: zebra"):
-        verify(bundle, tmp_path / "photos")
-    with pytest.raises(BundleError, match="has no images"):
-        verify(bundle, tmp_path / "empty")
-
-
-@pytest.mark.parametrize("size", [(1, 1), (8, 8), (7, 90), (300, 5)])
-@pytest.mark.parametrize(("mode", "suffix"), [("RGB", "png"), ("L", "jpeg"), ("RGBA", "png"), ("P", "gif"),
-                                              ("I;16", "tiff"), ("CMYK", "jpeg")])
-def test_images_of_other_sizes_and_formats_are_brought_to_the_bundles(bundle, size, mode, suffix):
-    written = io.BytesIO()
-    Image.new(mode, size).save(written, suffix)
-    image = read_image(written.getvalue(), read_manifest(bundle)["input"])
-    assert image.shape == (8, 8, 3) and image.dtype == np.uint8
-
-
-@pytest.mark.parametrize("content", [b"", b"no image", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
-def test_what_is_no_image_is_said(bundle, content):
-    with pytest.raises(ValueError, match=r"\w"):
-        read_image(content, read_manifest(bundle)["input"])
-
-
-def test_prepared_images_of_another_size_are_refused(bundle, tmp_path):
-    np.save(tmp_path / "test-images.npy", np.zeros((3, 9, 9, 3), dtype=np.uint8))
-    np.save(tmp_path / "test-labels.npy", np.zeros(3, dtype=np.int64))
-    with pytest.raises(BundleError, match="the bundle takes 8 x 8 pixels"):
-        verify(bundle, tmp_path)
-
-
-def test_prepared_images_of_other_classes_are_refused(world, bundle, tmp_path):
-    """Their labels are numbers too, and would be taken for the bundle's."""
-    np.save(tmp_path / "test-images.npy", np.zeros((3, 8, 8, 3), dtype=np.uint8))
-    for labels in ([0, 1, 10], [0, -1, 1], []):
-        np.save(tmp_path / "test-images.npy", np.zeros((len(labels), 8, 8, 3), dtype=np.uint8))
-        np.save(tmp_path / "test-labels.npy", np.array(labels, dtype=np.int64))
-        with pytest.raises(BundleError, match="no images of the bundle's 10 classes"):
-            verify(bundle, tmp_path)
-    np.save(tmp_path / "test-images.npy", np.zeros((2, 8, 8, 3), dtype=np.uint8))
-    np.save(tmp_path / "test-labels.npy", np.array([0, 1]))
-    assert states(verify(bundle, tmp_path))["study"] is None, "other images, of which nothing more is said"
-    (tmp_path / "manifest.json").write_text(json.dumps({"classes": ["cat", "dog"]}))
-    with pytest.raises(BundleError, match=r"has the classes cat, dog, \.\.\., and the bundle 0, 1, 2, 3, 4, \.\.\."):
-        verify(bundle, tmp_path)
-
-
 def test_half_says_what_it_costs(world, tmp_path):
     half = read_manifest(world.export(world.candidate("c2", "uniform", [0, 1]), tmp_path / "half", half=True))
     assert half["weights"] == "float16"
     assert not half["study_agreement"]["exact"] and half["study_agreement"]["largest_difference"] > 0
     assert (tmp_path / "half/model.onnx").stat().st_size < 0.6 * 4 * sum(m["params"] for m in half["members"])
-
-
-@pytest.fixture(scope="module")
-def torch_bundle(world, tmp_path_factory) -> Path:
-    return world.export(world.cascade([0, 2]), tmp_path_factory.mktemp("torch") / "bundle", format="torch")
-
-
-WITHOUT_CONSORT = ALONE.replace('modules["torch"]', 'modules["onnxruntime"]')
-
-
-def test_a_program_for_torch_keeps_the_same_promises(world, bundle, torch_bundle):
-    checks = verify(torch_bundle, test_images(world, torch_bundle))
-    assert states(checks) == {"files": True, "examples": True, "accuracy": True, "study": True, "asked again": None,
-                              "latency": None}
-    manifest, of_onnx = read_manifest(torch_bundle), read_manifest(bundle)
-    assert manifest["model"] == "model.pt2" and manifest["latency"]["runtime"] == "torch"
-    assert manifest["study_agreement"]["exact"]
-    for number in ("accuracy", "mean_macs", "nll"):
-        assert manifest["measured"]["test"][number] == pytest.approx(of_onnx["measured"]["test"][number], rel=1e-3)
-    assert manifest["name"] == "small-c1-torch", "both can be deployed beside each other"
-    assert {path.name for path in (torch_bundle / "serve").iterdir()} == {"Dockerfile", "deployment.yaml"}
-    assert " torch==2" in (torch_bundle / "serve/Dockerfile").read_text()
-
-
-def test_a_program_for_torch_is_verified_and_run_without_onnxruntime_and_consort(world, torch_bundle):
-    data = world.store.root / "data" / world.data.fingerprint
-    done = alone(torch_bundle, "verify.py", "--data", str(data), "--json", with_out=WITHOUT_CONSORT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert {c["name"]: c["ok"] for c in json.loads(done.stdout)["checks"]}["study"] is True
-    expected = json.loads((torch_bundle / "examples/expected.json").read_text())
-    shown = alone(torch_bundle, "predict.py", *(str(torch_bundle / "examples" / e["file"]) for e in expected),
-                  with_out=WITHOUT_CONSORT)
-    assert shown.returncode == 0, shown.stderr
-    assert [line.rsplit(" ", 1)[1] for line in shown.stdout.splitlines()] == [str(e["members_asked"]) for e in expected]
-    refused = alone(torch_bundle, "verify.py")
-    assert refused.returncode == 2 and "needs torch: pip install torch numpy pillow" in refused.stderr
-
-
-def test_the_same_choice_gives_the_same_bytes_for_torch(world, torch_bundle, tmp_path):
-    again = world.export(world.cascade([0, 2]), tmp_path / "again", format="torch")
-    names = [*read_manifest(torch_bundle)["files"], "manifest.json"]
-    assert [name for name in names if (torch_bundle / name).read_bytes() != (again / name).read_bytes()] == []
-
-
-def test_a_program_that_is_none_is_said(torch_bundle, tmp_path):
-    (tmp_path / "model.pt2").write_bytes(b"no zip")
-    with pytest.raises(BundleError, match=r"model\.pt2 cannot be loaded: .+"):
-        open_session(tmp_path / "model.pt2")
-
-
-def test_a_program_of_a_newer_torch_is_said_in_one_line(torch_bundle, tmp_path, capfd):
-    with zipfile.ZipFile(torch_bundle / "model.pt2") as given, zipfile.ZipFile(tmp_path / "model.pt2", "w") as newer:
-        for entry in given.infolist():
-            content = given.read(entry)
-            if entry.filename.endswith("models/model.json"):
-                content = json.dumps(json.loads(content) | {"schema_version": {"major": 99, "minor": 0}}).encode()
-            newer.writestr(entry, content)
-    with pytest.raises(BundleError, match=r"model\.pt2 cannot be loaded: .*schema version .*99"):
-        open_session(tmp_path / "model.pt2")
-    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_program_that_is_no_part_of_the_bundle_is_not_loaded(bundle, tmp_path):
@@ -454,24 +280,6 @@ def test_a_store_gets_the_bundle_and_what_triton_reads(world, bundle, torch_bund
     assert of_torch == f"{place}-torch" and not list(store.list(f"{of_torch}/triton"))
     with pytest.raises(InputError, match="there is no bundle at"):
         fetch(store, "studies/small/nowhere", tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("sizes", [[96, 96], [96, 64]])
-def test_large_images_are_cut_as_they_were_for_the_study(tmp_path, sizes):
-    """Streamed images: decoded, resized and cut by the bundle, the same pixels as the study's predictions saw."""
-    source = write_folder(tmp_path / "photos", image_set(train=6, test=5, height=240, width=301))
-    store = FolderStore(tmp_path / "store")
-    data = prepared(store, source, val_images=4)
-    assert data.manifest.layout == "files"
-    ids = [exported_members.of(store, data, ["wrn-10-1"], input_size=size).ids[0] for size in sizes]
-    world = ExportedMembers(store, data, ids)
-    bundle = world.export(world.candidate("c1", "uniform", [0, 1]), tmp_path / "bundle")
-    manifest = read_manifest(bundle)
-    assert (manifest["input"]["height"], manifest["input"]["resize"]) == (96, [110, 110])
-    assert manifest["study_agreement"]["exact"] == (sizes == [96, 96])
-    if sizes == [96, 96]:
-        assert manifest["study_agreement"]["largest_difference"] < 1e-5
-    assert all(c.ok is not False for c in verify(bundle, source / "test"))
 
 
 def test_a_batch_of_one_is_answered_as_in_a_large_one(world, bundle):
