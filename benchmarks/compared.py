@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from consort.models import cuda_graphs
 from consort.models.compute import Compute
 from consort.models.families import build
 
@@ -86,15 +87,8 @@ def convolutions_step(architecture: str, batch: int, place: Compute) -> Step:
     return step
 
 
-def as_graph(step: Step) -> Step:
-    """The step as one CUDA graph."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
+def as_graph(step: Step, device: torch.device) -> Step:
+    """The step as one CUDA graph, which reads what the step holds: keep the step while it is replayed."""
+    for _ in range(3):
+        cuda_graphs.side_by_side([step], device)
+    return cuda_graphs.capture([step], device).replay

@@ -152,8 +152,8 @@ class Bench:
         return self._timed(step) * batch
 
     def convolutions(self, architecture: str, batch: int) -> float:
-        step = convolutions_step(architecture, batch, self.place)
-        return self._timed(as_graph(step) if self.place.device.type == "cuda" else step) * batch
+        step, device = convolutions_step(architecture, batch, self.place), self.place.device
+        return self._timed(as_graph(step, device) if device.type == "cuda" else step) * batch
 
     def pack(self, architecture: str, batch: int, members: int, **settings: bool) -> float:
         watch, ends = Watch(self.seconds), list[MemberRecord | ConsortError]()
