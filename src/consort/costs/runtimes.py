@@ -7,12 +7,14 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import nn
 
 from consort import hardware
 from consort.costs.conditions import Conditions, Part
 from consort.costs.timed import Ready, clock
 from consort.errors import InputError, unknown_name
 from consort.models import compute, cuda_graphs
+from consort.models.compute import cast_weights
 from consort.models.families import build
 from consort.models.onnx_export import to_onnx
 from consort.models.onnx_session import open_graph
@@ -62,7 +64,7 @@ def memory_for(parts: Sequence[Part]) -> Iterator[None]:
 def _in_torch(parts: Sequence[Part]) -> Ready:
     ((name, conditions),) = parts
     place = place_of(conditions)
-    run = _pass(name, conditions, place)
+    run = _pass(_network(name, conditions, place), conditions, place)
     return Ready(run, clock(place, conditions.threads), place.device.type, place.precision, "torch",
                  hardware.versions(), place.autocast)
 
@@ -74,7 +76,7 @@ def _in_graph(parts: Sequence[Part]) -> Ready:
     if device.type != "cuda":
         raise InputError("the runtime graph replays a CUDA graph, and torch finds no GPU here. Leave the runtime out "
                          "([latency] runtime, --runtime), or measure on a machine that has one.")
-    work = [_under(place.autocast, _pass(name, conditions, place))
+    work = [_under(place.autocast, _pass(_deployed(name, conditions, place), conditions, place))
             for (name, conditions), place in zip(parts, places, strict=True)]
     replay = _captured(work, device)
     run, runtime = (replay, "graph") if replay else (partial(cuda_graphs.side_by_side, work, device), "torch")
@@ -101,9 +103,21 @@ def _captured(work: Sequence[cuda_graphs.Work], device: torch.device) -> cuda_gr
     return replay
 
 
-def _pass(name: str, conditions: Conditions, place: compute.Compute) -> cuda_graphs.Work:
+def _network(name: str, conditions: Conditions, place: compute.Compute) -> nn.Module:
+    return place.place(build(name, conditions.classes)).eval()
+
+
+def _deployed(name: str, conditions: Conditions, place: compute.Compute) -> nn.Module:
+    """The network with its weights cast once, as they are deployed. Autocast casts those of each layer in every pass:
+    a launch for each, as many as there are convolutions."""
+    network = _network(name, conditions, place)
+    if place.precision == "bfloat16":
+        cast_weights(network)
+    return network
+
+
+def _pass(network: nn.Module, conditions: Conditions, place: compute.Compute) -> cuda_graphs.Work:
     """A forward pass over a batch of its own; under autocast where the caller says so."""
-    network = place.place(build(name, conditions.classes)).eval()
     images = torch.randn(conditions.batch_size, 3, *conditions.input, device=place.device)
     return partial(network, images.to(memory_format=torch.channels_last))
 

@@ -32,6 +32,16 @@ class Compute:
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def cast_weights(network: nn.Module) -> None:
+    """Bring the weights of convolutions and linear layers to bfloat16, in place.
+
+    For a network that only predicts, under autocast: what it computes stays the same to the bit.
+    """
+    for module in network.modules():
+        if type(module) in (nn.Conv2d, nn.Linear):
+            module.to(torch.bfloat16)
+
+
 def choose(precision: str, local_rank: int = 0) -> Compute:
     """The GPU where there is one, else the CPU; "auto" is bfloat16 where the hardware has it natively.
 
