@@ -18,7 +18,7 @@ from consort.answer.sentences import of_accuracy
 from consort.costs.parallel import slowest_ms
 from consort.costs.records import LatencyRecord
 from consort.ensembles.bounds import wilson
-from consort.ensembles.cascades import Cascade, answer, asked, curve, promised
+from consort.ensembles.cascades import Cascade, answer, answered, asked, curve, promised
 from consort.ensembles.composition import Composition, Subset, combine, tempered
 from consort.ensembles.image_scores import image_scores, one_image, value_of
 from consort.ensembles.intervals import of_mean
@@ -123,10 +123,10 @@ def _ensemble(members: Members, one: Ensemble, log_probs: np.ndarray, labels: np
 
 
 def _cascade(members: Members, one: Ensemble, cascade: Cascade, log_probs: np.ndarray, labels: np.ndarray) -> Proposed:
-    answered = answer(log_probs, cascade)
-    costs = costs_of(members, cascade.order, asked(log_probs, cascade))
+    given, number = answered(log_probs, cascade)
+    costs = costs_of(members, cascade.order, number)
     return Proposed(f"cascade of {one.composition.label}", "cascade", cascade.order, cascade, 1.0, costs,
-                    *_judged(members.metric, answered, 1.0, labels))
+                    *_judged(members.metric, given, 1.0, labels))
 
 
 def _judged(metric: str, answered: np.ndarray, temperature: float,

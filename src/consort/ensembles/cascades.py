@@ -12,7 +12,7 @@ import numpy as np
 
 from consort.ensembles.bounds import loses_less
 from consort.ensembles.composition import Subset, combine, tempered
-from consort.ensembles.metrics import correct, fit_temperature, pareto_front
+from consort.ensembles.metrics import correct, fit_temperature, highest, pareto_front
 
 CONFIDENCES = ("probability", "margin", "entropy", "agreement")
 """How sure an answer is, larger is surer: its largest probability; the largest minus the second; the negative entropy
@@ -73,11 +73,18 @@ def asked(log_probs: np.ndarray, cascade: Cascade) -> np.ndarray:
 
 def answer(log_probs: np.ndarray, cascade: Cascade) -> np.ndarray:
     """The cascade's prediction, log-probabilities [images, classes]: for each image that of the stage which stops."""
-    number = asked(log_probs, cascade)
+    return answered(log_probs, cascade)[0]
+
+
+def answered(log_probs: np.ndarray, cascade: Cascade) -> tuple[np.ndarray, np.ndarray]:
+    """Both at once: the prediction, and how many members each image needs."""
     given = np.empty(log_probs.shape[1:], dtype=log_probs.dtype)
-    for stage, one in enumerate(_answers(log_probs, cascade), start=1):
-        given[number == stage] = one[number == stage]
-    return given
+    number = np.zeros(len(given), dtype=np.int64)
+    votes, thresholds = _votes(log_probs, cascade), np.append(cascade.thresholds, -np.inf)
+    for asked_now, (one, threshold) in enumerate(zip(_answers(log_probs, cascade), thresholds, strict=True), start=1):
+        stops = (number == 0) & (_sureness(one, cascade.confidence, votes[:asked_now]) >= threshold)
+        number[stops], given[stops] = asked_now, one[stops]
+    return given, number
 
 
 def spent(number: np.ndarray, cascade: Cascade, costs: Sequence[float]) -> np.ndarray:
@@ -88,8 +95,8 @@ def spent(number: np.ndarray, cascade: Cascade, costs: Sequence[float]) -> np.nd
 
 def run(log_probs: np.ndarray, labels: np.ndarray, cascade: Cascade, costs: Sequence[float]) -> tuple[float, float]:
     """(accuracy, mean cost per image) on any split: log_probs [members, images, classes], costs per member."""
-    return (float(correct(answer(log_probs, cascade), labels).mean()),
-            float(spent(asked(log_probs, cascade), cascade, costs).mean()))
+    given, number = answered(log_probs, cascade)
+    return float(correct(given, labels).mean()), float(spent(number, cascade, costs).mean())
 
 
 def accuracies(log_probs: np.ndarray, labels: np.ndarray, found: Sequence[Cascade]) -> list[float]:
@@ -162,9 +169,14 @@ def curve(log_probs: np.ndarray, labels: np.ndarray, subset: Subset, costs: Sequ
     bases = [calibrated(log_probs, labels, order, method) for order in orders(log_probs, labels, subset, costs)]
     found = []
     for base in bases:
-        worth = np.array([score(one, labels) for one in _answers(log_probs, base)])
-        for confidence in confidences:
-            found += _points(log_probs, worth, replace(base, confidence=confidence), costs)
+        worth, votes = [], _votes(log_probs, base)
+        sure: dict[str, list[np.ndarray]] = {confidence: [] for confidence in confidences}
+        for stage, one in enumerate(_answers(log_probs, base), start=1):
+            worth.append(score(one, labels))
+            for confidence, stages in sure.items():
+                stages.append(_sureness(one, confidence, votes[:stage]))
+        for confidence, stages in sure.items():
+            found += _points(np.array(stages), np.array(worth), replace(base, confidence=confidence), costs)
     if not found:
         return []
     front = pareto_front(np.array([point.cost for point in found]), np.array([point.accuracy for point in found]))
@@ -207,16 +219,16 @@ def _ladder(cascade: Cascade) -> list[float]:
     return list(-doubts * 3 if cascade.confidence == "entropy" else 1 - doubts)
 
 
-def _points(log_probs: np.ndarray, worth: np.ndarray, base: Cascade, costs: Sequence[float]) -> list[Point]:
-    """Every cascade of this order, confidence and temperatures that `curve` tries. worth: of the answer of every stage
-    [stages, images]."""
-    sure = _confidences(log_probs, base)
+def _points(sure: np.ndarray, worth: np.ndarray, base: Cascade, costs: Sequence[float]) -> list[Point]:
+    """Every cascade of this order, confidence and temperatures that `curve` tries: sure, worth [stages, images] of the
+    answers of every stage."""
     summed = np.cumsum([costs[member] for member in base.order], dtype=np.float64)
     first_that_stops = 1 if base.confidence == "agreement" and len(base.order) > 2 else 0
     levels = np.unique(np.quantile(sure[first_that_stops], np.linspace(0, 1, LEVELS + 1)))
     tried = [at_threshold(base, float(level)).thresholds for level in levels]
     if len(base.order) > 2:
-        tried += [_per_stage(sure, worth, summed / summed[-1] * price) for price in PRICES]
+        ranked = np.argsort(-sure[:-1], axis=1, kind="stable")
+        tried += [_per_stage(sure, worth, ranked, summed / summed[-1] * price) for price in PRICES]
     found = []
     for thresholds in dict.fromkeys(tried):
         stage = _stop(sure, thresholds)
@@ -226,18 +238,19 @@ def _points(log_probs: np.ndarray, worth: np.ndarray, base: Cascade, costs: Sequ
     return found
 
 
-def _per_stage(sure: np.ndarray, worth: np.ndarray, price: np.ndarray) -> tuple[float, ...]:
+def _per_stage(sure: np.ndarray, worth: np.ndarray, ranked: np.ndarray, price: np.ndarray) -> tuple[float, ...]:
     """Thresholds that together maximise the mean of (worth - price of the stage that answers), on these images.
 
     From the last stage back, each takes the best cut given those after it, on the images that reach it; twice, since
-    which images reach a stage depends on the stages before. sure, worth [stages, images]; price [stages].
+    which images reach a stage depends on the stages before. sure, worth [stages, images]; ranked: the images of each
+    stage but the last, the surest first; price [stages].
     """
     thresholds = [np.inf] * len(price[:-1])
     for _ in range(2):
         for stage in reversed(range(len(thresholds))):
-            reached = (sure[:stage] < np.array(thresholds[:stage])[:, None]).all(axis=0)
-            later = _stop(sure[stage + 1:, reached], tuple(thresholds[stage + 1:])) + stage + 1
-            images = np.flatnonzero(reached)
+            reached = np.all(sure[:stage] < np.array(thresholds[:stage])[:, None], axis=0)
+            images = ranked[stage][reached[ranked[stage]]]
+            later = _stop(sure[stage + 1:, images], tuple(thresholds[stage + 1:])) + stage + 1
             advantage = (worth[stage, images].astype(np.float64) - price[stage]) - (worth[later, images] - price[later])
             thresholds[stage] = _best_cut(sure[stage, images], advantage)
     return tuple(thresholds)
@@ -245,9 +258,8 @@ def _per_stage(sure: np.ndarray, worth: np.ndarray, price: np.ndarray) -> tuple[
 
 def _best_cut(confidence: np.ndarray, advantage: np.ndarray) -> float:
     """The threshold above which the summed advantage is largest, half way between two images; inf where there is no
-    advantage."""
-    order = np.argsort(-confidence, kind="stable")
-    ranked, gained = confidence[order].astype(np.float64), np.cumsum(advantage[order])
+    advantage. Both [images], the surest first."""
+    ranked, gained = confidence.astype(np.float64), np.cumsum(advantage)
     cuts = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[:len(ranked)])
     if not len(cuts):
         return np.inf
@@ -269,16 +281,22 @@ def _right(log_probs: np.ndarray, labels: np.ndarray, cascade: Cascade) -> np.nd
 
 def _confidences(log_probs: np.ndarray, cascade: Cascade) -> np.ndarray:
     """[stages, images]; that of the last stage decides nothing."""
-    if cascade.confidence == "agreement":
-        votes = log_probs[list(cascade.order)].argmax(axis=2)
-        return np.array([(votes[:stage] == one.argmax(axis=1)).mean(axis=0)
-                         for stage, one in enumerate(_answers(log_probs, cascade), start=1)])
-    return np.array([_sureness(one, cascade.confidence) for one in _answers(log_probs, cascade)])
+    votes = _votes(log_probs, cascade)
+    return np.array([_sureness(one, cascade.confidence, votes[:stage])
+                     for stage, one in enumerate(_answers(log_probs, cascade), start=1)])
 
 
-def _sureness(answer: np.ndarray, confidence: str) -> np.ndarray:
+def _votes(log_probs: np.ndarray, cascade: Cascade) -> np.ndarray:
+    """The class of every member [members, images], in the order in which they are asked."""
+    return log_probs[list(cascade.order)].argmax(axis=2)
+
+
+def _sureness(answer: np.ndarray, confidence: str, votes: np.ndarray) -> np.ndarray:
+    """How sure a stage's answer is; votes: of the members asked so far."""
+    if confidence == "agreement":
+        return np.mean(votes == answer.argmax(axis=1), axis=0)
     if confidence == "probability":
-        return np.exp(answer.max(axis=1))
+        return np.exp(highest(answer))
     if confidence == "margin":
         second, first = np.partition(answer, -2, axis=1)[:, -2:].T
         return np.exp(first) - np.exp(second)

@@ -12,7 +12,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from consort.ensembles.metrics import TIE
+from consort.ensembles.metrics import TIE, highest
 
 Subset = tuple[int, ...]
 """Numbers of members, rising."""
@@ -26,7 +26,7 @@ VISIBLE = 3 * TIE
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:
     """Normalised log-probabilities over the last axis (the classes), in the type of `scores`."""
-    shifted = scores - scores.max(axis=-1, keepdims=True)
+    shifted = scores - highest(scores)[..., None]
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
 
@@ -54,18 +54,18 @@ def combine(log_probs: np.ndarray, method: str) -> np.ndarray:
 def _arithmetic_mean(log_probs: np.ndarray) -> np.ndarray:
     """In float64: of members that are nearly certain of different classes the surer one wins, by less than float32 can
     hold. In the type of `log_probs` the winner is then put above the second by a little more than a tie."""
-    highest = log_probs.max(axis=0).astype(np.float64)
-    total, doubt = np.zeros_like(highest), np.zeros_like(highest)
+    most = log_probs.max(axis=0).astype(np.float64)
+    total, doubt = np.zeros_like(most), np.zeros_like(most)
     for member in log_probs:
         # Normalised anew, which brings back what float32 lost of the sum: p = 1 - 2e-9 was 1.
         exact = log_softmax(member.astype(np.float64))
-        total += np.exp(exact - highest)
+        total += np.exp(exact - most)
         doubt += slack(np.exp(exact))
-    mean = highest + np.log(total) - math.log(len(log_probs))
+    mean = most + np.log(total) - math.log(len(log_probs))
     images, winner = np.arange(len(mean)), mean.argmax(axis=1)
     others = mean.copy()
     others[images, winner] = -np.inf
-    second = others.max(axis=1)
+    second = highest(others)
     ahead = np.exp(mean[images, winner]) - np.exp(second) > doubt[images, winner] / len(log_probs)
     close = ahead & (mean[images, winner] - second < VISIBLE)
     mean[images[close], winner[close]] = second[close] + VISIBLE

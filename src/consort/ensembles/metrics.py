@@ -31,12 +31,13 @@ def correct(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     others = np.array(log_probs)
     true = log_probs[images, labels]
     others[images, labels] = -np.inf
-    return true - _highest(others) > TIE
+    return true - highest(others) > TIE
 
 
-def _highest(scores: np.ndarray) -> np.ndarray:
-    """The highest score of each image: numpy is faster across rows than along short ones."""
-    return np.ascontiguousarray(scores.T).max(axis=0)
+def highest(scores: np.ndarray) -> np.ndarray:
+    """The highest score over the last axis, the classes. numpy finds where it is many times as fast as its value."""
+    found: np.ndarray = np.take_along_axis(scores, scores.argmax(axis=-1, keepdims=True), axis=-1)[..., 0]
+    return found
 
 
 def accuracy(log_probs: np.ndarray, labels: np.ndarray) -> float:
@@ -67,10 +68,10 @@ def fit_temperature(log_probs: np.ndarray, labels: np.ndarray) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    highest = _highest(log_probs)
+    top = highest(log_probs)
     # Classes first: the sum over classes then adds whole rows of images.
-    below = np.ascontiguousarray((log_probs - highest[:, None]).T)
-    true_below = float((log_probs[np.arange(len(labels)), labels] - highest).mean(dtype=np.float64))
+    below = np.ascontiguousarray((log_probs - top[:, None]).T)
+    true_below = float((log_probs[np.arange(len(labels)), labels] - top).mean(dtype=np.float64))
     scratch = np.empty_like(below)
 
     def loss(log_temperature: float) -> float:
@@ -108,7 +109,7 @@ class Reliability:
 
 def reliability(log_probs: np.ndarray, labels: np.ndarray, bins: int = NUM_BINS) -> Reliability:
     """Confidence (the highest probability of an image) against accuracy, in equal-width bins."""
-    confidence = np.exp(_highest(log_probs).astype(np.float64))
+    confidence = np.exp(highest(log_probs).astype(np.float64))
     which = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     count = np.bincount(which, minlength=bins)
     some = np.where(count > 0, count, np.nan)

@@ -22,7 +22,7 @@ import numpy as np
 
 from consort import hardware
 from consort.ensembles.composition import CERTAIN, Subset, log_softmax, slack
-from consort.ensembles.metrics import TIE
+from consort.ensembles.metrics import TIE, highest
 
 BLOCK_BYTES = 2**20
 """Of one block's scores in float32: half of the second-level cache of a server core, or less."""
@@ -127,18 +127,18 @@ def _blocks(log_probs: np.ndarray, labels: np.ndarray, combine: str) -> tuple[_P
     """Order classes and images by what can win, and cut the images into blocks, the most work first."""
     num_members, num_images, num_classes = log_probs.shape
     images = np.arange(num_images)
-    highest = np.full((num_images, num_classes), -np.inf, dtype=log_probs.dtype)
+    highest_ratio = np.full((num_images, num_classes), -np.inf, dtype=log_probs.dtype)
     largest = np.zeros(num_images, dtype=log_probs.dtype)
     sure, denied = np.zeros(num_images, dtype=bool), np.zeros(num_images, dtype=bool)
     for member in log_probs:
         sure |= member[images, labels] > np.log(CERTAIN)
-        denied |= (member[images, labels] < np.log(1 - CERTAIN)) & (member.max(axis=1) > np.log(CERTAIN))
+        denied |= (member[images, labels] < np.log(1 - CERTAIN)) & (highest(member) > np.log(CERTAIN))
         ratio = member - member[images, labels][:, None]
-        np.maximum(highest, ratio, out=highest)
-        np.maximum(largest, np.abs(ratio).max(axis=1), out=largest)
-    highest[images, labels] = -np.inf
-    order = np.argsort(-highest, axis=1)[:, :-1]
-    contended = (highest >= -TIE).sum(axis=1)
+        np.maximum(highest_ratio, ratio, out=highest_ratio)
+        np.maximum(largest, highest(np.abs(ratio)), out=largest)
+    highest_ratio[images, labels] = -np.inf
+    order = np.argsort(-highest_ratio, axis=1)[:, :-1]
+    contended = (highest_ratio >= -TIE).sum(axis=1)
     # One is certain of the true class, another of a different one: what is left decides, which float32 cannot hold.
     wide = (largest > SINGLE_RANGE) | (sure & denied if combine == "arithmetic" else False)
     size = int(np.clip(BLOCK_BYTES // (4 * num_members * num_classes), 64, MOST_IMAGES))

@@ -48,7 +48,7 @@ def answers(log_probs: np.ndarray, combination: Combination) -> tuple[np.ndarray
     if combination.confidence is not None:
         cascade = Cascade(tuple(range(len(log_probs))), combination.combine, combination.confidence,
                           combination.thresholds, combination.temperatures)
-        return cascades.answer(log_probs, cascade), cascades.asked(log_probs, cascade)
+        return cascades.answered(log_probs, cascade)
     answer, (temperature,) = combine(log_probs, combination.combine), combination.temperatures
     if temperature != 1:
         answer = log_softmax(answer / answer.dtype.type(temperature))

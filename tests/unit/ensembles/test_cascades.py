@@ -58,7 +58,9 @@ def test_asked_and_answer_equal_asking_one_image_at_a_time(seed, confidence, met
     cascade = Cascade((1, 2, 0), method, confidence, thresholds, temperatures)
     numbers, answers = one_at_a_time(log_probs, cascade)
     assert asked(log_probs, cascade).tolist() == numbers
-    np.testing.assert_allclose(cascades.answer(log_probs, cascade), answers, atol=1e-9)
+    given, number = cascades.answered(log_probs, cascade)
+    np.testing.assert_allclose(given, answers, atol=1e-9)
+    assert number.tolist() == numbers and np.array_equal(cascades.answer(log_probs, cascade), given)
     costs = [sum(MACS[member] for member in cascade.order[:number]) for number in numbers]
     assert spent(asked(log_probs, cascade), cascade, MACS).tolist() == costs
     assert run(log_probs, labels, cascade, MACS) == pytest.approx((accuracy(answers, labels), np.mean(costs)))
