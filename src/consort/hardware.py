@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,8 @@ from consort.documents import canonical_json, sha256
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """x86 and Arm names, in /proc/cpuinfo, of instructions that multiply bfloat16."""
+DEVICES, DRIVER = Path("/dev"), Path("/proc/driver/nvidia")
+"""Where the system keeps the files of devices, and NVIDIA's driver what it knows."""
 
 
 def cpu_flags() -> frozenset[str]:
@@ -26,28 +29,23 @@ def native_bfloat16() -> bool:
 
 
 def gpus() -> list[str]:
-    """Names of the GPUs for CUDA_VISIBLE_DEVICES, without asking CUDA."""
-    return _gpus(("/proc/driver/nvidia/gpus", "*"), ("/dev", "nvidia[0-9]*"))
+    """Names, for CUDA_VISIBLE_DEVICES, of the GPUs that this process can reach or is told to use; CUDA is not asked.
 
-
-def reachable_gpus() -> list[str]:
-    """The same without those of which only the driver tells: a pod without a GPU sees its node's."""
-    return _gpus(("/dev", "nvidia[0-9]*"))
-
-
-def _gpus(*places: tuple[str, str]) -> list[str]:
+    The driver tells a pod of all GPUs of its node, also one that has none: what a process can reach has a file in /dev.
+    A machine that was just started may lack these files too; nvidia-modprobe makes them for the first who asks.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name and name != "-1"]
-    for folder, pattern in places:
-        if found := list(Path(folder).glob(pattern)):
-            return [str(i) for i in range(len(found))]
-    return []
+    found = list(DEVICES.glob("nvidia[0-9]*"))
+    if not found and shutil.which("nvidia-modprobe"):
+        found = list(DRIVER.glob("gpus/*"))
+    return [str(i) for i in range(len(found))]
 
 
 def _gpu_model() -> str | None:
     """The first GPU's name, as the driver tells it."""
-    for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+    for information in sorted(DRIVER.glob("gpus/*/information")):
         for line in information.read_text().splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "Model":
@@ -57,9 +55,9 @@ def _gpu_model() -> str | None:
 
 def driver() -> str | None:
     """The version of NVIDIA's driver."""
-    for place in ("/sys/module/nvidia/version", "/proc/driver/nvidia/version"):
+    for place in (Path("/sys/module/nvidia/version"), DRIVER / "version"):
         try:
-            found = re.search(r"\d{3,}\.[\d.]+", Path(place).read_text())
+            found = re.search(r"\d{3,}\.[\d.]+", place.read_text())
         except OSError:
             continue
         if found:

@@ -235,7 +235,7 @@ def test_a_gpu_that_is_asked_for_and_cannot_be_used_ends_every_member(new_world,
     train_members(world.store, [first, second], world.data, Settings(), into([]), lambda spec, end: ends.append(end))
     assert len(ends) == 2
     for end in ends:
-        assert isinstance(end, InputError) and "CUDA_VISIBLE_DEVICES= (empty) trains on the processor" in str(end)
+        assert isinstance(end, InputError) and "CUDA_VISIBLE_DEVICES= (empty) uses the processor" in str(end)
 
 
 def test_a_network_that_cannot_be_built_ends_its_own_members_and_no_others(new_world, monkeypatch) -> None:

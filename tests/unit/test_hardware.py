@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from consort import hardware
+from gpu_nodes import MODEL, gpu_node
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -59,7 +60,22 @@ def test_an_unreadable_quota_is_none(monkeypatch, tmp_path, text):
 @pytest.mark.parametrize(("visible", "expected"), [("", []), ("-1", []), ("0", ["0"]), ("1,GPU-8f", ["1", "GPU-8f"])])
 def test_gpus_are_those_that_are_visible(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert hardware.gpus() == hardware.reachable_gpus() == expected
+    assert hardware.gpus() == expected
+
+
+@pytest.mark.parametrize(("reachable", "just_started", "expected"), [
+    (0, False, []), (1, False, ["0"]), (2, False, ["0", "1"]), (0, True, ["0", "1"])])
+def test_gpus_are_those_that_the_process_can_reach(monkeypatch, tmp_path, reachable, just_started, expected):
+    gpu_node(monkeypatch, tmp_path, reachable, just_started)
+    assert hardware.gpus() == expected
+    assert hardware.describe()["gpu"] == (MODEL if expected else None)
+
+
+def test_a_pod_without_a_gpu_is_the_same_hardware_on_every_node(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    without = hardware.hardware_id(hardware.describe())
+    gpu_node(monkeypatch, tmp_path)
+    assert hardware.hardware_id(hardware.describe()) == without
 
 
 def test_versions_name_what_decides_results():

@@ -78,6 +78,7 @@ def latency(
 
     Median and spread after a warm-up, kept in the store per hardware and version of the runtime.
     """
+    from consort import hardware
     from consort.costs.conditions import Asked, Network, parse_size
     from consort.errors import unknown_name
     from consort.models.families import published
@@ -96,9 +97,10 @@ def latency(
         size = (default.input_size, default.input_size) if input is None else parse_size(input, "--input")
         asked.append(Asked(settings, classes or default.classes, {name: Network(size, precision)}))
     opened = open_store_at(store)
-    records = _measured(opened, asked, again)
+    gpu = bool(hardware.gpus())
+    records = _measured(opened, asked, gpu, again)
     if together:
-        records.append(_measured_together(opened, asked, architectures, again))
+        records.append(_measured_together(opened, asked, architectures, gpu, again))
     _print_latencies(records, as_json)
 
 
@@ -109,29 +111,26 @@ def _refuse_repeated(batch_sizes: list[int]) -> None:
         raise InputError(f"--batch-size {repeated[0]} stands more than once: each batch size is measured once.")
 
 
-def _measured(store: "Store", asked: list["Asked"], again: bool) -> list["LatencyRecord"]:
+def _measured(store: "Store", asked: list["Asked"], gpu: bool, again: bool) -> list["LatencyRecord"]:
     """A record for each network and batch size; the networks take turns."""
-    from torch.cuda import is_available
-
     from consort.costs.latency import find_or_measure_all
 
     records: list[LatencyRecord] = []
-    for of_size in zip(*(one.conditions(is_available()) for one in asked), strict=True):
+    for of_size in zip(*(one.conditions(gpu) for one in asked), strict=True):
         wanted = {name: conditions for one in of_size for name, conditions in one.items()}
         records += find_or_measure_all(store, wanted, asked[0].settings.repeats, again).values()
     return records
 
 
-def _measured_together(store: "Store", asked: list["Asked"], members: list[str], again: bool) -> "LatencyRecord":
-    from torch.cuda import is_available
-
+def _measured_together(store: "Store", asked: list["Asked"], members: list[str], gpu: bool, again: bool
+                       ) -> "LatencyRecord":
     from consort.costs.latency import find_or_measure_at_once
     from consort.ensembles.composition import Composition
     from consort.errors import InputError
 
     if len(members) < 2:
         raise InputError("--together takes two networks or more; name one twice for two of its kind.")
-    first = {name: conditions for one in asked for name, conditions in one.conditions(is_available())[0].items()}
+    first = {name: conditions for one in asked for name, conditions in one.conditions(gpu)[0].items()}
     label = Composition(tuple((name, members.count(name)) for name in first)).label
     return find_or_measure_at_once(store, label, [(name, first[name]) for name in members], asked[0].settings.repeats,
                                    again)

@@ -25,6 +25,7 @@ WARM_UP_PASSES = 3
 
 def place_of(conditions: Conditions) -> compute.Compute:
     """Where networks are timed under these conditions, with torch's threads set; InputError where not here."""
+    compute.check_gpu()
     place = compute.choose(conditions.precision)
     if conditions.device not in ("auto", place.device.type):
         raise InputError(f"latencies are measured on {place.device.type} here, not on {conditions.device}. Measure "

@@ -19,19 +19,25 @@ LAUNCHER_RESOURCES = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": 
 
 
 def answer_job(store_uri: str, study: Study, run: str, images: Images) -> dict[str, Any]:
-    """One Job for the last steps: predict where logits or latencies are missing, then evaluate, then report."""
+    """One Job for the last steps: predict where logits or latencies are missing, then evaluate, then report.
+
+    Evaluating uses no GPU, but asks for those that predicting had, which costs nothing one after the other: what was
+    measured there is of the same hardware only where both see it.
+    """
     cluster, name = study.cluster, f"{study.name}/{run}"
     storage = pod.storage(cluster)
     mounts = [mount for _, mount in storage]
-    where, plain = ["--store", store_uri], pod.resources(cluster, gpus=False)
+    where = ["--store", store_uri]
     predict = ["predict", name, *where, "--log", "json", "--loader-workers", str(study.run.loader_workers),
                *pod.images_arguments(cluster)]
     threads = max(1, int(cluster.cpus))
     spec = pod.pod(
         cluster,
-        [pod.container("report", images.plain, ["report", name, *where], plain, threads, mounts=mounts)],
+        [pod.container("report", images.plain, ["report", name, *where],
+                       pod.resources(cluster, gpus=False), threads, mounts=mounts)],
         [pod.container("predict", images.torch, predict, pod.resources(cluster), threads, mounts=mounts),
-         pod.container("evaluate", images.plain, ["evaluate", name, *where], plain, threads, mounts=mounts)],
+         pod.container("evaluate", images.plain, ["evaluate", name, *where], pod.resources(cluster), threads,
+                       mounts=mounts)],
         [volume for volume, _ in storage])
     return _placed(names.answer_job_name(study.name, run), store_uri, study, run, spec)
 

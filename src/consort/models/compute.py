@@ -90,12 +90,12 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 def check_gpu(local_rank: int = 0) -> None:
     """Raises InputError where a GPU is there, or asked for in CUDA_VISIBLE_DEVICES, and cannot be used: training on
-    the processor instead would take days in silence."""
-    gpus = hardware.reachable_gpus()
+    the processor instead would take days in silence, and its latencies would pass for the GPU's."""
+    gpus = hardware.gpus()
     if not gpus or torch.version.hip:  # which has drivers and words of its own
         return
     found = f"a GPU is there or named in CUDA_VISIBLE_DEVICES ({', '.join(gpus)})"
-    remedy = "CUDA_VISIBLE_DEVICES= (empty) trains on the processor."
+    remedy = "CUDA_VISIBLE_DEVICES= (empty) uses the processor."
     if torch.version.cuda is None:
         raise InputError(f"{found}, but torch {torch.__version__} is built without CUDA. Install a build of torch with "
                          f"it (in a container image: TORCH_INDEX_URL); {remedy}")

@@ -153,11 +153,9 @@ def measure_latencies(run: Run, records: Sequence[MemberRecord], listen: Listene
     settings = run.study.latency
     if settings.hardware is not None or not importlib.util.find_spec("torch"):
         return
-    from torch.cuda import is_available
-
     from consort.costs.latency import find_or_measure_all, find_or_measure_at_once
 
-    asked, gpu = _asked(run, records), is_available()
+    asked, gpu = _asked(run, records), bool(hardware.gpus())
     for wanted in lacking(run.store, asked, gpu):
         for name, record in find_or_measure_all(run.store, wanted, settings.repeats).items():
             listen(Measured(name, record.median_ms, record.batch_size))

@@ -53,6 +53,14 @@ def _time(run: Run, found: Outlook) -> Iterator[str]:
     todo = [network for network in found.networks if network.to_train]
     if not todo or not found.train_macs or not importlib.util.find_spec("torch"):
         return
+    from consort.errors import InputError
+    from consort.models import compute
+
+    try:
+        compute.check_gpu()
+    except InputError as e:
+        yield f"nothing would be trained here: {e}"
+        return
     smallest = min(todo, key=lambda network: network.macs or 0)
     if (together := _pack(run, smallest)) is not None:
         estimate = _in_packs(run, todo, smallest, together)

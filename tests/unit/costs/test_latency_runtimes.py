@@ -60,6 +60,13 @@ def test_a_graph_needs_a_gpu():
         measure("wrn-10-1", replace(IN_TORCH, runtime="graph"), repeats=3)
 
 
+def test_the_processor_is_not_timed_in_place_of_a_gpu_that_cannot_be_used(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(InputError, match=r"built without CUDA.*CUDA_VISIBLE_DEVICES= \(empty\) uses the processor"):
+        measure("wrn-10-1", IN_TORCH, repeats=3)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_format_that_is_named_is_the_one_that_is_measured(tmp_path, precision):
     store = FolderStore(tmp_path)

@@ -319,7 +319,7 @@ def test_last_steps_run_one_after_the_other_each_in_its_image():
         ("predict", IMAGES.torch, ["predict", f"tiny/{RUN}", "--store", STORE]),
         ("evaluate", IMAGES.plain, ["evaluate", f"tiny/{RUN}", "--store", STORE]),
         ("report", IMAGES.plain, ["report", f"tiny/{RUN}", "--store", STORE])]
-    assert ["nvidia.com/gpu" in s["resources"]["limits"] for s in steps] == [True, False, False]
+    assert ["nvidia.com/gpu" in s["resources"]["limits"] for s in steps] == [True, True, False]
     assert job["spec"]["activeDeadlineSeconds"] == 77
     assert job["metadata"]["labels"][names.QUEUE_LABEL] == "research"
     assert (pod["serviceAccountName"], pod["restartPolicy"]) == (names.MEMBER_ACCOUNT, "Never")

@@ -31,7 +31,7 @@ def test_a_torch_without_cuda(monkeypatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     monkeypatch.setattr(torch.version, "cuda", None)
     with pytest.raises(InputError, match=r"named in CUDA_VISIBLE_DEVICES \(3\).*built without CUDA.*"
-                                         r"CUDA_VISIBLE_DEVICES= \(empty\) trains on the processor"):
+                                         r"CUDA_VISIBLE_DEVICES= \(empty\) uses the processor"):
         compute.check_gpu()
 
 

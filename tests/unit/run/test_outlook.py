@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from consort import hardware, members
 from consort.costs.macs import count
+from consort.models import compute
 from consort.run.outlook import outlook, warnings
 from consort.run.plan import plan
 from consort.run.run import Run
@@ -17,6 +19,7 @@ from consort.screen.outlook import outlook_lines
 from consort.store.folder import FolderStore
 from consort.study.file import parse_study
 from consort.train import pace_estimate
+from gpu_nodes import gpu_node
 
 WELL = "epochs = 20, batch_size = 20"
 """600 steps on 600 images."""
@@ -58,6 +61,7 @@ def test_the_time_on_gpus_is_that_of_packs(tmp_path, monkeypatch):
         measured.append([spec.architecture for spec in specs])
         return 1000.0 if len(measured) == 1 else None
 
+    monkeypatch.setattr(compute, "check_gpu", lambda: None)
     monkeypatch.setattr(hardware, "gpus", lambda: ["0", "1"])
     monkeypatch.setattr(screen_outlook, "_pack", lambda run, network: run.to_train()[:2])
     monkeypatch.setattr(pace_estimate, "pack_images_per_second", thousand_images_per_second)
@@ -65,6 +69,21 @@ def test_the_time_on_gpus_is_that_of_packs(tmp_path, monkeypatch):
     assert "training takes about 10 s here, on 2 GPUs, in packs: measured on some steps of 2 wrn-10-1 side by" in text
     assert measured == [["wrn-10-1", "wrn-10-1"]]
     assert "training takes" not in "\n".join(outlook_lines(run, found)), "they do not fit now"
+
+
+def test_where_the_gpu_cannot_be_used_that_is_said_in_place_of_a_time(tmp_path, monkeypatch):
+    run = planned(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(torch.version, "cuda", None)
+    text = "\n".join(outlook_lines(run, outlook(run)))
+    assert "nothing would be trained here: a GPU is there or named" in text and "training takes" not in text
+
+
+def test_a_pod_without_a_gpu_estimates_for_the_processor(tmp_path, monkeypatch):
+    run = planned(tmp_path)
+    gpu_node(monkeypatch, tmp_path)
+    monkeypatch.setattr(hardware, "cores", lambda: 3)
+    assert "3 at a time: " in "\n".join(outlook_lines(run, outlook(run)))
 
 
 def test_nothing_to_train_is_nothing_to_warn_of(tmp_path):
