@@ -20,7 +20,9 @@ class Followed:
     """An ended job is being deleted; its successor is created when it has gone."""
     job_uid: str = ""
     in_job: int = 1
-    """How many members it trains, those that only others want included."""
+    """How many members it trains, those that are done, or that only others want, included."""
+    has_others: bool = False
+    """Whether members are in the job that only other launchers want, and that were not at their ends."""
     left: list[str] = field(init=False)
     """The wanted members whose end is not known yet."""
     error: str = ""
@@ -28,7 +30,7 @@ class Followed:
     ends: dict[str, str] = field(default_factory=dict)
     """What the step said of members that it could not bring to their end."""
     failed: bool = False
-    """Whether one of the wanted members ended without being done."""
+    """Whether one of its members ended without being done, as far as this launcher knows."""
     pod: dict | None = None
     """Its newest pod, as it was last seen."""
     has_pod: bool = False
@@ -46,11 +48,6 @@ class Followed:
 
     def __post_init__(self) -> None:
         self.left = list(self.members)
-
-    @property
-    def has_others(self) -> bool:
-        """Whether members are in the job that only other launchers want."""
-        return self.in_job > len(self.members)
 
     def note_pod(self, pod: dict, status: PodStatus, now: float) -> bool:
         """How the pod that leads it is; whether that is another one than before. now: of the monotonic clock."""

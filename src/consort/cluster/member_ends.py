@@ -34,6 +34,10 @@ class MemberEnds:
         """Those of the members that are not at their ends in the store; of the others it is told."""
         return [member for member in wanted if not self._tell_stored(member)]
 
+    def is_left(self, member: str) -> bool:
+        """Whether it is not at its end in the store; nothing is told."""
+        return not self.has_record(member) and self.known_failure(member) is None
+
     def look(self, followed: Followed, member: str) -> None:
         """Settle one of a job's members where the store says how it ended."""
         if member in followed.left and self._tell_stored(member):

@@ -152,9 +152,10 @@ class MemberJobs:
                     f"the job {name} in namespace {self.api.namespace} trains this member into {store}, not into "
                     f"{self.store.uri}. Use another namespace, or `consort cancel {member}` first."))
             return
-        ended = is_over(job)
+        ended, others = is_over(job), [member for member in of_job if member not in pack]
         self.active[name] = Followed(pack, time.monotonic(), clearing=ended, job_uid=job["metadata"]["uid"],
-                                     in_job=len(of_job),
+                                     in_job=len(of_job), has_others=any(map(self.ends.is_left, others)),
+                                     failed=any(self.ends.known_failure(member) is not None for member in others),
                                      suspended=not ended and MEMBER_JOB.status(job).state == "suspended")
         if ended:  # the store does not have its members, so that this job's end is not theirs
             self.api.delete(MEMBER_JOB.kind, name, uid=job["metadata"]["uid"])

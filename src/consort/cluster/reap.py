@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from consort.cluster.adopt import create_or_find
+from consort.cluster.adopt import create_or_adopt
 from consort.cluster.api_errors import Refused
 from consort.cluster.follow import member_selector
 from consort.cluster.known_jobs import is_over
@@ -47,12 +47,12 @@ def cancel(api: "KubernetesApi", selector: str, wait_seconds: float = GONE_SECON
 
 def cancel_member(api: "KubernetesApi", member: str) -> list[str]:
     """End what trains this member; returns what was deleted. The others of its pack go on in a job of their own, which
-    waits for their locks until their state is saved."""
+    waits for their locks until their state is saved; one of the same members that ended before makes room for it."""
     kind = training.MEMBER_JOB.kind
     for job in _list(api, kind, member_selector(member, in_pack=True)):
         rest = None if is_over(job) else without_member(job, member)
         if rest is not None:
-            create_or_find(api, rest, None)
+            create_or_adopt(api, rest, None, is_over, GONE_SECONDS)
     return [*cancel(api, f"{names.MEMBER_LABEL}={member}"), *cancel(api, f"{names.IN_PACK}{member}")]
 
 

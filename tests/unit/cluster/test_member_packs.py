@@ -14,7 +14,7 @@ from consort.events import Done, Failed, Outcome, PodSeen, Progressed, Retried, 
 from consort.kube import names
 from consort.store.folder import FolderStore
 from fake_cluster import FakeCluster
-from fake_operator import pod_of
+from fake_operator import pod_of, record
 
 A, B, C = MEMBERS
 OTHER = "wrn-10-1-s7-dddddddddd"
@@ -119,6 +119,31 @@ def test_members_in_a_pack_of_another_run_are_adopted_and_the_rest_gets_a_job(wo
     assert world.operator.created == [theirs, C]
     assert {event.member for event in world.told if hasattr(event, "member")} == set(MEMBERS)
     assert world.cluster.get("PyTorchJob", theirs) is not None, "it is somebody else's"
+
+
+def test_a_rerun_that_adopts_a_pack_some_of_which_is_done_clears_it_away(world: World) -> None:
+    members.write_record(world.store, record(A))
+    world.operator.act[PACK] = lambda name: (until(lambda: world.events(Started)), world.operator.succeed(name))[1]
+    world.cluster.create(build(world.store)(MEMBERS))
+    world.wait_for_pod(PACK)
+    assert sorted(world.run([B, C], per_job=3).trained) == [B, C]
+    assert world.cluster.list("PyTorchJob") == []
+
+
+def test_a_rerun_leaves_the_log_of_one_that_failed_before_it_adopted_the_pack(world: World) -> None:
+    def train(name: str) -> None:
+        until(lambda: world.events(Started))
+        for member in (B, C):
+            world.operator.finish(name, member)
+        world.operator.end_pod(name, 3)
+        world.operator.condition(name, "Failed")
+
+    members.write_failure(world.store, A, "the loss became nan")
+    world.operator.act[PACK] = train
+    world.cluster.create(build(world.store)(MEMBERS))
+    world.wait_for_pod(PACK)
+    assert sorted(world.run([B, C], per_job=3).trained) == [B, C]
+    assert world.cluster.get("PyTorchJob", PACK) is not None
 
 
 @pytest.mark.parametrize("per_job", [1, 3])
@@ -255,6 +280,23 @@ def test_a_member_that_is_cancelled_leaves_its_pack_and_the_others_go_on(world: 
     assert "its job was deleted" in outcome[0].failed[B]
     assert members.read_failure(world.store, B) is None
     assert world.operator.created == [PACK, rest]
+
+
+def test_the_others_of_a_cancelled_member_go_on_though_a_job_of_just_them_failed_before(world: World) -> None:
+    rest = names.members_job_name([A, C])
+    world.operator.act[rest] = lambda name: world.operator.condition(name, "Failed")
+    world.run([A, C], per_job=2)
+    before = world.cluster.get("PyTorchJob", rest)
+    assert before is not None, "it failed, and stays for its log"
+    world.cluster.delete("Pod", f"{rest}-master-0")
+    world.operator.act = {PACK: lambda name: None, rest: lambda name: None}
+    world.cluster.create(build(world.store)(MEMBERS))
+    world.wait_for_pod(PACK)
+    world.cluster.delete("Pod", POD)
+    assert cancel_member(world.cluster, B) == [f"PyTorchJob {PACK}"]  # type: ignore[arg-type]
+    now = world.cluster.get("PyTorchJob", rest)
+    assert now is not None and now["metadata"]["uid"] != before["metadata"]["uid"]
+    assert names.members_of(now) == [A, C]
 
 
 def owned(cluster: FakeCluster, store: FolderStore, pack: list[str], owners: list[str]) -> str:
