@@ -20,9 +20,9 @@ from statistics import median
 from consort.events import Event, Failed
 from consort.local.commands import member_jobs
 from consort.local.scheduler import Scheduler
-from consort.local.shares import work_of
 from consort.run.plan import plan
 from consort.run.run import Run
+from consort.run.work import work_of
 from consort.store import open_store
 from consort.study.file import load_study
 
@@ -45,7 +45,7 @@ def trained(run: Run, folder: Path, workers: int, processes: int) -> tuple[float
             raise SystemExit(f"{event.member}: {event.text}")
 
     todo = run.to_train()
-    work = work_of(todo, run.plan.data.manifest.image_size, on_gpu=False)
+    work = work_of(run, todo, on_gpu=False)
     jobs = member_jobs(todo, work, str(copy), run.study.run, processes)
     slots = [{**os.environ, "OMP_NUM_THREADS": "1", "CONSORT_CACHE": str(folder / "cache"),
               "CUDA_VISIBLE_DEVICES": ""}] * workers

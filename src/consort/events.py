@@ -183,7 +183,9 @@ class MembersBegun(Event):
     work: Mapping[str, float] = field(default_factory=dict)
     """What training each of them takes, in a unit of their own; empty where that is not known."""
     shares: tuple[tuple[str, ...], ...] = ()
-    """Which of them each place trains."""
+    """Which of them each place trains, where places are there from the beginning."""
+    packs: tuple[tuple[str, ...], ...] = ()
+    """Which of them a job trains, where jobs begin as a cluster lets them."""
 
 
 @dataclass(frozen=True)

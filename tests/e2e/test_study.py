@@ -173,6 +173,7 @@ def test_cancel_and_gc_leave_nothing_running(place: Place, tmp_path: Path) -> No
     place.wait_for("the job of the third member", lambda: len(place.names("pytorchjobs")) == 3)
     with place.running("attach", str(study)) as attached:
         place.wait_for("progress", lambda: "epoch" in attached.output())
+        place.wait_for("the time that all of it takes", lambda: "all members: " in attached.output())
         out = place.consort("cancel", str(study))
         assert attached.wait(60) == 4
         assert "has no answer yet" in attached.output()

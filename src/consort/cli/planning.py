@@ -51,7 +51,7 @@ def planned_study(store: "Store", study: Path, console: "Console", data: str | N
     if not grow:
         return Planned(base)
     growth = plan_growth(base)
-    console.print(growth.words, highlight=False, soft_wrap=True)
+    console.print(growth.words, highlight=False, markup=False, soft_wrap=True)
     return Planned(growth.run, growth.level)
 
 

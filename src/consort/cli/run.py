@@ -73,7 +73,7 @@ def run(
         console.print(f"\nleft; the jobs go on. `consort attach {study}` follows them, the same command goes on, "
                       f"`consort cancel {study}` ends them." if chosen.remote else
                       "\nstopped; members in training saved their state. The same command goes on from there.",
-                      soft_wrap=True, highlight=False)
+                      soft_wrap=True, highlight=False, markup=False)
         raise typer.Exit(143 if asked() and chosen.remote else 130) from None
     if summary:
         _tell(planned, summary, console, output, chosen)

@@ -83,7 +83,7 @@ def search(
         console.print(f"\nleft; Katib and the jobs go on. The same command follows them, `consort cancel {study}` ends "
                       "them." if chosen.remote else
                       "\nstopped; trials in training saved their state. The same command goes on from there.",
-                      soft_wrap=True, highlight=False)
+                      soft_wrap=True, highlight=False, markup=False)
         raise typer.Exit(143 if asked() and chosen.remote else 130) from None
     _tell(run, console, output, chosen)
     if missing:

@@ -74,6 +74,18 @@ def how_it_ended(api: "KubernetesApi", pod: Mapping[str, Any]) -> str:
     return ended.reason or (f"exit code {ended.exit_code}" if ended.exit_code is not None else "")
 
 
+def why_stuck(pod: Mapping[str, Any], stuck: str) -> str:
+    """What keeps a pod from starting; with what it asks for, where no node has room for that."""
+    limits: dict[str, str] = {}
+    for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
+        limits = container.get("resources", {}).get("limits", {}) | limits
+    if not stuck.startswith("Unschedulable") or not limits:
+        return stuck
+    asked = ", ".join(f"{amount} of {name}" for name, amount in limits.items())
+    return (f"{stuck.rstrip('.')}. Its pod asks for {asked}, and starts when a node has that free. If none ever will "
+            "(`kubectl describe nodes` says what they have), change [cluster], and run again after `consort cancel`.")
+
+
 def last_lines(api: "KubernetesApi", pod: str, container: str, number: int = LAST_LINES) -> list[str]:
     """The end of a container's log; empty where it cannot be had any more."""
     try:

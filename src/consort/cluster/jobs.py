@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from consort.cluster.adopt import create_or_adopt
-from consort.cluster.explain import last_lines
+from consort.cluster.explain import last_lines, why_stuck
 from consort.cluster.follow import Happening, feed
 from consort.cluster.silence import Silence
 from consort.errors import ClusterUnavailable, IncompleteRun, InputError, StepFailed
@@ -37,7 +37,7 @@ def run_job(api: "KubernetesApi", job: dict, owner: Mapping[str, Any] | None, li
         while time.monotonic() < deadline:
             happening = events.next(1.0)
             if happening is not None and happening.source == "Pod" and (stuck := pod_status(happening.object).stuck):
-                silence.listen(Said(f"waiting: {stuck}", warns=True))
+                silence.listen(Said(f"waiting: {why_stuck(happening.object, stuck)}", warns=True))
             status = _status(happening, name, current["metadata"]["uid"])
             if status is not None and status.state == "succeeded":
                 api.delete("Job", name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from consort.cluster.adopt import create_or_find
-from consort.cluster.explain import failure_reason, how_it_ended, pack_end
+from consort.cluster.explain import failure_reason, how_it_ended, pack_end, why_stuck
 from consort.cluster.follow import Feed, Happening, feed, watched
 from consort.cluster.followed import HOPELESS_ENDS, Followed, in_jobs
 from consort.cluster.known_jobs import KnownJobs, is_over, store_of, trained_by
@@ -236,7 +236,7 @@ class MemberJobs:
                                 len(followed.pods) - 1 + status.restarts))
         if status.stuck and status.stuck not in followed.warned:
             followed.warned.add(status.stuck)
-            self.listen(Warned(followed.members[0], status.stuck))
+            self.listen(Warned(followed.members[0], why_stuck(happening.object, status.stuck)))
         if status.phase in ("Running", "Succeeded", "Failed"):
             events.follow_log(status.name, happening.object["metadata"]["uid"], MEMBER_JOB.container)
         if status.reason in HOPELESS_ENDS and len(followed.hopeless) == MAX_HOPELESS_ENDS:

@@ -8,14 +8,15 @@ from consort.cluster.jobs import refuse_other_work, run_job
 from consort.cluster.member_jobs import MemberJobs
 from consort.cluster.search import ClusterSearch
 from consort.cluster.silence import Silence
-from consort.errors import MissingKey
+from consort.errors import InputError, MissingKey
 from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.kube.images import Images
 from consort.kube.member_job import member_job
 from consort.kube.step_jobs import answer_job, export_job
 from consort.run.answer import nothing_finished
-from consort.run.packs import job_packs
+from consort.run.packs import doubts, job_packs
 from consort.run.run import Run
+from consort.run.work import work_of
 from consort.study.file import Study
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ class ClusterTarget:
         most = run.study.cluster.members_per_job
         self.listen(Said(f"training {len(todo)} of {len(run.ids)} members in namespace {self.api.namespace}, "
                          f"{min(max(at_a_time, most), len(todo))} at a time"
-                         + (f", up to {most} in a job" if most > 1 else "")))
+                         + (f", up to {most} in a job" if most > 1 else "")
+                         + (", one after another" if most > 1 and not run.study.cluster.gpus else "")))
+        for text in doubts(run.study):
+            self.listen(Said(f"warning: {text}", warns=True))
         return self._bring(run, todo, len(run.ids) - len(todo), at_a_time)
 
     def follow(self, run: Run) -> Outcome:
@@ -67,7 +71,7 @@ class ClusterTarget:
     def _bring(self, run: Run, wanted: Sequence[str], done: int, at_a_time: int, create: bool = True) -> Outcome:
         """Bring members of a run to their ends; `done` are there already."""
         images, deadline = self.images(run.study), run.study.cluster.deadline_seconds
-        self.listen(MembersBegun(tuple(wanted), done))
+        self.listen(_begun(run, wanted, done))
         with Silence(self.api, self.listen, lambda: "the list of jobs and pods") as silence:
             jobs = MemberJobs(
                 self.api, run.store, lambda free: job_packs(run, free),
@@ -108,6 +112,17 @@ class ClusterTarget:
     def images(self, study: Study) -> Images:
         """The images of a study's pods."""
         return Images.of(study.cluster, self.image, self.torch_image)
+
+
+def _begun(run: Run, wanted: Sequence[str], done: int) -> MembersBegun:
+    """What is told before members are brought to their ends: with their work, where it is known here."""
+    todo = [spec for spec in run.to_train() if spec.id in {*wanted}]
+    packs = tuple(map(tuple, job_packs(run, [spec.id for spec in todo])))
+    try:
+        work = work_of(run, todo, on_gpu=run.study.cluster.gpus > 0)
+    except InputError:  # it has to be counted, and what counts it need not be where jobs are launched
+        return MembersBegun(tuple(wanted), done)
+    return MembersBegun(tuple(wanted), done, work, packs=packs)
 
 
 def _answered(run: Run, missing: Mapping[str, str]) -> dict | None:

@@ -32,7 +32,7 @@ def places(workers: int | None, settings: RunSettings, for_members: bool = False
 
 def member_jobs(specs: Sequence[MemberSpec], work: Mapping[str, float], store: str, settings: RunSettings,
                 number: int) -> list[Job]:
-    """So many jobs that train these members; work: of each, `shares.work_of`."""
+    """So many jobs that train these members; work: of each, `run.work.work_of`."""
     return [Job([spec.id for spec in share], lambda members: train_command(members, store, settings),
                 together=bool(hardware.gpus())) for share in shares(specs, number, work)]
 

@@ -8,10 +8,10 @@ from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.local.commands import member_jobs, places, side_by_side
 from consort.local.scheduler import Scheduler
 from consort.local.search import LocalSearch
-from consort.local.shares import work_of
 from consort.report import write_report
 from consort.run.answer import evaluate
 from consort.run.run import Run
+from consort.run.work import work_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LocalTarget:
         if not todo:
             return Outcome()
         slots = places(self.workers, run.study.run, for_members=True)[:len(todo)]
-        work = work_of(todo, run.plan.data.manifest.image_size, bool(hardware.gpus()))
+        work = work_of(run, todo, bool(hardware.gpus()))
         jobs = member_jobs(todo, work, run.store.uri, run.study.run, len(slots))
         self.listen(Said(f"training {len(todo)} of {len(run.ids)} members, {side_by_side(slots)}"))
         self.listen(MembersBegun(tuple(m for job in jobs for m in job.members), len(run.ids) - len(todo), work,

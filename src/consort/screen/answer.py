@@ -45,7 +45,7 @@ def print_answer(console: Console, summary: dict, store: Store) -> None:
     answered = stored.read(store, summary["study"], summary["run"])
     console.print()
     if answered is None:  # evaluated before there were choices
-        console.print(summary["answer"], style="bold", highlight=False, soft_wrap=True)
+        console.print(summary["answer"], style="bold", highlight=False, markup=False, soft_wrap=True)
     else:
         found, _ = answered
         console.print(_table(found))
@@ -53,13 +53,13 @@ def print_answer(console: Console, summary: dict, store: Store) -> None:
         print_choice(console, found, found.headline, found.notes)
     report = keys.study_file(summary["study"], summary["run"], "report.html")
     if store.exists(report):
-        console.print(f"\nreport: {store.uri}/{report}", highlight=False, soft_wrap=True)
+        console.print(f"\nreport: {store.uri}/{report}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_choice(console: Console, found: Choices, choice: Choice, notes: Sequence[str] = ()) -> None:
     """One choice: its sentence, what has to be known before believing it, why it is the choice, its members."""
     def say(text: str, style: str = "") -> None:
-        console.print(text, style=style, highlight=False, soft_wrap=True)
+        console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     one = found.candidate(choice.candidate)
     say(choice.text, "bold")
@@ -126,11 +126,12 @@ def print_search_answer(console: Console, results: dict, store: Store) -> None:
     if winners:
         console.print(table)
         for kind, row in winners.items():
-            console.print(f"{KINDS[kind]}: {row['ensemble']}", style="dim", highlight=False, soft_wrap=True)
+            console.print(f"{KINDS[kind]}: {row['ensemble']}", style="dim", highlight=False, markup=False,
+                          soft_wrap=True)
         console.print()
-    console.print(found.headline, style="bold", highlight=False, soft_wrap=True)
+    console.print(found.headline, style="bold", highlight=False, markup=False, soft_wrap=True)
     for sentence in found.sentences:
-        console.print(sentence, highlight=False, soft_wrap=True)
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     report = keys.study_file(results["study"], results["run"], "search.html")
     if store.exists(report):
-        console.print(f"\nreport: {store.uri}/{report}", highlight=False, soft_wrap=True)
+        console.print(f"\nreport: {store.uri}/{report}", highlight=False, markup=False, soft_wrap=True)

@@ -29,10 +29,9 @@ class Screen:
     def listen(self, event: Event) -> None:
         match event:
             case Said():
-                self.console.print(event.text, style="yellow" if event.warns else None, highlight=False, soft_wrap=True)
+                self._say(event.text, event.warns)
             case Quiet():
-                self.console.print(f"no news for {format_duration(event.seconds)}: {event.what}", style="yellow",
-                                   highlight=False, soft_wrap=True)
+                self._say(f"no news for {format_duration(event.seconds)}: {event.what}", True)
             case MembersBegun():
                 self._show(Progress(self.console, event))
             case SearchBegun():
@@ -41,6 +40,9 @@ class Screen:
                 self._show(None)
             case _ if self.shown is not None:
                 self.shown.listen(event)
+
+    def _say(self, text: str, warns: bool) -> None:
+        self.console.print(text, style="yellow" if warns else None, highlight=False, markup=False, soft_wrap=True)
 
     def _show(self, shown: Progress | SearchProgress | None) -> None:
         """End what is shown, and begin this."""

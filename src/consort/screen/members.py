@@ -24,7 +24,7 @@ from consort.events import (
     Started,
     Warned,
 )
-from consort.screen.time_left import TimeLeft
+from consort.screen.time_left import JobsTimeLeft, TimeLeft
 
 PLAIN_SECONDS = 10.0
 """Without a terminal, a member's progress is printed this often."""
@@ -53,7 +53,7 @@ class Progress:
     def __init__(self, console: Console, begun: MembersBegun) -> None:
         self.console, self.total, self.done_before = console, len(begun.members) + begun.done, begun.done
         self.rows = {member: Row() for member in begun.members}
-        self.all = TimeLeft(begun.work, begun.shares)
+        self.all = JobsTimeLeft(begun.work, begun.packs) if begun.packs else TimeLeft(begun.work, begun.shares)
         self.printed = -1e9
         """When the line about all members was printed last."""
         self.live = Live(console=console, get_renderable=self._table, refresh_per_second=4, transient=False

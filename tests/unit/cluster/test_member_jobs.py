@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from consort import members
+from consort.cluster.explain import why_stuck
 from consort.cluster.followed import Followed
 from consort.cluster.member_jobs import MemberJobs
 from consort.events import Done, Event, Outcome, Progressed, Retried, StepEnded, Warned, line, unheard
@@ -208,6 +209,15 @@ def test_a_pod_that_cannot_start_is_given_up(world: World, monkeypatch: pytest.M
     world.operator.act[MEMBERS[0]] = world.operator.lack_image
     assert "ImagePullBackOff: no such image" in world.run([MEMBERS[0]]).failed[MEMBERS[0]]
     assert world.cluster.get("PyTorchJob", MEMBERS[0]) is None
+
+
+def test_a_pod_that_no_node_has_room_for_says_what_it_asks_for(world: World) -> None:
+    assert why_stuck({"spec": {"containers": [{}]}}, "Unschedulable: no room") == "Unschedulable: no room"
+    first = {"resources": {"limits": {"cpu": "1000m", "nvidia.com/gpu": "1"}}}
+    pod = {"spec": {"initContainers": [first], "containers": [{"resources": {"limits": {"cpu": "1000m"}}}]}}
+    text = why_stuck(pod, "Unschedulable: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
+    assert "Insufficient nvidia.com/gpu. Its pod asks for 1000m of cpu, 1 of nvidia.com/gpu, and starts when" in text
+    assert why_stuck(pod, "ImagePullBackOff: none") == "ImagePullBackOff: none"
 
 
 def test_a_pod_that_waited_for_a_node_is_given_up_where_it_then_cannot_start(

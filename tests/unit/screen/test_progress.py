@@ -50,6 +50,13 @@ def test_progress_is_a_plain_line(out):
     assert out.getvalue() == "a  epoch 1.2 / 10  4,322 images/s  loss 1.235  1 min 15 s left\n"
 
 
+def test_a_sentence_with_the_name_of_a_table_is_printed_as_it_is(out):
+    with Screen(Console(file=out, width=100)) as screen:
+        screen.listen(Said("set [run] workers", warns=True))
+        screen.listen(Quiet("a pod [main]", 10.0))
+    assert out.getvalue() == "set [run] workers\nno news for 10 s: a pod [main]\n"
+
+
 def test_a_member_speaks_only_now_and_then(out, monkeypatch):
     with shown(out) as p:
         for _ in range(3):
