@@ -230,6 +230,15 @@ def test_init_writes_a_study_that_can_be_planned(run: Callable[..., Done], tmp_p
     refused(run("init", tmp_path / "no" / "folder.toml"), "folder.toml")
 
 
+def test_objects_for_a_cluster_are_printed_apart_from_what_is_doubtful_of_its_settings(
+        run: Callable[..., Done], tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(STUDY + '[cluster]\ngpu_resource = "nvidia.com/mig-1g.10gb"\n')
+    done = run("render", file, "--store", tmp_path / "store")
+    assert done.code == 0 and done.out.count("kind: PyTorchJob") == 2 and "warning" not in done.out
+    assert "warning: [cluster] gpu_resource is 'nvidia.com/mig-1g.10gb', but gpus is 0" in done.err
+
+
 def test_architectures_are_listed_with_what_they_cost(run: Callable[..., Done]) -> None:
     listed = [json.loads(line) for line in run("architectures", "wrn-1[06]-1", "--json").out.splitlines()]
     assert [(n["name"], n["params"]) for n in listed] == [("wrn-10-1", 77_850), ("wrn-16-1", 175_066)]

@@ -156,11 +156,16 @@ def schedule(
 
 
 def _planned(store: "Store", study: Path) -> "Run":
+    """The run of a study that goes to a cluster, with what is doubtful of its settings there on standard error."""
     from rich.console import Console
 
     from consort.cli.planning import planned_study
+    from consort.run.packs import doubts
 
-    return planned_study(store, study, Console(stderr=True)).run
+    run = planned_study(store, study, Console(stderr=True)).run
+    for text in doubts(run.study):
+        print(f"warning: {text}", file=sys.stderr)
+    return run
 
 
 def _planned_to_train(store: "Store", study: Path) -> "Run":

@@ -87,8 +87,8 @@ def test_the_whole_run_says_how_long_it_takes(world: World) -> None:
         dataclasses.replace(world.target, at_a_time=1).train(world.run)
     begun = next(event for event in world.told if isinstance(event, MembersBegun))
     assert begun.packs == tuple((member,) for member in world.run.ids) and {*begun.work} == {*world.run.ids}
-    (line,) = [line for line in world.out.getvalue().splitlines() if line.startswith("all members: ")]
-    assert line == "all members: 100 images/s, about 3 s left"
+    first = next(line for line in world.out.getvalue().splitlines() if line.startswith("all members: "))
+    assert first == "all members: 100 images/s, about 3 s left"
 
 
 def test_without_what_counts_networks_no_time_is_promised(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
