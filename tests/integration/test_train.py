@@ -199,7 +199,6 @@ def test_both_number_formats_train(new_world: Callable[[], World]) -> None:
     assert not np.array_equal(logits["bfloat16"], logits["float32"])
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="nothing is measured for trainings on a GPU")
 def test_auto_is_the_format_that_was_measured_and_a_resumed_member_stays_in_it(world: World, monkeypatch) -> None:
     monkeypatch.setattr(hardware, "native_bfloat16", lambda: True)
     monkeypatch.setattr(number_format, "faster", lambda times: "float32")

@@ -1,5 +1,6 @@
 """Where and in which number format a network runs."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -86,6 +87,14 @@ _FULL = ("out of memory", "ALLOC_FAILED")
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether this says that the device's memory is full."""
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _FULL)
+
+
+def free_memory() -> None:
+    """Give back what the GPU holds for nothing that is left."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch._C._cuda_clearCublasWorkspaces()  # tens of megabytes for every stream that was ever worked on
+        torch.cuda.empty_cache()
 
 
 def check_gpu(local_rank: int = 0) -> None:

@@ -1,6 +1,5 @@
 """The train step: members of one study, side by side on a GPU, one after another elsewhere."""
 
-import gc
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -54,11 +53,12 @@ def train_members(store: Store, specs: Sequence[MemberSpec], data: Prepared, set
         for spec in specs:
             ended(spec, e)
         return
+    compute.use_determinism(settings.deterministic)
     place = compute.choose("auto", settings.process.local_rank)
+    on_gpu = place.device.type == "cuda" and settings.process.processes == 1 and fits(data, place.device)
     for spec in {(s.architecture, s.recipe): s for s in specs}.values():
         with suppress(ConsortError):  # what is wrong with a network its own members say, and no others
-            measure_format(store, spec, data, settings.process)
-    on_gpu = place.device.type == "cuda" and settings.process.processes == 1 and fits(data, place.device)
+            measure_format(store, spec, data, settings.process, listen, captured=on_gpu)
     stopped = False
     for part in parts(specs, data, settings.members_per_gpu, ended) if on_gpu else [[spec] for spec in specs]:
         if stopped:
@@ -96,7 +96,7 @@ def train_together(store: Store, specs: Sequence[MemberSpec], data: Prepared, se
     with ExitStack() as held:
         wanted = [s for s in specs if _wanted(held, store, s, settings, deadline, listen, noted)]
         _packs(store, wanted, data, settings, listen, noted)
-    _free_memory()
+    compute.free_memory()
     return any(isinstance(end, Terminated) for end in ends)
 
 
@@ -121,7 +121,6 @@ def _train_alone(store: Store, specs: Sequence[MemberSpec], data: Prepared, sett
                  ended: Ended) -> bool:
     """Train one member by itself; whether it was asked to stop."""
     (spec,) = specs
-    compute.use_determinism(settings.deterministic)
     with ExitStack() as held:
         deadline = time.monotonic() + settings.patience_seconds
         if not _wanted(held, store, spec, settings, deadline, listen, ended):
@@ -171,7 +170,7 @@ def _packs(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: 
             raise
         too_large = str(e).splitlines()[0]
     opened = []
-    _free_memory()
+    compute.free_memory()
     rest = list(left.values())
     if len(rest) == 1:
         ended(rest[0], _does_not_fit(rest[0], too_large))
@@ -196,13 +195,6 @@ def _outcome(member: Member, error: ConsortError | None) -> Outcome:
     except ConsortError as e:
         member.failed(e)
         return e
-
-
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch._C._cuda_clearCublasWorkspaces()  # tens of megabytes for every stream that was ever worked on
-        torch.cuda.empty_cache()
 
 
 def _does_not_fit(spec: MemberSpec, reason: str) -> ConsortError:
