@@ -14,9 +14,9 @@ from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.models import compute
 from consort.store import keys
-from consort.train import pack
+from consort.train import pack, state
 from consort.train.lane import Lane
-from consort.train.pace_estimate import pack_images_per_second
+from consort.train.pace_estimate import pack_speed
 from consort.train.settings import Settings
 from consort.train.step import parts, train_members, train_together
 
@@ -257,15 +257,26 @@ def test_a_network_that_cannot_be_built_ends_its_own_members_and_no_others(new_w
 def test_the_speed_of_a_pack_is_estimated_by_some_of_its_steps(new_world, alone, monkeypatch) -> None:
     _, specs = alone
     world = planned(new_world, specs[:2])
-    speed = pack_images_per_second(world.store, specs[:2], world.data, Settings())
-    assert speed is not None and speed > 0
+    speed = pack_speed(world.store, specs[:2], world.data, Settings())
+    assert speed is not None and speed.images_per_second > 0 and not speed.compiled
     assert list(world.store.list(keys.member_folder(specs[0].id))) == []
 
     def full(self: object, steps: int) -> None:
         raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
 
     monkeypatch.setattr(Lane, "send", full)
-    assert pack_images_per_second(world.store, specs[:2], world.data, Settings()) is None
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
+        pack_speed(world.store, specs[:2], world.data, Settings())
+
+
+@pytest.mark.parametrize("lacking", ["", "there is no C compiler here"])
+def test_it_is_that_of_compiled_networks_where_they_can_be_compiled(new_world, alone, monkeypatch, lacking) -> None:
+    _, specs = alone
+    monkeypatch.setattr(compute, "lacks_compiler", lambda place: lacking)
+    compiled: list[object] = []
+    monkeypatch.setattr(state, "_compiled", lambda network: compiled.append(network) or network)
+    speed = pack_speed(planned(new_world, specs[:2]).store, specs[:2], alone[0].data, Settings(compile=True))
+    assert speed.compiled == (not lacking) and len(compiled) == (0 if lacking else 2)
 
 
 def test_streamed_images_and_images_larger_than_the_memory_are_brought_by_a_loader(world: World, monkeypatch) -> None:

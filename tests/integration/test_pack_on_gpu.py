@@ -20,7 +20,7 @@ from consort.store import keys
 from consort.train import graph, loop, pack
 from consort.train.lane import Lane
 from consort.train.member import Member
-from consort.train.pace_estimate import pack_images_per_second
+from consort.train.pace_estimate import pack_speed
 from consort.train.settings import Settings
 
 pytestmark = pytest.mark.cuda
@@ -135,8 +135,8 @@ def test_batches_that_a_loader_sends_ahead_are_those_of_the_images_on_the_gpu(wo
 
 def test_the_speed_of_a_pack_is_estimated_by_its_graph(world: World) -> None:
     specs = [world.spec(BASE, seed) for seed in range(3)]
-    speed = pack_images_per_second(world.store, specs, world.data, Settings())
-    assert speed is not None and speed > 0
+    speed = pack_speed(world.store, specs, world.data, Settings())
+    assert speed is not None and speed.images_per_second > 0
     assert all(list(world.store.list(keys.member_folder(spec.id))) == [] for spec in specs)
 
 

@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 
 from consort import hardware
+from consort.errors import ConsortError
 from consort.members.spec import MemberSpec
 from consort.report.units import duration, scaled
 from consort.run.outlook import Network, Outlook
@@ -53,21 +54,22 @@ def _time(run: Run, found: Outlook) -> Iterator[str]:
     todo = [network for network in found.networks if network.to_train]
     if not todo or not found.train_macs or not importlib.util.find_spec("torch"):
         return
-    from consort.errors import InputError
     from consort.models import compute
 
+    smallest = min(todo, key=lambda network: network.macs or 0)
     try:
         compute.check_gpu()
-    except InputError as e:
+        together = _pack(run, smallest)
+        seconds, how = (_one_by_one(run, todo, smallest, found.train_macs) if together is None
+                        else _in_packs(run, todo, smallest, together))
+    except ConsortError as e:
         yield f"nothing would be trained here: {e}"
-        return
-    smallest = min(todo, key=lambda network: network.macs or 0)
-    if (together := _pack(run, smallest)) is not None:
-        estimate = _in_packs(run, todo, smallest, together)
+    except RuntimeError as e:
+        if not compute.is_out_of_memory(e):
+            raise
+        yield (f"warning: how long training takes is not known: {smallest.architecture} could not be measured, since "
+               f"it does not fit into the GPU's memory as it is now ({str(e).splitlines()[0][:200]})")
     else:
-        estimate = _one_by_one(run, todo, smallest, found.train_macs)
-    if estimate is not None:
-        seconds, how = estimate
         yield (f"training takes about {duration(float(f'{seconds:.2g}'))} here, {how} (an estimate: other networks "
                "and a busy machine differ, and decoding large images is not counted)")
 
@@ -76,7 +78,8 @@ def _one_by_one(run: Run, todo: Sequence[Network], smallest: Network, macs: int)
     """The seconds, and how they were found, where each place trains one member at a time."""
     at_a_time = min(sum(network.to_train for network in todo), len(hardware.gpus()) or hardware.cores())
     return macs / _speed(run, smallest) / at_a_time, (
-        f"{at_a_time} at a time: {scaled(macs)} MACs at the speed of one measured step of {smallest.architecture}")
+        f"{at_a_time} at a time: {scaled(macs)} MACs at the speed of one measured step of {smallest.architecture}"
+        f"{_how(run, compiled=False)}")
 
 
 def _pack(run: Run, network: Network) -> list[MemberSpec] | None:
@@ -95,22 +98,28 @@ def _pack(run: Run, network: Network) -> list[MemberSpec] | None:
 
 
 def _in_packs(run: Run, todo: Sequence[Network], measured: Network, together: Sequence[MemberSpec]
-              ) -> tuple[float, str] | None:
-    """The same where each GPU trains pack after pack; None where no member fits into the GPU now."""
-    from consort.train.pace_estimate import pack_images_per_second
+              ) -> tuple[float, str]:
+    """The same where each GPU trains pack after pack."""
+    from consort.train.pace_estimate import pack_speed
     from consort.train.packs import image_work
     from consort.train.settings import Settings
 
-    images_per_second = pack_images_per_second(run.store, together, run.plan.data,
-                                               Settings(deterministic=run.study.run.deterministic))
-    if images_per_second is None:
-        return None
+    asked = run.study.run
+    speed = pack_speed(run.store, together, run.plan.data,
+                       Settings(deterministic=asked.deterministic, compile=asked.compile))
     images = sum(n.to_train * n.steps * n.batch_size * image_work(n.macs or 0) for n in todo
                  ) / image_work(measured.macs or 0)
     gpus = len(hardware.gpus())
-    return images / images_per_second / gpus, (
+    return images / speed.images_per_second / gpus, (
         f"on {gpus} GPU{'s' if gpus > 1 else ''}, in packs: measured on some steps of {len(together)} "
-        f"{measured.architecture} side by side")
+        f"{measured.architecture} side by side{_how(run, speed.compiled)}")
+
+
+def _how(run: Run, compiled: bool) -> str:
+    """What of [run] changes a training's speed, as it was in what was measured."""
+    ways = ["compiled" if compiled else "not compiled"] if run.study.run.compile else []
+    ways += ["deterministic"] if run.study.run.deterministic else []
+    return "".join(f", {way}" for way in ways)
 
 
 def _speed(run: Run, network: Network) -> float:
@@ -121,4 +130,5 @@ def _speed(run: Run, network: Network) -> float:
     spec = next(s for s in run.to_train() if s.architecture == network.architecture)
     assert network.macs is not None
     return macs_per_second(network.architecture, network_input(spec, run.plan.data), len(run.plan.data.classes),
-                           network.batch_size, format_of(run.store, spec, run.plan.data), network.macs)
+                           network.batch_size, format_of(run.store, spec, run.plan.data), network.macs,
+                           run.study.run.deterministic)

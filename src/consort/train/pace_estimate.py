@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -25,11 +26,14 @@ MOST_MACS = 2e11
 PACK_STEPS = 20
 
 
-def macs_per_second(architecture: str, size: Size, classes: int, batch_size: int, precision: str, macs: int) -> float:
-    """Multiply-adds of training that one member does in a second, by the second of two steps on random images.
+def macs_per_second(architecture: str, size: Size, classes: int, batch_size: int, precision: str, macs: int,
+                    deterministic: bool | None = None) -> float:
+    """Multiply-adds of training that one member does in a second, by the second of two steps on random images, without
+    compiling.
 
     macs: of a forward pass of one image.
     """
+    compute.use_determinism(deterministic)
     place = compute.choose(precision)
     batch = max(2, min(batch_size, int(MOST_MACS / (3 * macs))))
     threads = torch.get_num_threads()
@@ -51,22 +55,23 @@ def macs_per_second(architecture: str, size: Size, classes: int, batch_size: int
     return 3 * macs * batch / seconds
 
 
-def pack_images_per_second(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: Settings
-                           ) -> float | None:
-    """Images per second that these members train on together, side by side as a pack of them does, by some steps.
+@dataclass(frozen=True)
+class PackSpeed:
+    """How fast members train side by side."""
 
-    Nothing is written. None where they do not fit into the device's memory now.
+    images_per_second: float
+    """Of all together."""
+    compiled: bool
+
+
+def pack_speed(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: Settings) -> PackSpeed:
+    """How fast these members train together, as a pack with these settings does, by some steps after those that compile
+    and capture.
+
+    Nothing is written. Raises a RuntimeError that `compute.is_out_of_memory` knows where they do not fit into the
+    device's memory now.
     """
     compute.use_determinism(settings.deterministic)
-    try:
-        return _measured(store, specs, data, settings)
-    except RuntimeError as e:
-        if not compute.is_out_of_memory(e):
-            raise
-        return None
-
-
-def _measured(store: Store, specs: Sequence[MemberSpec], data: Prepared, settings: Settings) -> float:
     opened = [Member(store, spec, data, settings, unheard) for spec in specs]
     resident = bring(data, opened[0].compute.device)
     lanes = [Lane(member, resident) for member in opened]
@@ -84,7 +89,8 @@ def _measured(store: Store, specs: Sequence[MemberSpec], data: Prepared, setting
     for lane in lanes:
         lane.read(PACK_STEPS)
     seconds = time.perf_counter() - started
-    return (PACK_STEPS - 1) * sum(spec.recipe.batch_size for spec in specs) / seconds
+    images = (PACK_STEPS - 1) * sum(spec.recipe.batch_size for spec in specs)
+    return PackSpeed(images / seconds, bool(opened[0].counters.get("compiled")))
 
 
 def _step(lanes: Sequence[Lane]) -> Callable[[int], None]:

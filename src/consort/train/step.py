@@ -11,7 +11,7 @@ from consort.costs.macs import count
 from consort.data.prepared import Prepared
 from consort.data.resident import fits
 from consort.errors import ConsortError, InputError, Terminated
-from consort.events import Listener, Started, Warned
+from consort.events import Listener, Started, Warned, unheard
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.models import compute
@@ -47,6 +47,7 @@ def train_members(store: Store, specs: Sequence[MemberSpec], data: Prepared, set
 
     On one GPU that can hold the images they train side by side, elsewhere one after another.
     """
+    listen = listen if settings.process.rank == 0 else unheard
     try:
         compute.check_gpu(settings.process.local_rank)
     except ConsortError as e:

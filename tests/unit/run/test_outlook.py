@@ -19,6 +19,7 @@ from consort.screen.outlook import outlook_lines
 from consort.store.folder import FolderStore
 from consort.study.file import parse_study
 from consort.train import pace_estimate
+from consort.train.pace_estimate import PackSpeed
 from gpu_nodes import gpu_node
 
 WELL = "epochs = 20, batch_size = 20"
@@ -26,9 +27,9 @@ WELL = "epochs = 20, batch_size = 20"
 
 
 def planned(folder: Path, recipe: str = WELL, data: str = 'source = "digits", train_images = 340, val_images = 200',
-            architectures: str = '"wrn-10-1" = 2\n"wrn-10-2" = 1') -> Run:
-    study = parse_study(f"name = 'tiny'\ndata = {{ {data} }}\nrecipe = {{ {recipe} }}\n[architectures]\n"
-                        f"{architectures}\n", "study.toml")
+            architectures: str = '"wrn-10-1" = 2\n"wrn-10-2" = 1', settings: str = "") -> Run:
+    study = parse_study(f"name = 'tiny'\ndata = {{ {data} }}\nrecipe = {{ {recipe} }}\nrun = {{ {settings} }}\n"
+                        f"[architectures]\n{architectures}\n", "study.toml")
     store, cache = FolderStore(folder / "store"), folder / "cache"
     return Run(plan(store, study, folder, cache), store, cache)
 
@@ -51,24 +52,49 @@ def test_images_steps_macs_and_disk(tmp_path):
     assert re.search(r"wrn-10-1 +1 failed, 1 to train +340 ", text) and "warning" not in text
 
 
-def test_the_time_on_gpus_is_that_of_packs(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("settings", "compiles", "how"), [
+    ("", True, ""), ("compile = true", True, ", compiled"), ("compile = true", False, ", not compiled"),
+    ("compile = true, deterministic = true", True, ", compiled, deterministic")])
+def test_the_time_on_gpus_is_that_of_packs_as_run_asks_for_them(tmp_path, monkeypatch, settings, compiles, how):
     """Small networks take more than their arithmetic there: three members of 6,800 images, nearly alike."""
-    run = planned(tmp_path)
+    run = planned(tmp_path, settings=settings)
     found = outlook(run)
     measured: list[list[str]] = []
 
-    def thousand_images_per_second(store, specs, data, settings) -> float | None:
+    def thousand_images_per_second(store, specs, data, settings) -> PackSpeed:
         measured.append([spec.architecture for spec in specs])
-        return 1000.0 if len(measured) == 1 else None
+        assert settings.deterministic == run.study.run.deterministic
+        return PackSpeed(1000.0, settings.compile and compiles)
 
     monkeypatch.setattr(compute, "check_gpu", lambda: None)
     monkeypatch.setattr(hardware, "gpus", lambda: ["0", "1"])
     monkeypatch.setattr(screen_outlook, "_pack", lambda run, network: run.to_train()[:2])
-    monkeypatch.setattr(pace_estimate, "pack_images_per_second", thousand_images_per_second)
+    monkeypatch.setattr(pace_estimate, "pack_speed", thousand_images_per_second)
     text = "\n".join(outlook_lines(run, found))
-    assert "training takes about 10 s here, on 2 GPUs, in packs: measured on some steps of 2 wrn-10-1 side by" in text
+    assert ("training takes about 10 s here, on 2 GPUs, in packs: measured on some steps of 2 wrn-10-1 side by "
+            f"side{how} (an estimate") in text
     assert measured == [["wrn-10-1", "wrn-10-1"]]
-    assert "training takes" not in "\n".join(outlook_lines(run, found)), "they do not fit now"
+
+
+@pytest.mark.parametrize("measure", ["pack_speed", "macs_per_second"])
+def test_what_does_not_fit_into_the_gpu_now_is_said_in_place_of_a_time(tmp_path, monkeypatch, measure):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
+
+    run = planned(tmp_path)
+    packs = {"pack_speed": run.to_train(), "macs_per_second": None}
+    monkeypatch.setattr(screen_outlook, "_pack", lambda run, network: packs[measure])
+    monkeypatch.setattr(pace_estimate, measure, full)
+    text = "\n".join(outlook_lines(run, outlook(run)))
+    assert "training takes about" not in text
+    assert text.endswith("warning: how long training takes is not known: wrn-10-1 could not be measured, since it does "
+                         "not fit into the GPU's memory as it is now (CUDA out of memory. Tried to allocate 2.00 GiB.)")
+
+
+def test_one_measured_step_is_not_compiled_and_that_is_said(tmp_path):
+    run = planned(tmp_path, settings="compile = true")
+    text = "\n".join(outlook_lines(run, outlook(run)))
+    assert "one measured step of wrn-10-1, not compiled (an estimate" in text
 
 
 def test_where_the_gpu_cannot_be_used_that_is_said_in_place_of_a_time(tmp_path, monkeypatch):
