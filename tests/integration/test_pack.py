@@ -14,7 +14,7 @@ from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.models import compute
 from consort.store import keys
-from consort.train import pack, state
+from consort.train import pace, pack, state
 from consort.train.lane import Lane
 from consort.train.pace_estimate import pack_speed
 from consort.train.settings import Settings
@@ -127,6 +127,17 @@ def test_a_loss_that_is_not_finite_ends_one_member_at_its_first_bad_step(new_wor
     assert members.read_failure(world.store, bad.id) == str(by_itself.value)
     assert list(world.store.list(keys.resume_folder(bad.id))) == []
     assert_same(world, whole, [good, other])
+
+
+def test_progress_says_how_many_still_train(new_world, monkeypatch) -> None:
+    """After the shorter one has left; the record has the pack as it began."""
+    world = new_world()
+    short, long = world.spec(BASE | {"epochs": 1}), world.spec(BASE)
+    monkeypatch.setattr(pace, "PROGRESS_SECONDS", 0.0)
+    _, events = train_pack(world, [short, long])
+    told = [(e["step"] > STEPS_PER_EPOCH, e.get("side_by_side", 1)) for e in events if e["event"] == "progress"]
+    assert set(told) == {(False, 2), (True, 1)}
+    assert world.record(long).side_by_side == 2
 
 
 def test_what_is_done_or_trained_elsewhere_is_left_alone(new_world, alone) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import heapify, heapreplace
 from statistics import mean
 
-from consort.events import Done, Event, Failed, PodSeen, Progressed, Started
+from consort.events import Done, Event, Failed, PodSeen, Progressed, Resumed, Started
 
 LEAST_SECONDS = 1.0
 """A rate is not read from a member that has less left: what is told is rounded."""
@@ -18,34 +18,60 @@ class TimeLeft:
     """Learns from the members' events. Another thread may ask meanwhile.
 
     A place goes from member to member, or from pack to pack, at the rate of work that it has now. Until it has told one
-    it is taken to be as fast as the others.
+    it is taken to be as fast as the others. What comes before a member's steps (tuning, capturing, compiling) is taken
+    to be what it was for those that have made some.
     """
 
-    def __init__(self, work: Mapping[str, float], shares: Sequence[Sequence[str]]) -> None:
+    def __init__(self, work: Mapping[str, float], shares: Sequence[Sequence[str]],
+                 now: Callable[[], float] = time.monotonic) -> None:
         """work: of each member; shares: which members each place trains."""
-        self.work, self.left = work, dict(work)
+        self.work, self.left, self.now = work, dict(work), now
         self.shares: dict[Place, Sequence[str]] = dict(enumerate(shares))
         self.places: dict[str, Place] = {member: place for place, share in self.shares.items() for member in share}
         self.rates: dict[Place, float] = {}
         """Place -> work per second."""
         self.images: dict[Place, float] = {}
         """Place -> images per second."""
+        self.waiting = set(self.places)
+        """Members of which nothing was heard."""
+        self.began: dict[str, tuple[float, int]] = {}
+        """Member that has made no steps yet -> when it began, and at which step."""
+        self.start_seconds: list[float] = []
+        """Of each member that has made some: its share of what came before them."""
 
     def listen(self, event: Event) -> None:
         match event:
+            case Started() if event.member in self.places:
+                self.began[event.member] = self.now(), 0
+            case Resumed() if event.member in self.places:
+                self._at(event)
+                self.began[event.member] = self.began.get(event.member, (self.now(), 0))[0], event.step
             case Progressed() if event.member in self.places:
                 self._progressed(event, self.places[event.member])
             case Done() | Failed() if event.member in self.places:
                 self.left[event.member] = 0.0
+                self.began.pop(event.member, None)
                 if not self._left_of(place := self.places[event.member]):
                     self.images.pop(place, None)
+            case _:
+                return
+        self.waiting.discard(event.member)
+
+    def _at(self, event: Progressed | Resumed) -> float:
+        """Take note of the work that the member has left; how much."""
+        left = self.left[event.member] = self.work[event.member] * (1 - event.step / event.steps)
+        return left
 
     def _progressed(self, event: Progressed, place: Place) -> None:
-        left = self.left[event.member] = self.work[event.member] * (1 - event.step / event.steps)
+        left = self._at(event)
         of_ours = min(event.side_by_side, len(self.shares[place]))  # a pack may have members of other runs too
         if event.seconds_left >= LEAST_SECONDS or (event.seconds_left and place not in self.rates):
             self.rates[place] = left / event.seconds_left * of_ours
         self.images[place] = event.images_per_second * of_ours
+        if event.seconds_left and event.member in self.began:
+            since, step = self.began.pop(event.member)
+            trained = (event.step - step) * event.seconds_left / (event.steps - event.step)
+            self.start_seconds.append(max(0.0, self.now() - since - trained) / event.side_by_side)
 
     def _left_of(self, place: Place) -> float:
         return sum(self.left[member] for member in self.shares[place])
@@ -61,7 +87,15 @@ class TimeLeft:
         if not self.rates:
             return None
         usual = self._usual_rate()
-        return max(self._left_of(place) / self.rates.get(place, usual) for place in self.shares)
+        return max(self._left_of(place) / self.rates.get(place, usual) + self._before_steps(share)
+                   for place, share in self.shares.items())
+
+    def _before_steps(self, share: Sequence[str]) -> float:
+        """The seconds that members of a place still take before their first steps."""
+        each = mean(self.start_seconds or [0.0])
+        begun = [found[0] for member in share if (found := self.began.get(member))]
+        left = max(0.0, each * len(begun) - (self.now() - min(begun))) if begun else 0.0
+        return left + each * len(self.waiting & set(share))
 
     def _usual_rate(self) -> float:
         return mean(list(self.rates.values()))
@@ -77,8 +111,8 @@ class JobsTimeLeft(TimeLeft):
     def __init__(self, work: Mapping[str, float], packs: Sequence[Sequence[str]],
                  now: Callable[[], float] = time.monotonic) -> None:
         """packs: which members a job is going to train, in the order in which jobs begin."""
-        super().__init__(work, ())
-        self.packs, self.now = packs, now
+        super().__init__(work, (), now)
+        self.packs = packs
         self.running: dict[Place, float] = {}
         """Job whose pod has a node, and which has members left -> since when."""
         self.vacant: list[float] = []

@@ -80,7 +80,7 @@ class Member:
                                        self.process.rank, self.process.processes)
         self.steps = self.batches.steps_per_epoch * self.recipe.epochs
         self.step = 0
-        self.side_by_side = 1
+        self.side_by_side = self.in_step = 1  # members of its pack as it began, and as it is
         self._note_machine()
         if restored:
             self.state.load(restored.tensors)
@@ -142,7 +142,7 @@ class Member:
                 self.spec.id, epoch=round(self.step / self.batches.steps_per_epoch, 2), epochs=self.recipe.epochs,
                 step=self.step, steps=self.steps, loss=self.counters["loss"],
                 images_per_second=round(speed * self.recipe.batch_size, 1),
-                seconds_left=round((self.steps - self.step) / speed, 1), side_by_side=self.side_by_side))
+                seconds_left=round((self.steps - self.step) / speed, 1), side_by_side=self.in_step))
 
     def next_halt(self, step: int) -> int:
         """The first step after `step` at which losses have to be read, whatever the time: a checkpoint, an epoch's end

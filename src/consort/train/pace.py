@@ -23,6 +23,10 @@ class Pace:
         return (self.before[0] + time.perf_counter() - self.began[0],
                 self.before[1] + (time.process_time() - self.began[1]) / side_by_side)
 
+    def begin_anew(self, step: int) -> None:
+        """From here on the speed is another one: its pack is smaller, and was captured anew."""
+        self.seen = deque([(step, time.perf_counter())])
+
     def to_tell(self, step: int, last: bool) -> float | None:
         """The steps per second, where it is time to tell them: once a second, and in the end.
 

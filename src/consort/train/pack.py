@@ -64,6 +64,9 @@ class _Pack:
         self._send(steps)
         replay = self._replay()
         there = len(self.lanes)
+        for member in [lane.member for lane in self.lanes]:
+            member.in_step = there
+            member.pace.begin_anew(member.step)
         while len(self.lanes) == there:
             began = time.perf_counter()
             following = self._steps_from(steps)

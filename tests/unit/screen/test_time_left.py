@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from consort.events import Done, Failed, MembersBegun, Progressed, Resumed
+from consort.events import Done, Failed, MembersBegun, Progressed, Resumed, Started
 from consort.screen.live import Screen
 from consort.screen.time_left import TimeLeft
 
@@ -49,6 +49,50 @@ def test_the_first_member_of_a_pack_that_is_heard_of_speaks_for_all() -> None:
     for member in PACK[1:]:
         of.listen(progressed(member, 10, 90.0, 1000.0, side_by_side=8))
     assert (of.seconds, of.images_per_second) == (pytest.approx(90 + 50), 8000)
+
+
+def test_those_that_are_left_of_a_pack_are_not_taken_for_all_of_it() -> None:
+    of = TimeLeft(dict.fromkeys(PACK, 1.0), [PACK])
+    of.listen(progressed(PACK[0], 10, 90.0, 1000.0, side_by_side=8))
+    for member in PACK[1:]:
+        of.listen(Failed(member, "the loss became nan"))
+    of.listen(progressed(PACK[0], 20, 20.0, 4000.0))
+    assert (of.seconds, of.images_per_second) == (pytest.approx(20), 4000)
+
+
+def test_members_that_were_interrupted_are_not_taken_to_begin_anew() -> None:
+    """The first line of a pack that had a tenth left, of which one member is heard of."""
+    of = TimeLeft(dict.fromkeys(PACK, 1.0), [PACK])
+    for member in PACK:
+        of.listen(Started(member))
+        of.listen(Resumed(member, 90, 100))
+    of.listen(progressed(PACK[0], 91, 9.0, 1000.0, side_by_side=8))
+    assert of.seconds == pytest.approx(9, rel=0.1)
+
+
+@pytest.mark.parametrize("resumed", [0, 40])
+def test_what_comes_before_the_first_steps_comes_again_for_members_that_wait(resumed: int) -> None:
+    """Two packs of eight that compile for 40 seconds each and train for 20; the first line after a second of steps."""
+    packs = PACK, tuple(f"later-{seed}" for seed in range(8))
+    now = [100.0]
+    of = TimeLeft(dict.fromkeys(PACK + packs[1], 1.0), [PACK + packs[1]], lambda: now[0])
+    for member in packs[0]:
+        of.listen(Started(member))
+        if resumed:
+            of.listen(Resumed(member, resumed, 100))
+    now[0] = 141.0
+    for member in packs[0]:
+        of.listen(progressed(member, resumed + 5, (95 - resumed) / 5, 1000.0, side_by_side=8))
+    assert of.seconds == pytest.approx((95 - resumed) / 5 + 40 + 20)
+    for member in packs[0]:
+        of.listen(Done(member))
+    for member in packs[1]:
+        of.listen(Started(member))
+    assert of.seconds == pytest.approx(40 + 20)
+    now[0] = 171.0
+    assert of.seconds == pytest.approx(10 + 20), "it has compiled for 30 seconds"
+    now[0] = 191.0
+    assert of.seconds == pytest.approx(20), "longer than the first"
 
 
 def test_what_is_nearly_done_says_nothing_of_the_rate() -> None:

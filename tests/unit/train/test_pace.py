@@ -50,3 +50,27 @@ def test_the_rate_is_that_of_the_last_seconds(clock: list[float]) -> None:
         told.append(pace.to_tell(step, last=False))
     assert set(told[1:40]) == {10.0} and told[45] < 20.0
     assert set(told[61:]) == {30.0}
+
+
+def test_a_pack_that_becomes_smaller_begins_anew(clock: list[float]) -> None:
+    """Those that left are predicted and written, and the rest, which is faster now, is captured: eight seconds."""
+    pace = Pace(0.0, 0.0, step=0)
+    pace.begin_anew(0)
+    told = []
+    for now, step in ((101.0, 4), (102.0, 14), (103.0, 24)):
+        clock.append(now)
+        told.append(pace.to_tell(step, last=False))
+    clock.append(111.0)
+    pace.begin_anew(24)
+    for now, step in ((112.0, 64), (113.0, 104)):
+        clock.append(now)
+        told.append(pace.to_tell(step, last=False))
+    assert told == [None, 10.0, 10.0, 40.0, 40.0]
+
+
+def test_the_speed_of_a_short_training_is_without_its_capture(clock: list[float]) -> None:
+    pace = Pace(0.0, 0.0, step=0)
+    clock.append(130.0)
+    pace.begin_anew(0)
+    clock.append(131.0)
+    assert pace.to_tell(4, last=True) == 4.0
