@@ -10,9 +10,9 @@
 # eight files: tables, results and logits (float16).
 #
 # $PARTS chooses among: smoke study checks bench latency small; they run in this order, and what time is left to none of is said.
-# $END_SECONDS is when all has to be over, $ANSWER_SECONDS what a study keeps of that for its answer and report; COMPILE=1
-# compiles the studies' networks; $CHECKS are the tests. TINY=1 runs all of it within minutes without a GPU, on scikit-
-# learn's digits and for an instant, to see that every part works: IMAGES.zip is "digits" then.
+# $END_SECONDS is when all has to be over, $ANSWER_SECONDS what a study keeps of that for its answer and report; $CHECKS are
+# the tests. TINY=1 runs all of it within minutes without a GPU, on scikit-learn's digits and for an instant, to see that
+# every part works: IMAGES.zip is "digits" then.
 set -u
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 images=$2
@@ -35,9 +35,9 @@ failed=()
 
 say() { echo; echo "== $* (at $((SECONDS - began)) s)"; }
 wanted() { [[ " $parts " == *" $1 "* ]]; }
-left() { echo $((${END_SECONDS:-600} - SECONDS + began)); }
+left() { echo $((${END_SECONDS:-590} - SECONDS + began)); }
 least() { echo $(($1 < $2 ? $1 : $2)); }
-limited() { timeout -s TERM -k 15 "$@"; }  # SECONDS COMMAND...: it may save what it has
+limited() { timeout -s TERM -k 30 $(($1 > 1 ? $1 : 1)) "${@:2}"; }  # SECONDS COMMAND...: it may save what it has
 
 begin() {  # PART SECONDS TITLE: whether it is wanted and has at least so many seconds
   wanted "$1" || return 1
@@ -53,19 +53,25 @@ ended() {  # PART CODE
   [[ $2 == 0 ]] || failed+=("$1 ($2)")
 }
 
-study_text() {  # NAME: the study's file; compiled where $COMPILE asks for it, a tiny one where $TINY does
+study_text() {  # NAME: the study's file; a tiny one where $TINY asks for it
   if [[ -n $tiny ]]; then
     sed -e "s/^name = \"quickstart\"/name = \"$1\"/" -e 's/^epochs = .*/epochs = 1/' studies/quickstart.toml
-    return
+  else
+    cat "studies/$1.toml"
   fi
-  cat "studies/$1.toml"
-  [[ -z ${COMPILE:-} ]] || printf '\n[run]\ncompile = true\n'
+}
+
+# With the latencies of this machine; where those take too long, or fail, without those of its GPU.
+answer() {  # NAME/RUN STORE
+  limited $(($(left) - 65)) $python -m consort evaluate "$1" --store "$2" && return
+  say "no answer in time; once more, without the GPU"
+  CUDA_VISIBLE_DEVICES='' limited $(($(left) - 25)) $python -m consort evaluate "$1" --store "$2"
 }
 
 # Members first, and their logits kept as soon as they are trained, so that nothing that follows can lose them; then the
 # answer and the report, for which time was kept.
 run_study() {  # NAME SECONDS
-  local name=$1 file="$work/$1.toml" store="$work/$1" start=$SECONDS members answer ref
+  local name=$1 file="$work/$1.toml" store="$work/$1" start=$SECONDS members answered ref
   study_text "$name" > "$file"
   limited "$(least "$2" $(($(left) - ANSWER_SECONDS)))" \
     $python -m consort run "$file" --data "$images" --store "$store" --only members
@@ -75,11 +81,10 @@ run_study() {  # NAME SECONDS
   ref=$name/$(basename "$(ls -d "$store/studies/$name"/*/ | tail -1)")
   say "the answer of $ref"
   start=$SECONDS
-  limited $(($(left) - 15)) $python -m consort evaluate "$ref" --store "$store" &&
-    limited $(($(left) - 5)) $python -m consort report "$ref" --store "$store"
+  answer "$ref" "$store" && limited $(($(left) - 5)) $python -m consort report "$ref" --store "$store"
   ended "$name: answer and report" $?
-  answer=$((SECONDS - start))
-  say "$name: members $members s, answer and report $answer s, together $((members + answer)) s"
+  answered=$((SECONDS - start))
+  say "$name: members $members s, answer and report $answered s, together $((members + answered)) s"
   (cd "$store" && tar czf "$out/$name.tar.gz" "studies/$name" members/*/member.json)
   cat "$store/studies/$ref/table.md"
 }

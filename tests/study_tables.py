@@ -19,11 +19,15 @@ tolerations = st.one_of(
 
 
 def cluster_tables() -> st.SearchStrategy[dict]:
-    """Packs are for members that one process trains."""
+    """Packs are for members that one process trains; with GPUs each process has one."""
     one_process = {"nodes": 1, "processes": 1, "gpus": 1}
     return st.builds(lambda table, most: table if most == 1 else {
         **table, **{key: 1 for key in one_process if key in table}, "members_per_job": most},
-        _tables_of_members(), st.sampled_from([1, 1, 2, 64]))
+        _tables_of_members().map(_with_a_gpu_each), st.sampled_from([1, 1, 2, 64]))
+
+
+def _with_a_gpu_each(table: dict) -> dict:
+    return {**table, "gpus": max(table["gpus"], table.get("processes", 1))} if table.get("gpus") else table
 
 
 def _tables_of_members() -> st.SearchStrategy[dict]:

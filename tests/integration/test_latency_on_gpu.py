@@ -81,5 +81,5 @@ def test_members_at_the_same_time_are_measured_once(tmp_path) -> None:
 
 @pytest.mark.parametrize("runtime", ["graph", "torch"])
 def test_what_does_not_fit_into_the_memory_is_an_input_error(runtime: str) -> None:
-    with pytest.raises(InputError, match=r"batches of 4000000 do not fit .* smaller \[latency\] batch_sizes"):
+    with pytest.raises(InputError, match=r"too full for batches of 4000000 with .* smaller \[latency\] batch_sizes"):
         measure("wrn-16-8", replace(IN_GRAPH, batch_size=4_000_000, runtime=runtime), repeats=3)

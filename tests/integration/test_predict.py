@@ -21,6 +21,7 @@ from consort.members.logits import read_logits, write_logits
 from consort.members.spec import MemberSpec
 from consort.models.families import build
 from consort.store import keys
+from consort.train import prediction
 from consort.train.imported_weights import import_member
 from consort.train.prediction import predict
 
@@ -149,6 +150,18 @@ def test_a_member_that_is_not_finished_cannot_predict(world: World) -> None:
     spec = world.spec({})
     with pytest.raises(InputError, match=f"{spec.id} is not finished"):
         predict(world.store, spec.id, world.data, {})
+
+
+def test_a_full_gpu_is_said_with_what_helps(copy: tuple[World, MemberSpec], monkeypatch: pytest.MonkeyPatch) -> None:
+    world, spec = copy
+
+    def full(*_: object) -> None:
+        raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be ...")
+
+    monkeypatch.setattr(prediction, "predict_logits", full)
+    with pytest.raises(InputError, match=rf"for the predictions of member {spec.id}: CUDA error: out of memory\. "
+                                         r"End the other process .*CUDA_VISIBLE_DEVICES= \(empty\) predicts"):
+        predict(world.store, spec.id, world.data, {}, recompute=True)
 
 
 def test_weights_that_do_not_fit_are_refused(world: World, weights: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """What runs a network that is timed: torch as it is written, a CUDA graph, ONNX Runtime."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 import numpy as np
@@ -48,18 +48,11 @@ def ready(parts: Sequence[Part]) -> Ready:
     return runtimes[conditions.runtime](parts)
 
 
-@contextmanager
-def memory_for(parts: Sequence[Part]) -> Iterator[None]:
+def memory_for(parts: Sequence[Part]) -> AbstractContextManager:
     """Raises InputError where what is made and timed in it does not fit into the GPU's memory."""
-    try:
-        yield
-    except RuntimeError as e:
-        if not compute.is_out_of_memory(e):
-            raise
-        (_, conditions), *_ = parts
-        raise InputError(f"batches of {conditions.batch_size} do not fit into the GPU's memory with "
-                         f"{', '.join(name for name, _ in parts)}: {str(e).splitlines()[0][:150]}. Set smaller "
-                         "[latency] batch_sizes, or end the other process that fills it.") from e
+    sizes = dict.fromkeys(str(conditions.batch_size) for _, conditions in parts)
+    return compute.memory_for(f"batches of {' and '.join(sizes)} with {', '.join(name for name, _ in parts)}",
+                              "Set smaller [latency] batch_sizes, or end the other process that fills it.")
 
 
 def _in_torch(parts: Sequence[Part]) -> Ready:

@@ -4,7 +4,8 @@ import gc
 import importlib.util
 import os
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -87,6 +88,19 @@ _FULL = ("out of memory", "ALLOC_FAILED")
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether this says that the device's memory is full."""
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _FULL)
+
+
+@contextmanager
+def memory_for(what: str, remedy: str) -> Iterator[None]:
+    """Raises InputError that says what does not fit into the GPU's memory, where what is done in it does not."""
+    try:
+        yield
+    except RuntimeError as e:
+        if not is_out_of_memory(e):
+            raise
+        reason = next(iter(str(e).splitlines()), type(e).__name__)
+        raise InputError(f"the GPU's memory is too small or too full for {what}: {reason[:150].rstrip('.')}. {remedy}"
+                         ) from e
 
 
 def free_memory() -> None:

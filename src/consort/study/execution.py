@@ -177,6 +177,14 @@ class Cluster(Table):
     data: Volume | None = None
 
     @model_validator(mode="after")
+    def _each_process_has_a_gpu(self) -> "Cluster":
+        if 0 < self.gpus < self.processes:
+            raise ValueError(f"each process of a member needs a GPU of its own; got processes = {self.processes} with "
+                             f"gpus = {self.gpus} per pod. Set processes to {self.gpus}, gpus to {self.processes}, or "
+                             "gpus to 0")
+        return self
+
+    @model_validator(mode="after")
     def _one_process_trains_a_pack(self) -> "Cluster":
         several = [f"{key} = {value}" for key, value in (("nodes", self.nodes), ("processes", self.processes),
                                                          ("gpus", self.gpus)) if value > 1]

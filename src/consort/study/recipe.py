@@ -76,7 +76,7 @@ RECIPES: dict[str, dict] = {
     # after the public speed-run recipes for CIFAR-10).
     "fast": {"epochs": 10, "schedule": "one-cycle", "learning_rate": 0.2},
     # Minutes of a GPU for the wide residual networks of a whole figure: a batch that is large enough to fill it, and a
-    # peak rate that is larger with it (docs/gpu.md has what it reaches).
+    # peak rate that is larger with it. Set by hand; docs/results/cifar10.md has what it reaches.
     "gpu-fast": {"epochs": 20, "batch_size": 512, "schedule": "one-cycle", "learning_rate": 0.5},
     # Zagoruyko and Komodakis 2016, section 3: 200 epochs, rate 0.1 times 0.2 at epochs 60, 120 and 160.
     "wrn-reference": {},

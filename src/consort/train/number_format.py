@@ -108,11 +108,11 @@ def _key(spec: MemberSpec, size: Size) -> str:
 
 
 def _described() -> dict:
-    """The hardware that trains. Of several GPUs the driver names the first only, and a pod may see one of its node that
-    it has not."""
-    place = compute.choose("auto")
-    gpu = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else None
-    return hardware.describe() | {"gpu": gpu}
+    """The hardware that trains: of several GPUs the driver names the first only."""
+    place, described = compute.choose("auto"), hardware.describe()
+    if place.device.type == "cuda":
+        described["gpu"] = torch.cuda.get_device_name(place.device)
+    return described
 
 
 def _measured(spec: MemberSpec, size: Size, classes: int, captured: bool) -> FormatRecord:

@@ -55,7 +55,14 @@ def predict(store: Store, member_id: str, data: Prepared, also: Mapping[str, Pre
     todo = list(wanted) if recompute else missing
     if not todo:
         return []
-    spec = members.read_spec(store, member_id)
+    with compute.memory_for(f"the predictions of member {member_id}", "End the other process that fills it, or use "
+                            "another GPU; CUDA_VISIBLE_DEVICES= (empty) predicts on the processor."):
+        return _predict(store, record, data, {name: wanted[name] for name in todo}, missing, loader_workers, listen)
+
+
+def _predict(store: Store, record: MemberRecord, data: Prepared, todo: Mapping[str, tuple[Prepared, str]],
+             missing: Sequence[str], loader_workers: int, listen: Listener) -> list[Comparison]:
+    spec = members.read_spec(store, record.id)
     place = compute.choose(record.precision)
     network = build(spec.architecture, len(data.classes))
     network.load_state_dict(safetensors.torch.load(members.read_file(store, record, "weights.safetensors")))
@@ -64,12 +71,11 @@ def predict(store: Store, member_id: str, data: Prepared, also: Mapping[str, Pre
     if own is not None and own.fit == AS_PREPARED:
         data, own = _scaled(data, own.mean, own.std), None
     comparisons = []
-    for name in todo:
-        prepared, split = wanted[name]
+    for name, (prepared, split) in todo.items():
         like = _scaled(prepared, data.manifest.mean, data.manifest.std)
         logits = predict_logits(network, like, split, input_size(spec, data), place, loader_workers, own)
         _check_finite(record, name, logits)
-        listen(Predicted(member_id, name, accuracy(logits, prepared.labels(split))))
+        listen(Predicted(record.id, name, accuracy(logits, prepared.labels(split))))
         if name in missing:
             record = _write(store, record, name, prepared, logits)
         else:

@@ -58,6 +58,13 @@ def test_a_pack_is_trained_by_one_process(others, named):
     assert toml_study("[cluster]\nmembers_per_job = 2\ngpus = 1").cluster.members_per_job == 2
 
 
+def test_two_processes_do_not_share_a_gpu():
+    with pytest.raises(InputError, match=r"got processes = 4 with gpus = 2 per pod\. Set processes to 2, gpus to 4, "
+                                         r"or gpus to 0"):
+        toml_study("recipe.batch_size = 60\n[cluster]\nprocesses = 4\ngpus = 2")
+    assert toml_study("recipe.batch_size = 60\n[cluster]\nprocesses = 2\ngpus = 2").cluster.gpus == 2
+
+
 @untimed
 @given(cluster_tables(), grow_tables(), st.integers(1, 64))
 def test_execution_changes_neither_run_nor_members(data, cluster, grow, workers):
