@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from consort import hardware
 from consort.errors import ConsortError
@@ -9,6 +10,9 @@ from consort.members.spec import MemberSpec
 from consort.report.units import duration, scaled
 from consort.run.outlook import Network, Outlook
 from consort.run.run import Run
+
+if TYPE_CHECKING:
+    from consort.train.pace_estimate import PackSpeed
 
 MOST_CLASSES = 12
 """That are listed one by one."""
@@ -100,19 +104,32 @@ def _pack(run: Run, network: Network) -> list[MemberSpec] | None:
 def _in_packs(run: Run, todo: Sequence[Network], measured: Network, together: Sequence[MemberSpec]
               ) -> tuple[float, str]:
     """The same where each GPU trains pack after pack."""
-    from consort.train.pace_estimate import pack_speed
     from consort.train.packs import image_work
-    from consort.train.settings import Settings
 
-    asked = run.study.run
-    speed = pack_speed(run.store, together, run.plan.data,
-                       Settings(deterministic=asked.deterministic, compile=asked.compile))
+    together, speed = _measured_pack(run, together)
     images = sum(n.to_train * n.steps * n.batch_size * image_work(n.macs or 0) for n in todo
                  ) / image_work(measured.macs or 0)
     gpus = len(hardware.gpus())
     return images / speed.images_per_second / gpus, (
         f"on {gpus} GPU{'s' if gpus > 1 else ''}, in packs: measured on some steps of {len(together)} "
         f"{measured.architecture} side by side{_how(run, speed.compiled)}")
+
+
+def _measured_pack(run: Run, specs: Sequence[MemberSpec]) -> tuple[Sequence[MemberSpec], "PackSpeed"]:
+    """These members, or as many as fit into the GPU, and their speed; raises as `pack_speed` where none does."""
+    from consort.models import compute
+    from consort.train.pace_estimate import pack_speed
+    from consort.train.settings import Settings
+
+    settings = Settings(deterministic=run.study.run.deterministic, compile=run.study.run.compile)
+    while True:
+        try:
+            return specs, pack_speed(run.store, specs, run.plan.data, settings)
+        except RuntimeError as e:
+            if len(specs) == 1 or not compute.is_out_of_memory(e):
+                raise
+        specs = specs[:(len(specs) + 1) // 2]  # as a pack is halved that does not fit
+        compute.free_memory()
 
 
 def _how(run: Run, compiled: bool) -> str:

@@ -76,6 +76,21 @@ def test_the_time_on_gpus_is_that_of_packs_as_run_asks_for_them(tmp_path, monkey
     assert measured == [["wrn-10-1", "wrn-10-1"]]
 
 
+def test_a_pack_that_does_not_fit_is_measured_as_it_is_halved(tmp_path, monkeypatch):
+    run = planned(tmp_path)
+
+    def room_for_one(store, specs, data, settings) -> PackSpeed:
+        if len(specs) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return PackSpeed(1000.0, False)
+
+    monkeypatch.setattr(hardware, "gpus", lambda: ["0"])
+    monkeypatch.setattr(screen_outlook, "_pack", lambda run, network: run.to_train())
+    monkeypatch.setattr(pace_estimate, "pack_speed", room_for_one)
+    assert "on 1 GPU, in packs: measured on some steps of 1 wrn-10-1 side by side (" in "\n".join(
+        outlook_lines(run, outlook(run)))
+
+
 @pytest.mark.parametrize("measure", ["pack_speed", "macs_per_second"])
 def test_what_does_not_fit_into_the_gpu_now_is_said_in_place_of_a_time(tmp_path, monkeypatch, measure):
     def full(*_: object) -> None:
