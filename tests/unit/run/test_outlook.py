@@ -84,6 +84,7 @@ def test_a_pack_that_does_not_fit_is_measured_as_it_is_halved(tmp_path, monkeypa
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return PackSpeed(1000.0, False)
 
+    monkeypatch.setattr(compute, "check_gpu", lambda: None)
     monkeypatch.setattr(hardware, "gpus", lambda: ["0"])
     monkeypatch.setattr(screen_outlook, "_pack", lambda run, network: run.to_train())
     monkeypatch.setattr(pace_estimate, "pack_speed", room_for_one)
