@@ -33,7 +33,7 @@ test: $(VENV)/.installed-test
 
 GPU_TESTS := tests/integration/test_pack_on_gpu.py tests/integration/test_pack.py tests/integration/test_train.py \
 	tests/integration/test_train_process.py tests/integration/test_predict.py tests/integration/test_gpu_throughput.py \
-	tests/integration/test_latency_on_gpu.py
+	tests/integration/test_latency_on_gpu.py tests/unit/train/test_number_format.py
 
 test-gpu: $(VENV)/.installed-test
 	$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "no GPU that CUDA sees")'

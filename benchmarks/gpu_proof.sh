@@ -114,7 +114,7 @@ if begin checks 60 "tests on the GPU"; then
   limited "$(least "${CHECK_SECONDS:-240}" "$(left)")" \
     $python -m pytest -q -p no:cacheprovider -W default ${side_by_side:-} --durations=5 \
     ${CHECKS:-tests/integration/test_pack_on_gpu.py tests/integration/test_pack.py tests/integration/test_train.py \
-      tests/integration/test_latency_on_gpu.py} \
+      tests/integration/test_latency_on_gpu.py tests/unit/train/test_number_format.py} \
     > "$out/checks.txt" 2>&1
   ended checks $?
   tail -n "${CHECK_LINES:-25}" "$out/checks.txt"

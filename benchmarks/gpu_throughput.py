@@ -55,6 +55,8 @@ ARCHITECTURES = ("wrn-16-1", "wrn-16-2", "wrn-16-4", "wrn-16-8")
 BATCHES = (128, 512)
 DETERMINISTIC = ("wrn-16-1", "wrn-16-4")
 """Of which `deterministic = true` is measured."""
+COMPILED = ("wrn-16-4",)
+"""Of which `compile = true` is measured, where a compiler is at hand."""
 SMOKE = {"architectures": ["wrn-10-1"], "batches": [4, 8], "seconds": 0.2, "images": 64, "workers": 1}
 BLOCK = 64
 """Steps that are drawn ahead where each is launched from Python."""
@@ -156,6 +158,8 @@ class Bench:
         return self._timed(as_graph(step, device) if device.type == "cuda" else step) * batch
 
     def pack(self, architecture: str, batch: int, members: int, **settings: bool) -> float:
+        if lacking := settings.get("compile") and compute.lacks_compiler(self.place):
+            raise RuntimeError(lacking)
         watch, ends = Watch(self.seconds), list[MemberRecord | ConsortError]()
         specs = [spec_of(self.data, architecture, batch, seed) for seed in range(members)]
         train_together(self.data.store, specs, self.data, Settings(stop=watch.stop, **settings), watch.listen,
@@ -247,8 +251,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--limit", type=float, default=280.0, help="begin nothing after so many seconds")
     parser.add_argument("--what", nargs="+", default=[""], help="only rows whose names begin so")
-    parser.add_argument("--compile", nargs="*", default=[], metavar="ARCHITECTURE",
-                        help="with torch.compile too, at the largest batch")
+    parser.add_argument("--compile", nargs="*", metavar="ARCHITECTURE", help=(
+        f"with torch.compile too, at the largest batch; by default {', '.join(COMPILED)} where a compiler is at hand"))
     parser.add_argument("--smoke", action="store_true", help="every row for an instant, on a processor too")
     parser.add_argument("--output", type=Path, help="write the table here too")
     parser.set_defaults(images=IMAGES, workers=LOADER_WORKERS)
@@ -259,6 +263,8 @@ def main() -> None:
         sys.exit("no GPU that CUDA sees: --smoke runs every row on the processor, to see that it works")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # of the deterministic rows, and for all alike
     place, missing = compute.choose("bfloat16"), list[str]()
+    if arguments.compile is None:
+        arguments.compile = [] if compute.lacks_compiler(place) else COMPILED
     device = torch.cuda.get_device_name() if place.device.type == "cuda" else "the processor, for an instant"
     lines = [f"{device}, torch {torch.__version__}, bfloat16; images/s of all members together", "",
              "| network | batch | what | images/s | of the convolutions | of the loop | of plain | of the same pack |",
