@@ -14,10 +14,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
+from torch import nn
 
 from consort import __version__, hardware
 from consort.data.image_folder import ImageFolder
@@ -39,6 +40,7 @@ EXAMPLES = 16
 LARGEST_BYTES = 2**31 - 2**20
 """Of one ONNX file: what protobuf has room for."""
 
+Graph = TypeVar("Graph")
 Report = Callable[[str], None]
 
 
@@ -132,37 +134,41 @@ def onnx_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None)
         from consort.export.onnx_graph import Network, joined
     except ModuleNotFoundError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'consort[export]'.") from e
-    graphs: dict[tuple[str, Size], Any] = {}
-    networks = []
-    for record, view in zip(parts.records, parts.views.networks, strict=True):
-        report(f"exporting {record.id}")
-        network = open_network(origin.store, record, len(origin.data.classes))
-        like = graphs.get((record.architecture, view.size))
-        graph = with_weights(like, network) if like is not None else None
-        graphs[record.architecture, view.size] = graph or to_onnx(network, record.architecture, view.size)
-        networks.append(Network(graphs[record.architecture, view.size], view))
+    graphs = _graphs(origin, parts, to_onnx, with_weights, report)
     num_bytes = sum(record.params for record in parts.records) * (2 if parts.half else 4)
     if num_bytes > LARGEST_BYTES:
         raise InputError(f"an ONNX file has room for 2 GiB, and these members have {num_bytes / 2**30:.1f} GiB of "
                          "weights: --half halves them, or name fewer with --members.")
+    networks = [Network(graph, view) for graph, view in zip(graphs, parts.views.networks, strict=True)]
     model = joined(networks, parts.chosen.combination, parts.views.size, len(origin.data.classes), parts.half)
     return model.SerializeToString(deterministic=True)
 
 
 def torch_bytes(origin: Origin, parts: Parts, report: Report = lambda text: None) -> bytes:
     """The program of torch.export; the same parts give the same bytes."""
-    from consort.export.torch_program import Half, Joined, Member, plain, program_bytes, with_weights
+    from consort.export import torch_program
+    from consort.export.torch_program import Half, Joined, Member
 
-    graphs: dict[tuple[str, Size], Any] = {}
-    networks = []
+    networks = _graphs(origin, parts, torch_program.plain, torch_program.with_weights, report)
+    seeing = [Member(Half(network) if parts.half else network, view)
+              for network, view in zip(networks, parts.views.networks, strict=True)]
+    return torch_program.program_bytes(Joined(seeing, parts.chosen.combination), parts.chosen.label, parts.views.size)
+
+
+def _graphs(origin: Origin, parts: Parts, export: Callable[[nn.Module, str, Size], Graph],
+            weighted: Callable[[Graph, nn.Module], Graph | None], report: Report) -> list[Graph]:
+    """A graph of each network, in order. Exporting takes seconds, so networks of one architecture and size share it:
+    `weighted` gives the graph of one with the weights of another, or None where it cannot."""
+    exported: dict[tuple[str, Size], Graph] = {}
+    graphs = []
     for record, view in zip(parts.records, parts.views.networks, strict=True):
         report(f"exporting {record.id}")
-        network = open_network(origin.store, record, len(origin.data.classes))
-        if (record.architecture, view.size) not in graphs:
-            graphs[record.architecture, view.size] = plain(network, record.architecture, view.size)
-        written = with_weights(graphs[record.architecture, view.size], network)
-        networks.append(Member(Half(written) if parts.half else written, view))
-    return program_bytes(Joined(networks, parts.chosen.combination), parts.chosen.label, parts.views.size)
+        network, kind = open_network(origin.store, record, len(origin.data.classes)), (record.architecture, view.size)
+        graph = weighted(exported[kind], network) if kind in exported else None
+        if graph is None:
+            graph = exported[kind] = export(network, record.architecture, view.size)
+        graphs.append(graph)
+    return graphs
 
 
 def _description(origin: Origin, parts: Parts) -> dict[str, Any]:
