@@ -70,7 +70,12 @@ class Parts:
 
 
 def parts_of(origin: Origin, chosen: Chosen, half: bool = False, format: str = "onnx") -> Parts:
-    """Raises InputError where a member has no weights, or wants images that cannot be made of those of another."""
+    """Raises InputError where a member has no weights, or wants images that cannot be made of those of another, and for
+    torch where its version is too old."""
+    if format == "torch":
+        from consort.export.torch_program import check_torch
+
+        check_torch()
     records = exportable(origin.store, chosen.members, origin.data)
     views = views_of(records, sizes(origin.store, records, origin.data), origin.data)
     return Parts(chosen, records, views, half, format)

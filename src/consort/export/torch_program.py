@@ -14,6 +14,7 @@ from copy import deepcopy
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from consort.ensembles.cascades import LEAST
 from consort.errors import InputError
@@ -22,6 +23,8 @@ from consort.export.views import WHOLE, View
 
 Size = tuple[int, int]
 
+PLAIN_SINCE = "2.9"
+"""The first torch whose .pt2 files have weights as plain bytes: torch.save writes them before, that is pickle."""
 _OPERATOR = re.compile(r"torch\.ops\.([\w.]+)\(")
 NOTES = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom")
 """What is noted at a node about the program that was exported, such as paths on this machine."""
@@ -156,6 +159,14 @@ class Joined(nn.Module):
         raise ValueError(f"confidence is probability, margin, entropy or agreement, got {kind!r}")
 
 
+def check_torch() -> None:
+    """InputError where this torch would write a file with something pickled in it."""
+    if TorchVersion(torch.__version__) < PLAIN_SINCE:
+        raise InputError(f"a program of torch.export is written from torch {PLAIN_SINCE} on, as earlier ones pickle "
+                         f"its weights, and this is torch {torch.__version__}: pip install 'torch>={PLAIN_SINCE}', or "
+                         "--format onnx.")
+
+
 def plain(network: nn.Module, name: str, size: Size) -> nn.Module:
     """A network as operators that change nothing in place, whose batch may be of any number of images, also none.
 
@@ -174,12 +185,13 @@ def with_weights(like: nn.Module, network: nn.Module) -> nn.Module:
 
 
 def program_bytes(joined: Joined, name: str, size: Size) -> bytes:
-    """The .pt2 file, in which nothing is pickled; the same networks give the same bytes.
+    """The .pt2 file, in which nothing is pickled by a torch that `check_torch` lets pass; the same networks give the
+    same bytes.
 
     Raises InputError that names the operator where one cannot be asked about a part of a batch.
     """
     program = _exported(joined, torch.zeros(2, *size, 3, dtype=torch.uint8), name)
-    program._example_inputs = None  # they alone would be pickled
+    program._example_inputs = None  # they are pickled in all versions
     _copy_where_no_view_is_possible(program)
     for node in program.graph.nodes:
         for note in NOTES:

@@ -1,12 +1,16 @@
 """A bundle for PyTorch keeps the same promises as one of ONNX."""
 
 import json
+import re
 import zipfile
 
 import pytest
+import torch
 
 from bundle_checks import ALONE, alone, states, study_images
+from consort.errors import InputError
 from consort.export.running import BundleError, open_session, read_manifest
+from consort.export.torch_program import check_torch
 from consort.export.verify import verify
 
 WITHOUT_CONSORT = ALONE.replace('modules["torch"]', 'modules["onnxruntime"]')
@@ -44,6 +48,20 @@ def test_the_same_choice_gives_the_same_bytes_for_torch(world, torch_bundle, tmp
     again = world.export(world.cascade([0, 2]), tmp_path / "again", format="torch")
     names = [*read_manifest(torch_bundle)["files"], "manifest.json"]
     assert [name for name in names if (torch_bundle / name).read_bytes() != (again / name).read_bytes()] == []
+
+
+@pytest.mark.parametrize("version", ["2.6.0", "2.8.0+cpu"])
+def test_a_torch_that_would_pickle_weights_is_refused_before_anything_is_written(world, tmp_path, monkeypatch, version):
+    monkeypatch.setattr(torch, "__version__", version)
+    with pytest.raises(InputError, match=rf"from torch 2\.9 on, .* this is torch {re.escape(version)}: pip install"):
+        world.export(world.cascade([0, 2]), tmp_path / "bundle", format="torch")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", ["2.9.0", "2.10.1+cu130", "2.15.0"])
+def test_a_torch_that_pickles_no_weights_is_taken(monkeypatch, version):
+    monkeypatch.setattr(torch, "__version__", version)
+    check_torch()
 
 
 def test_a_program_that_is_none_is_said(torch_bundle, tmp_path):
