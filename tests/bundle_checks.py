@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from consort.export.labelled_images import Images, study_answers
 from consort.export.measured import split_images
 from consort.export.running import read_manifest
-from consort.export.verify import Check, Images, study_answers
+from consort.export.verify import Check
 from exported_members import ExportedMembers
 
 ALONE = """\
@@ -30,5 +31,5 @@ def states(checks: Sequence[Check]) -> dict[str, bool | None]:
 
 
 def alone(bundle: Path, program: str, *arguments: str, with_out: str = ALONE) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-I", "-c", with_out, str(bundle / program), *arguments],
+    return subprocess.run([sys.executable, "-IB", "-c", with_out, str(bundle / program), *arguments],
                           capture_output=True, text=True, timeout=240, check=False)

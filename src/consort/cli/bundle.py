@@ -8,7 +8,7 @@ import typer
 from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, cache_folder, open_store_at
 
 if TYPE_CHECKING:
-    from consort.export.verify import Images
+    from consort.export.labelled_images import Images
 
 
 def verify(
@@ -124,8 +124,9 @@ def _study_images(bundle: Path, store: str) -> "Images | None":
     """The study's test images, where the store is there and has them."""
     from consort.data.prepared import open_prepared
     from consort.errors import MissingKey
+    from consort.export.labelled_images import Images, study_answers
     from consort.export.measured import split_images
-    from consort.export.verify import Images, read_manifest, study_answers
+    from consort.export.running import read_manifest
 
     manifest = read_manifest(bundle)
     if not store.startswith("s3://") and not Path(store).expanduser().is_dir():

@@ -4,6 +4,7 @@ This file is part of every bundle, beside what uses it, and needs numpy, pillow 
 bundle, onnxruntime or torch, alone.
 """
 
+import hashlib
 import json
 import platform
 import time
@@ -22,11 +23,15 @@ from consort.models.openvino_session import OpenVinoSession
 from consort.models.torch_session import open_program
 
 FORMAT = 1
-PARTS = ("name", "label", "members", "input.height", "input.width", "input.resize", "labels", "data.fingerprint",
-         "data.test_images", "files", "measured.test.accuracy", "measured.test.low", "measured.test.high",
-         "measured.test.asked", "study_agreement.exact", "study_agreement.same_class", "latency.p50_ms",
-         "latency.p90_ms", "latency.runtime", "latency.hardware.cpu", "versions.consort")
-"""What running, verifying and serving read of a manifest."""
+_NUMBER = (int, float)
+PARTS: dict[str, type | tuple[type, ...]] = {
+    "name": str, "label": str, "members": list, "input.height": int, "input.width": int, "input.resize": list,
+    "labels": list, "data.fingerprint": str, "data.test_images": (str, type(None)), "files": dict,
+    "measured.test.accuracy": _NUMBER, "measured.test.low": _NUMBER, "measured.test.high": _NUMBER,
+    "measured.test.asked": dict, "study_agreement.exact": bool, "study_agreement.same_class": _NUMBER,
+    "latency.p50_ms": _NUMBER, "latency.p90_ms": _NUMBER, "latency.runtime": str, "latency.hardware.cpu": str,
+    "versions.consort": str}
+"""What running, verifying and serving read of a manifest, and what it must be."""
 MODELS = {"model.onnx": "onnxruntime", "model.pt2": "torch"}
 """What a bundle's model may be called, and what runs it."""
 RUNTIMES = ("onnxruntime", "openvino")
@@ -48,15 +53,15 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
         newer = int(manifest["format"])
     except FileNotFoundError:
         raise BundleError(f"{bundle} is not a bundle: it has no manifest.json. `consort export` writes one.") from None
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as e:
         raise BundleError(f"{path} is not a readable manifest ({type(e).__name__}: {e}). Export it again.") from e
     if newer > FORMAT:
         raise BundleError(f"{path} has format {newer}, and this verifier reads up to {FORMAT}: use the verify.py of "
                           "the bundle, or a newer Consort.")
-    if lacking := [part for part in PARTS if not _has(manifest, part)]:
-        raise BundleError(f"{path} is no whole manifest: it lacks {', '.join(lacking)}. Export it again.")
-    listed = isinstance(manifest["files"], dict) and model_of(manifest) in manifest["files"]
-    if not listed or model_of(manifest) not in MODELS:
+    if lacking := [part for part, kind in PARTS.items() if not isinstance(_part(manifest, part), kind)]:
+        raise BundleError(f"{path} is no whole manifest: it lacks {', '.join(lacking)}, or has something else "
+                          "there. Export it again.")
+    if model_of(manifest) not in manifest["files"] or model_of(manifest) not in MODELS:
         raise BundleError(f"{path} lists no model among its files: {' or '.join(MODELS)}. Export it again.")
     return manifest
 
@@ -66,12 +71,18 @@ def model_of(manifest: dict[str, Any]) -> str:
     return str(manifest.get("model", "model.onnx"))  # manifests of before there were two do not say
 
 
-def _has(manifest: Any, part: str) -> bool:
+def sha256(file: Path) -> str:
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _part(manifest: Any, part: str) -> Any:
+    """What a manifest has under a name like `latency.runtime`; `...` where it has nothing."""
     for name in part.split("."):
         if not isinstance(manifest, dict) or name not in manifest:
-            return False
+            return ...
         manifest = manifest[name]
-    return True
+    return manifest
 
 
 def open_session(model: Path, threads: int = 1, runtime: str | None = None) -> Any:
@@ -104,6 +115,20 @@ def read_image(data: bytes, rule: dict[str, Any]) -> np.ndarray:
         warnings.simplefilter("ignore")  # odd metadata or palettes: the image can be read all the same
         image = decoded(data)
     return fitted(image, rule)
+
+
+def read_image_file(file: Path, rule: dict[str, Any]) -> np.ndarray:
+    """As `read_image`; raises BundleError where it is no file of an image."""
+    try:
+        return read_image(file.read_bytes(), rule)
+    except (OSError, ValueError) as e:
+        raise _unread(str(file), e) from e
+
+
+def _unread(name: str, error: OSError | ValueError) -> BundleError:
+    said = getattr(error, "strerror", None) or error
+    return BundleError(f"{name} cannot be read as an image: {said}. Name files that each hold a whole image, such as "
+                       "JPEG or PNG.")
 
 
 def fitted(image: Image.Image, rule: dict[str, Any]) -> np.ndarray:
@@ -177,4 +202,4 @@ class ImageFiles(Sequence[np.ndarray]):
         try:
             return read_image(self.read(self.names[index]), self.rule)
         except (OSError, ValueError) as e:
-            raise BundleError(f"{self.names[index]}: {e}") from e
+            raise _unread(self.names[index], e) from e

@@ -14,7 +14,8 @@ from consort.store import keys
 _OF_ROOMS = {
     "consort": ("cores.py",), "consort.data": ("pixels.py", "preprocessing.py"),
     "consort.models": ("onnx_session.py", "openvino_session.py", "torch_session.py"),
-    "consort.export": ("running.py", "verify.py", "batching.py", "counts.py", "tensors.py", "serving.py", "page.html")}
+    "consort.export": ("running.py", "labelled_images.py", "verify.py", "batching.py", "counts.py", "tensors.py",
+                       "serving.py", "page.html")}
 PROGRAMS = {name: package for package, names in _OF_ROOMS.items() for name in names}
 """Modules that need nothing else of Consort: a bundle has copies."""
 _OF_ALL = {"predict.py.in": "predict.py", "Dockerfile": "serve/Dockerfile", "deployment.yaml": "serve/deployment.yaml"}
@@ -39,7 +40,7 @@ def write(folder: Path, manifest: dict[str, Any], store_uri: str, image: str) ->
 def standing_alone(source: str) -> str:
     """A module that imports the others of PROGRAMS from beside it."""
     names = "|".join(name.removesuffix(".py") for name in PROGRAMS)
-    return re.sub(rf"^from consort\.(?:\w+\.)?({names}) import", r"from \1 import", source, flags=re.MULTILINE)
+    return re.sub(rf"^( *)from consort\.(?:\w+\.)?({names}) import", r"\1from \2 import", source, flags=re.MULTILINE)
 
 
 def service_name(manifest: dict[str, Any]) -> str:

@@ -18,20 +18,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+try:
+    import numpy as np
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+    from starlette.routing import Route
 
-from consort.cores import cores
-from consort.export.batching import Batcher, Full
-from consort.export.counts import Counts
-from consort.export.running import BundleError, model_of, open_session, read_image, read_manifest
-from consort.export.tensors import busy, read_body, read_tensor, refusal, wanted_outputs
-from consort.export.verify import files_check
+    from consort.cores import cores
+    from consort.export.batching import Batcher, Full
+    from consort.export.counts import Counts
+    from consort.export.running import BundleError, model_of, open_session, read_image, read_manifest
+    from consort.export.tensors import busy, read_request, refusal
+    from consort.export.verify import files_check
+except ModuleNotFoundError as e:
+    if __name__ != "__main__":
+        raise
+    print(f"error: {e}: pip install numpy pillow starlette uvicorn, and keep the bundle's files together.",
+          file=sys.stderr)
+    sys.exit(2)
 
 VERSION = "1"
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "torch": "torch_export"}
@@ -148,16 +155,14 @@ class Server:
     async def infer(self, request: Request) -> Response:
         if "inference-header-content-length" in request.headers:
             raise HTTPException(400, "binary tensors are not read here: send JSON, or a file to /classify")
-        body = await self._read(read_body, await self._body(request))
-        images = await self._read(read_tensor, body, self.shape, self.limits.images)
-        probabilities, asked = await self._answer(images)
+        wanted = await self._read(read_request, await self._body(request), self.shape, self.limits.images)
+        probabilities, asked = await self._answer(wanted.images)
         outputs = [{"name": "probabilities", "datatype": "FP32", "shape": list(probabilities.shape),
                     "data": probabilities.ravel().tolist()},
                    {"name": "members_asked", "datatype": "INT32", "shape": list(asked.shape), "data": asked.tolist()}]
-        wanted = wanted_outputs(body, [output["name"] for output in outputs])
         answer = {"model_name": self.name, "model_version": VERSION,
-                  "outputs": [output for output in outputs if output["name"] in wanted]}
-        return JSONResponse(answer | ({"id": body["id"]} if "id" in body else {}))
+                  "outputs": [output for output in outputs if output["name"] in wanted.outputs]}
+        return JSONResponse(answer | wanted.id)
 
     async def classify(self, request: Request) -> Response:
         """The body is the bytes of one image file."""
@@ -165,7 +170,8 @@ class Server:
         try:
             image = await self._read(read_image, content, self.rule)
         except ValueError as e:
-            raise HTTPException(400, f"the body is no image file: {e}") from e
+            raise HTTPException(400, f"the body is no image file: {e}. Send the bytes of one file, as `curl "
+                                     "--data-binary @photo.jpg` does") from e
         probabilities, asked = await self._answer(image[None])
         best = np.argsort(-probabilities[0], kind="stable")[:SHOWN]
         return JSONResponse({"label": self.labels[best[0]], "probability": float(probabilities[0, best[0]]),
@@ -223,10 +229,11 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)  # who connects from now on waits, rather than being refused
-    except OSError as e:
+    except (OSError, OverflowError) as e:
         listener.close()
-        raise BundleError(f"cannot listen at {host}, port {port}: {e.strerror or e}. Another program may have it: "
-                          "choose another with --port.") from e
+        why = getattr(e, "strerror", None) or e
+        raise BundleError(f"cannot listen at {host}, port {port}: {why}. Another program may have it: choose another "
+                          "with --port.") from e
     return listener
 
 

@@ -5,6 +5,7 @@ This file is part of every bundle, beside what uses it, and needs numpy and star
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,40 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+OUTPUTS = ("probabilities", "members_asked")
+LONGEST_ID = 1000
+"""Characters."""
+
 
 def busy(reason: str) -> HTTPException:
     return HTTPException(503, f"busy: {reason}; try again", headers={"Retry-After": "1"})
 
 
 def refusal(request: Request, error: HTTPException) -> Response:
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+    detail = error.detail.encode(errors="backslashreplace").decode()  # of the request it may quote half a character
+    return JSONResponse({"error": detail}, error.status_code, headers=error.headers)
 
 
-def read_body(body: bytes) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Wanted:
+    """What a request asks. The rest of its body is let go while it waits: JSON takes many times its bytes in memory."""
+
+    images: np.ndarray
+    outputs: list[str]
+    """Names of those that are answered."""
+    id: dict[str, Any]
+    """{"id": ...} where the request has one, to be sent back."""
+
+
+def read_request(content: bytes, image: list[int], most: int) -> Wanted:
+    """The body of a request for inference, of at most `most` images [height, width, 3]."""
+    body = _read_body(content)
+    return Wanted(_read_tensor(body, image, most), _wanted_outputs(body), _id(body))
+
+
+def _read_body(content: bytes) -> dict[str, Any]:
     try:
-        values = json.loads(body)
+        values = json.loads(content)
     except (ValueError, RecursionError) as e:
         raise HTTPException(400, f"the body must be JSON: {str(e)[:200]}") from e
     if not isinstance(values, dict):
@@ -31,7 +54,7 @@ def read_body(body: bytes) -> dict[str, Any]:
     return values
 
 
-def read_tensor(body: dict[str, Any], image: list[int], most: int) -> np.ndarray:
+def _read_tensor(body: dict[str, Any], image: list[int], most: int) -> np.ndarray:
     """uint8 [n, height, width, 3] of the request's only input, of at most `most` images [height, width, 3]."""
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -62,10 +85,20 @@ def _pixels(data: Any, shape: list[int]) -> np.ndarray:
     return values.astype(np.uint8).reshape(shape)
 
 
-def wanted_outputs(body: dict[str, Any], known: list[str]) -> list[str]:
+def _wanted_outputs(body: dict[str, Any]) -> list[str]:
     """The names under `outputs`; all of them where the request names none."""
-    asked = body.get("outputs") or [{"name": name} for name in known]
+    asked = body.get("outputs") or [{"name": name} for name in OUTPUTS]
     names = [one.get("name") if isinstance(one, dict) else None for one in asked] if isinstance(asked, list) else [""]
-    if not all(isinstance(name, str) and name in known for name in names):
-        raise HTTPException(400, f"outputs must be of {', '.join(known)}")
+    if not all(isinstance(name, str) and name in OUTPUTS for name in names):
+        raise HTTPException(400, f"outputs must be of {', '.join(OUTPUTS)}")
     return [str(name) for name in names]
+
+
+def _id(body: dict[str, Any]) -> dict[str, Any]:
+    if "id" not in body:
+        return {}
+    given = body["id"]
+    whole = isinstance(given, str) and given.encode(errors="ignore").decode() == given
+    if not (whole or type(given) is int) or len(str(given)) > LONGEST_ID:
+        raise HTTPException(400, f"id must be a string of at most {LONGEST_ID:,} characters")
+    return {"id": given}

@@ -5,7 +5,6 @@ PyTorch: torch), numpy and pillow, and no Consort. `consort verify` runs the sam
 """
 
 import argparse
-import hashlib
 import json
 import sys
 import time
@@ -14,26 +13,33 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+try:
+    import numpy as np
 
-from consort.export.running import (
-    RUNTIMES,
-    BundleError,
-    ImageFiles,
-    latencies_ms,
-    model_of,
-    open_session,
-    processor,
-    read_image,
-    read_manifest,
-    run,
-)
+    from consort.export.labelled_images import Images, labelled_images
+    from consort.export.running import (
+        RUNTIMES,
+        BundleError,
+        latencies_ms,
+        model_of,
+        open_session,
+        processor,
+        read_image_file,
+        read_manifest,
+        run,
+        sha256,
+    )
+except ModuleNotFoundError as e:
+    if __name__ != "__main__":
+        raise
+    print(f"error: {e}: pip install numpy pillow, and keep the bundle's files together.", file=sys.stderr)
+    sys.exit(2)
 
+EXAMPLE_FILES = ("examples/expected.json", "examples/study-answers.npy")
 SAME_CLASS = 0.999
 """The share of images that must get the same class, and the same number of members asked."""
 TOLERANCE = 1e-3
 """The largest difference of a probability, between images of which as many members were asked."""
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
 
 
 @dataclass(frozen=True)
@@ -44,18 +50,6 @@ class Check:
     ok: bool | None
     text: str
     values: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Images:
-    """Labelled images to measure with."""
-
-    labels: np.ndarray
-    """Numbers of classes [N]."""
-    images: Sequence[np.ndarray]
-    """uint8 [height, width, 3] each, as the bundle takes them."""
-    answers: np.ndarray | None = None
-    """Of the study's test images: what the study's own predictions say; see `study_answers`."""
 
 
 def correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -96,28 +90,33 @@ def verify(bundle: Path, data: Path | Images | None = None, budget_ms: float | N
 
 
 def files_check(bundle: Path, manifest: dict[str, Any]) -> Check:
-    """Every file that the manifest lists is there, byte for byte."""
-    wrong, root = [], bundle.resolve()
+    """Every file that the manifest lists is there, byte for byte, and it lists what is read here."""
+    wrong = [f"{name} is not in the manifest" for name in EXAMPLE_FILES if name not in manifest["files"]]
     for name, entry in manifest["files"].items():
-        path = (bundle / name).resolve()
-        if not path.is_relative_to(root):
-            wrong.append(f"{name} is outside of the bundle")
-        elif not path.is_file():
-            wrong.append(f"{name} is missing")
-        elif not isinstance(entry, dict) or sha256(path) != entry.get("sha256"):
-            wrong.append(f"{name} was altered")
+        if fault := _fault(bundle, name, entry):
+            wrong.append(f"{name} {fault}")
     text = "; ".join(wrong) or f"{len(manifest['files'])} files are what was exported"
     return Check("files", not wrong, text, {"wrong": wrong})
 
 
-def sha256(file: Path) -> str:
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def _fault(bundle: Path, name: str, entry: Any) -> str | None:
+    """What is wrong with a file that the manifest lists."""
+    try:
+        path = (bundle / name).resolve()
+        if not path.is_relative_to(bundle.resolve()):
+            return "is outside of the bundle"
+        if not path.is_file():
+            return "is missing"
+        if not isinstance(entry, dict) or sha256(path) != entry.get("sha256"):
+            return "was altered"
+    except (OSError, RuntimeError, ValueError) as e:  # forbidden, a loop of links, a name that no file can have
+        return f"cannot be read ({getattr(e, 'strerror', None) or e})"
+    return None
 
 
 def example_images(bundle: Path, manifest: dict[str, Any]) -> list[np.ndarray]:
     examples = json.loads((bundle / "examples/expected.json").read_text())
-    return [read_image((bundle / "examples" / e["file"]).read_bytes(), manifest["input"]) for e in examples]
+    return [read_image_file(bundle / "examples" / e["file"], manifest["input"]) for e in examples]
 
 
 def examples_check(bundle: Path, manifest: dict[str, Any], session: Any) -> Check:
@@ -203,65 +202,6 @@ def latency_check(manifest: dict[str, Any], session: Any, images: Sequence[np.nd
     return Check("latency", None if budget_ms is None else p90 <= budget_ms, text,
                  {"p50_ms": p50, "p90_ms": p90, "mean_ms": float(times.mean()), "budget_ms": budget_ms,
                   "same_hardware": same, "hardware": here, "runtime": runtime})
-
-
-def labelled_images(folder: Path, bundle: Path, manifest: dict[str, Any]) -> Images:
-    """The test images of a folder: prepared ones of Consort's store (test-images.npy and test-labels.npy), or image
-    files in <class>/, test/<class>/ or val/<class>/. Raises BundleError where there are none."""
-    if (folder / "test-images.npy").is_file() and (folder / "test-labels.npy").is_file():
-        return _prepared(folder, bundle, manifest)
-    root = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), folder)
-    paths = sorted(path for path in root.glob("*/*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise BundleError(f"{folder} has no images: --data is a folder with <class>/*.jpg or *.png, perhaps below "
-                          "test/, or one of prepared data with test-images.npy.")
-    numbers = {label: number for number, label in enumerate(manifest["labels"])}
-    unknown = sorted({path.parent.name for path in paths} - set(numbers))
-    if unknown:
-        raise BundleError(f"{root} has folders of classes that the bundle does not know: {', '.join(unknown[:5])}. It "
-                          f"knows {', '.join(manifest['labels'][:5])}, ... (labels.txt).")
-    return Images(np.array([numbers[path.parent.name] for path in paths]), _files(paths, manifest["input"]))
-
-
-def _files(paths: list[Path], rule: dict[str, Any]) -> ImageFiles:
-    return ImageFiles([str(path) for path in paths], lambda name: Path(name).read_bytes(), rule)
-
-
-def _prepared(folder: Path, bundle: Path, manifest: dict[str, Any]) -> Images:
-    try:
-        images, labels = (np.load(folder / f"test-{name}.npy", mmap_mode="r", allow_pickle=False)
-                          for name in ("images", "labels"))
-    except (OSError, ValueError) as e:
-        raise BundleError(f"{folder} has prepared images that cannot be read: {e}. Prepare them again.") from e
-    rule = manifest["input"]
-    if images.shape[1:] != (rule["height"], rule["width"], 3) or len(images) != len(labels):
-        raise BundleError(f"{folder} holds images {list(images.shape)}, and the bundle takes {rule['height']} x "
-                          f"{rule['width']} pixels.")
-    if not len(labels) or labels.min() < 0 or labels.max() >= len(manifest["labels"]):
-        raise BundleError(f"{folder} has no images of the bundle's {len(manifest['labels'])} classes: its labels must "
-                          "be their numbers. Name the data that the study used, or others of the same classes.")
-    same = sha256(folder / "test-images.npy") == manifest["data"]["test_images"]
-    if not same:
-        _check_classes(folder, manifest)
-    return Images(labels, images, study_answers(bundle) if same else None)
-
-
-def _check_classes(folder: Path, manifest: dict[str, Any]) -> None:
-    """Other prepared data is of the same classes, in the same order, where it says which."""
-    try:
-        classes = json.loads((folder / "manifest.json").read_text())["classes"]
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise BundleError(f"{folder}/manifest.json cannot be read: {e}. Prepare the data again.") from e
-    if classes != manifest["labels"]:
-        raise BundleError(f"{folder} has the classes {', '.join(map(str, classes[:5]))}, ..., and the bundle "
-                          f"{', '.join(manifest['labels'][:5])}, ...: numbers of the one mean nothing to the other.")
-
-
-def study_answers(bundle: Path) -> np.ndarray:
-    """What the study's predictions say of its test images: class, its probability, members asked, [N]."""
-    return np.load(bundle / "examples/study-answers.npy", allow_pickle=False)
 
 
 def lines(checks: list[Check]) -> Iterator[str]:

@@ -21,8 +21,9 @@ from consort.export.bundle import examples_of
 from consort.export.bundle_copy import fetch, put
 from consort.export.chosen import chosen_of, of_members
 from consort.export.combination import Combination
+from consort.export.labelled_images import Images, study_answers
 from consort.export.running import BundleError, open_session, read_manifest, run
-from consort.export.verify import Images, as_json, examples_check, study_answers, verify
+from consort.export.verify import as_json, examples_check, verify
 from consort.store import keys
 from consort.store.folder import FolderStore
 
