@@ -15,8 +15,12 @@ def picture(seed: int, height: int = 8, width: int = 8) -> np.ndarray:
 
 
 def encoded(pixels: np.ndarray, form: str = "PNG") -> bytes:
+    return saved(Image.fromarray(pixels), form)
+
+
+def saved(image: Image.Image, form: str, **options: object) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, form)
+    image.save(file, form, **options)
     return file.getvalue()
 
 

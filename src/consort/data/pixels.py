@@ -20,6 +20,8 @@ READ = "JPEG, PNG, WebP, GIF, BMP, TIFF, PNM, JPEG 2000 and AVIF"
 MOST_PIXELS = 89_478_485
 """Pillow's limit: three bytes each are a quarter of a GiB. What claims more is a mistake or an attack more often than
 an image to classify."""
+LARGEST_KEPT = 2 * 2**20
+"""Bytes of a colour profile that is kept with what was made of it. Those of printing presses have up to 2 MB."""
 SAME_COLOURS = 2
 """Levels by which a profile may differ from sRGB anywhere and still count as sRGB, whose pixels stay as they are."""
 _ORIENTATION = 0x0112
@@ -140,8 +142,12 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return image
 
 
-@lru_cache(64)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """As `_computed`; kept where the profile is not so large that a few strangers' would fill the memory."""
+    return (_kept if len(profile) <= LARGEST_KEPT else _computed)(profile, mode)
+
+
+def _computed(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From this profile's colours to sRGB, for images of this mode; None where there is nothing to do."""
     try:
         source = ImageCms.getOpenProfile(io.BytesIO(profile))
@@ -157,6 +163,9 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         if np.abs(np.asarray(changed).astype(int) - grid).max() <= SAME_COLOURS:
             return None
     return transform
+
+
+_kept = lru_cache(64)(_computed)
 
 
 def _over_white(image: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ _OF_ROOMS = {
     "consort": ("cores.py",), "consort.data": ("pixels.py", "preprocessing.py"),
     "consort.models": ("onnx_session.py", "openvino_session.py", "torch_session.py"),
     "consort.export": ("running.py", "labelled_images.py", "verify.py", "batching.py", "counts.py", "tensors.py",
-                       "serving.py", "page.html")}
+                       "connections.py", "serving.py", "page.html")}
 PROGRAMS = {name: package for package, names in _OF_ROOMS.items() for name in names}
 """Modules that need nothing else of Consort: a bundle has copies."""
 _OF_ALL = {"predict.py.in": "predict.py", "Dockerfile": "serve/Dockerfile", "deployment.yaml": "serve/deployment.yaml"}

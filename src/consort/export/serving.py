@@ -29,6 +29,7 @@ try:
 
     from consort.cores import cores
     from consort.export.batching import Batcher, Full
+    from consort.export.connections import Connection
     from consort.export.counts import Counts
     from consort.export.running import BundleError, model_of, open_session, read_image, read_manifest
     from consort.export.tensors import busy, read_request, refusal
@@ -64,7 +65,9 @@ class Limits:
     held_bytes: int = 512 * 2**20
     """Of the bodies of all requests together, until each is answered."""
     seconds: float = 30.0
-    """For reading a request, and again for answering it."""
+    """For a request to begin, for reading it, and again for answering it."""
+    connections: int = 768
+    """At a time; further ones are closed. A process may usually have 1,024 files and connections."""
 
 
 class Server:
@@ -237,16 +240,22 @@ def listening(host: str, port: int) -> socket.socket:
     return listener
 
 
+def configured(server: Server) -> uvicorn.Config:
+    """How uvicorn is to run it: nothing of a request is logged."""
+    limits = server.limits
+    return uvicorn.Config(server.app(), http=Connection, ws="none", lifespan="on", log_level="warning",
+                          access_log=False, backlog=BACKLOG, limit_concurrency=limits.connections + 1,
+                          timeout_keep_alive=int(limits.seconds), timeout_graceful_shutdown=int(limits.seconds) + 1)
+
+
 def serve(bundle: Path, host: str, port: int, threads: int | None, largest_batch: int, limits: Limits) -> None:
     """Serve until SIGTERM or SIGINT; what was asked before is still answered."""
     server = Server(bundle, threads or cores(), largest_batch, limits)
     listener = listening(host, port)
-    config = uvicorn.Config(server.app(), log_level="warning", access_log=False, lifespan="on", timeout_keep_alive=30,
-                            backlog=BACKLOG, timeout_graceful_shutdown=int(limits.seconds) + 1)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it has stopped: that is no failure
         signal.signal(number, lambda number, frame: None)
     print(f"serving {server.name} at http://{host}:{listener.getsockname()[1]}/", flush=True)
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(configured(server)).run(sockets=[listener])
 
 
 def main() -> int:

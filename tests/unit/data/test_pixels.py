@@ -9,21 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from colour_profiles import NARROW, rgb_profile
 from consort.data.decode import decode
 from consort.data.pixels import examined
-from image_files import encoded, picture
+from image_files import encoded, picture, saved
 
 WIDE = picture(0, 6, 10)
 ORIENTATIONS = {1: lambda x: x, 2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1],
                 5: lambda x: x.swapaxes(0, 1), 6: lambda x: np.rot90(x, 1), 7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
                 8: lambda x: np.rot90(x, -1)}
 """EXIF tag -> how a camera that was held so stores an upright picture."""
-
-
-def saved(image: Image.Image, form: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
 
 
 # Orientation
@@ -192,73 +187,6 @@ def test_of_an_animation_or_of_pages_the_first_is_shown(form, options):
 def test_formats_without_loss(form):
     options = {"lossless": True} if form == "WEBP" else {}
     assert np.array_equal(decode(saved(Image.fromarray(WIDE), form, **options), None), WIDE)
-
-
-# Colour profiles
-
-SRGB_TO_XYZ = np.array([[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169],
-                        [0.0139322, 0.0971045, 0.7141733]])
-"""Linear sRGB to XYZ as profiles have it, adapted to D50 (Lindbloom)."""
-
-
-def profile(space: bytes, curves: dict[bytes, float], primaries: dict[bytes, np.ndarray]) -> bytes:
-    """A minimal ICC profile, version 2: gamma curves, and for RGB a matrix."""
-    def fixed(values: np.ndarray) -> bytes:
-        return b"XYZ \0\0\0\0" + struct.pack(">iii", *(round(v * 65536) for v in values))
-
-    tags = {b"wtpt": fixed(np.array([0.9642, 1, 0.8249])), **{k: fixed(v) for k, v in primaries.items()},
-            **{k: b"curv\0\0\0\0" + struct.pack(">IHH", 1, round(g * 256), 0) for k, g in curves.items()}}
-    table, body, start = b"", b"", 128 + 4 + 12 * len(tags)
-    for name, data in tags.items():
-        table += name + struct.pack(">II", start + len(body), len(data))
-        body += data
-    head = struct.pack(">I4sI4s4s4s12s4s28s", start + len(body), bytes(4), 0x02400000, b"mntr", space, b"XYZ ",
-                       bytes(12), b"acsp", bytes(28)) + struct.pack(">iii", 63190, 65536, 54061)
-    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
-
-
-def rgb_profile(to_xyz: np.ndarray, gamma: float) -> bytes:
-    return profile(b"RGB ", dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma),
-                   dict(zip((b"rXYZ", b"gXYZ", b"bXYZ"), to_xyz.T, strict=True)))
-
-
-def srgb(linear: np.ndarray) -> np.ndarray:
-    linear = np.clip(linear, 0, 1)
-    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-NARROW = SRGB_TO_XYZ @ np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]])
-"""A space with paler primaries: all of its colours are inside of sRGB."""
-
-
-@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
-def test_colours_of_another_profile_are_brought_to_srgb(form):
-    pixels = picture(6)
-    options = {"lossless": True} if form == "WEBP" else {}
-    shown = decode(saved(Image.fromarray(pixels), form, icc_profile=rgb_profile(NARROW, 1.8), **options), None)
-    linear = (pixels / 255) ** 1.8 @ (np.linalg.inv(SRGB_TO_XYZ) @ NARROW).T
-    assert abs(shown - srgb(linear)).max() <= 2.5
-    assert abs(shown.astype(int) - pixels).max() > 30
-
-
-def test_transparent_and_grey_images_have_their_profile_too():
-    pixels = picture(7)
-    alpha = np.full((8, 8), 255, np.uint8)
-    alpha[0] = 0
-    wide = rgb_profile(NARROW, 1.8)
-    expected = decode(saved(Image.fromarray(pixels), "PNG", icc_profile=wide), None)
-    shown = decode(saved(Image.fromarray(np.dstack([pixels, alpha])), "PNG", icc_profile=wide), None)
-    assert np.array_equal(shown[1:], expected[1:]) and (shown[0] == 255).all()
-    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    grey = decode(saved(Image.fromarray(ramp), "PNG", icc_profile=profile(b"GRAY", {b"kTRC": 1.8}, {})), None)
-    assert abs(grey[..., 1] - srgb((ramp / 255) ** 1.8)).max() <= 2
-
-
-@pytest.mark.parametrize("of", [ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
-                                rgb_profile(SRGB_TO_XYZ, 2.2)[:90], b"nonsense", profile(b"GRAY", {b"kTRC": 1.8}, {})])
-def test_srgb_and_profiles_that_cannot_be_meant_change_nothing(of):
-    data = saved(Image.fromarray(WIDE), "PNG", icc_profile=of)
-    assert np.array_equal(decode(data, None), WIDE) and examined(data)
 
 
 # Examined: images that stay files

@@ -1,0 +1,48 @@
+"""Connections that may not be held open for nothing: their number, and how long the head of a request may take.
+
+uvicorn itself waits for ever for the first byte, and for a head that comes a byte at a time.
+
+This file is part of every bundle, beside what uses it, and needs uvicorn alone.
+"""
+
+import asyncio
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class Connection(H11Protocol):
+    """Of a uvicorn.Config with http=Connection.
+
+    Closed as the one too many of `limit_concurrency`, from which on uvicorn would refuse the requests of all others
+    too, or where the head of a request is not there within `timeout_keep_alive` seconds of the connection, or of its
+    own first byte.
+    """
+
+    head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+            transport.abort()
+        else:
+            self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self.head_timer is None:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self.head_timer = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
