@@ -135,6 +135,11 @@ def test_every_option_is_named_in_the_docs():
     assert [(name, *words) for name, *words in options if words and not any(word in text for word in words)] == []
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_and_option_says_what_it_is(name):
+    assert [one.opts for one in COMMANDS[name].params if not (one.help or getattr(one, "hidden", False))] == []
+
+
 def test_what_is_wrong_in_a_document_is_found():
     assert faults("answer RUN --budget 5") == ["answer has no --budget"]
     assert faults("deploy RUN") == ["no command deploy"]

@@ -12,7 +12,7 @@ group = typer.Typer(no_args_is_help=True, help="Fetch, prepare and look at data.
 
 
 @group.command()
-def fetch(name: Annotated[str, typer.Argument(metavar="cifar10|cifar100")]) -> None:
+def fetch(name: Annotated[str, typer.Argument(metavar="cifar10|cifar100", help="Its name.")]) -> None:
     """Download a named data set and check its sha256."""
     from rich.console import Console
 
@@ -30,11 +30,16 @@ def fetch(name: Annotated[str, typer.Argument(metavar="cifar10|cifar100")]) -> N
 def import_data(
     source: Annotated[str, typer.Argument(help="digits, cifar10, cifar100, or an image folder or zip.")],
     store: StoreOption = DEFAULT_STORE,
-    train_images: Annotated[int | None, typer.Option(min=1, show_default=False)] = None,
-    val_images: Annotated[int | None, typer.Option(min=1, show_default=False)] = None,
-    split_seed: int = 0,
-    image_size: Annotated[int | None, typer.Option(min=8, max=224, show_default=False)] = None,
-    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable")] = False,
+    train_images: Annotated[int | None, typer.Option(
+        min=1, help="Train on so many only; by default on all.", show_default=False)] = None,
+    val_images: Annotated[int | None, typer.Option(
+        min=1, help="Kept from training; by default a tenth.", show_default=False)] = None,
+    split_seed: Annotated[int, typer.Option(help="Which images are kept and which are drawn.")] = 0,
+    image_size: Annotated[int | None, typer.Option(
+        min=8, max=224, help="The side to which images are brought; by default their own, where they share one.",
+        show_default=False)] = None,
+    skip_unreadable: Annotated[bool, typer.Option(
+        "--skip-unreadable", help="Leave unreadable images out, instead of stopping at the first.")] = False,
     duplicates: Annotated[str, typer.Option(metavar="warn|drop|stop", help="What comes more than once.")] = "warn",
 ) -> None:
     """Prepare data in the store and print its fingerprint.
@@ -66,8 +71,12 @@ def import_data(
 
 
 @group.command()
-def info(fingerprint: Annotated[str | None, typer.Argument(show_default=False)] = None,
-         store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+def info(
+    fingerprint: Annotated[str | None, typer.Argument(
+        help="Of one; by default all are listed.", show_default=False)] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
     """What prepared data the store holds; with a FINGERPRINT, everything about it."""
     import dataclasses
     import json

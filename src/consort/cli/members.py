@@ -55,7 +55,7 @@ def _state(store: "Store", member: str) -> str:
 
 @group.command("import")
 def import_member(
-    architecture: Annotated[str, typer.Argument(metavar="ARCH")],
+    architecture: Annotated[str, typer.Argument(metavar="ARCH", help="The network, such as resnet18.")],
     weights: Annotated[str, typer.Option("--weights", help="A .safetensors file, or torchvision's name of weights, "
                                          "such as IMAGENET1K_V1.")],
     study: Annotated[Path | None, typer.Option(
