@@ -8,8 +8,6 @@ import numpy as np
 
 from consort.ensembles.metrics import correct
 
-METRICS = ("accuracy", "balanced_accuracy", "nll")
-
 FINEST = 2**32
 """Weights are whole multiples of 1 / FINEST, so that their sums have no rounding error in any order: two predictions
 that are right about as many images of each class have equal balanced accuracies."""

@@ -106,11 +106,6 @@ class Seeds:
     freedom: int
     """Degrees of freedom: seeds beyond the first, summed over the architectures."""
 
-    @property
-    def tau(self) -> float:
-        """The standard deviation over seeds of an architecture's mean score on all images that there could be."""
-        return float(np.sqrt(self.pooled))
-
 
 def pooled_seed_variance(scores: np.ndarray, architectures: Sequence[str]) -> Seeds | None:
     """From what each member scores on every image [members, images] (bool: whether it is right), and each member's

@@ -14,11 +14,11 @@ from consort.answer.candidates import Members, Proposed, costs_of, unbeaten
 from consort.answer.choices import Choices, OnValidation
 from consort.answer.decision import decide
 from consort.answer.evidence import Evidence
+from consort.answer.metric import NAMES
 from consort.costs.records import LatencyRecord
 from consort.ensembles.bounds import wilson
 from consort.ensembles.cascades import CONFIDENCES, Cascade, answer, asked
 from consort.ensembles.composition import combine, log_softmax
-from consort.ensembles.image_scores import METRICS
 from consort.ensembles.metrics import correct, nll
 from consort.evaluate.step import evaluate
 from consort.members.stored import read_record
@@ -62,7 +62,7 @@ class Owls:
         return np.array([log_softmax(np.load(io.BytesIO(data))) for data in files])
 
 
-@pytest.fixture(scope="module", params=METRICS)
+@pytest.fixture(scope="module", params=NAMES)
 def owls(request, tmp_path_factory) -> Owls:
     made = Owls(tmp_path_factory.mktemp("owls"), request.param)
     made.evaluate()

@@ -14,7 +14,8 @@ from consort.answer.budgets import fits
 from consort.answer.choice import Chosen
 from consort.answer.choices import Candidate
 from consort.answer.evidence import Evidence
-from consort.ensembles.image_scores import METRICS, class_weights, one_image
+from consort.answer.metric import NAMES
+from consort.ensembles.image_scores import class_weights, one_image
 from hand_candidates import candidate, costs, empty, judged, right
 
 LABELS = ("1 x a", "1 x b", "1 x c", "2 x a", "3 x a", "2 x b", "1 x a + 1 x b", "1 x a + 2 x c")
@@ -52,7 +53,7 @@ class Table:
 
 @st.composite
 def tables(draw) -> Table:
-    images, metric = draw(st.integers(1, 40)), draw(st.sampled_from(METRICS))
+    images, metric = draw(st.integers(1, 40)), draw(st.sampled_from(list(NAMES)))
     amounts = st.sampled_from([1.0, 2.0, 3.0, 5.0, 8.0])
     labels = np.array(draw(st.lists(st.sampled_from([0, 0, 0, 1, 4]), min_size=images, max_size=images)))
     score = st.sampled_from([-3.0, -0.5, -0.125, -0.125]) if metric == "nll" else st.booleans()

@@ -17,8 +17,8 @@ from consort.answer.choices import Choices, Confidence, Confidences, from_json
 from consort.answer.decision import choices, decide
 from consort.answer.evidence import Evidence, evidence_of
 from consort.answer.gains import Paired, gain, paired
+from consort.answer.metric import NAMES
 from consort.answer.undertrained import still_improving
-from consort.ensembles.image_scores import METRICS
 from consort.ensembles.intervals import ONE_SEED, pooled_seed_variance
 from consort.errors import InputError, IntegrityError
 from consort.members.history import Epoch
@@ -111,7 +111,7 @@ def test_choices_from_before_there_were_several_metrics_are_by_accuracy():
     assert from_json(json.dumps(before).encode(), "choices.json") == found
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", NAMES)
 def test_evidence_of_every_metric_gives_the_same_choice_when_it_is_read_back(metric):
     found, seen = world(4, metric=metric)
     again = evidence_of(seen.to_bytes(), "evidence.npz")

@@ -10,8 +10,8 @@ from budget_worlds import world
 from consort.answer import offline as module
 from consort.answer.choice import best_first, untold
 from consort.answer.decision import decide
+from consort.answer.metric import NAMES
 from consort.answer.offline import offline
-from consort.ensembles.image_scores import METRICS
 from consort.errors import InputError
 
 
@@ -37,7 +37,7 @@ def test_it_has_the_difference_of_every_two_that_a_budget_brings_together(seed, 
     assert len(met) > 1
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", NAMES)
 def test_it_says_of_every_candidate_which_validation_does_not_tell_from_it(metric):
     found, evidence = world(3, metric=metric)
     data = offline(found, evidence)

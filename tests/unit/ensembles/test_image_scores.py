@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consort.answer.metric import NAMES
 from consort.ensembles.composition import log_softmax
-from consort.ensembles.image_scores import METRICS, class_weights, guess_scores, image_scores, one_image, value_of
+from consort.ensembles.image_scores import class_weights, guess_scores, image_scores, one_image, value_of
 from consort.ensembles.metrics import accuracy, nll
 from consort.study.answer import Answer
 
@@ -29,7 +30,7 @@ def test_every_metric_is_the_mean_of_its_scores(drawn):
     recalls = [np.mean([r for r, label in zip(right, labels, strict=True) if label == one]) for one in set(labels)]
     expected = {"accuracy": accuracy(log_probs, labels), "balanced_accuracy": np.mean(recalls),
                 "nll": nll(log_probs, labels)}
-    for metric in METRICS:
+    for metric in NAMES:
         scores = image_scores(metric, log_probs, labels)
         assert scores.shape == labels.shape
         assert value_of(metric, scores) == pytest.approx(expected[metric], abs=1e-8)
@@ -63,4 +64,4 @@ def test_the_best_answer_that_is_always_the_same():
 
 
 def test_a_study_may_ask_for_each_of_them():
-    assert get_args(Answer.model_fields["metric"].annotation) == METRICS
+    assert get_args(Answer.model_fields["metric"].annotation) == tuple(NAMES)

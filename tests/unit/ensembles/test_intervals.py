@@ -81,8 +81,8 @@ def test_pooled_variance_equals_its_formula_written_out():
 def test_pooled_variance_finds_what_a_seed_changes_for_good():
     none = intervals.pooled_seed_variance(lucky_members(2, 40, 2000, 0.0), ["a"] * 20 + ["b"] * 20)
     some = intervals.pooled_seed_variance(lucky_members(2, 40, 2000, 0.01), ["a"] * 20 + ["b"] * 20)
-    assert none.tau < 0.004
-    assert some.tau == pytest.approx(0.01, rel=0.3)
+    assert none.pooled ** 0.5 < 0.004
+    assert some.pooled ** 0.5 == pytest.approx(0.01, rel=0.3)
 
 
 def test_one_seed_of_everything_says_nothing_of_seeds():
