@@ -32,6 +32,10 @@ ImagesOption = Annotated[Path | None, typer.Option(
     "--images", help="Where streamed images are, when not where they were prepared.", show_default=False)]
 DeterministicOption = Annotated[bool, typer.Option(
     "--deterministic", help="On a GPU: bits that no interruption changes.")]
+CheckpointSecondsOption = Annotated[float, typer.Option(min=0.1, help="Save the state this often.")]
+CheckpointStepsOption = Annotated[int | None, typer.Option(
+    min=1, help="Save every N steps too.", show_default=False)]
+LoaderWorkersOption = Annotated[int, typer.Option(min=0, help="Processes that decode streamed images.")]
 CompileOption = Annotated[bool, typer.Option("--compile", help="torch.compile, where a C compiler is at hand.")]
 MacsOption = Annotated[str | None, typer.Option(
     "--macs", metavar="AMOUNT", help="Multiply-adds an image, such as 100M; a cascade's mean.", show_default=False)]

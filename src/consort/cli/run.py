@@ -1,6 +1,7 @@
 """consort run and plan: a study from its file to its answer."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ from consort.cli.signals import interrupt_on_sigterm
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from consort.errors import IncompleteRun
     from consort.run.run import Run
     from consort.run.target import Target
     from consort.study.search import Search
@@ -52,7 +54,7 @@ def run(
     from rich.console import Console
 
     from consort.cli.planning import planned_study
-    from consort.errors import IncompleteRun, unknown_name
+    from consort.errors import unknown_name
     from consort.run.outlook import warnings
     from consort.run.stages import STAGES, execute
     from consort.screen.live import Screen
@@ -70,16 +72,30 @@ def run(
         with screen:
             summary, missing = execute(planned, chosen, only)
     except KeyboardInterrupt:
-        console.print(f"\nleft; the jobs go on. `consort attach {study}` follows them, the same command goes on, "
-                      f"`consort cancel {study}` ends them." if chosen.remote else
-                      "\nstopped; members in training saved their state. The same command goes on from there.",
-                      soft_wrap=True, highlight=False, markup=False)
-        raise typer.Exit(143 if asked() and chosen.remote else 130) from None
+        left = (f"the jobs go on. `consort attach {study}` follows them, the same command goes on, `consort cancel "
+                f"{study}` ends them.")
+        raise interrupted(console, chosen, asked(), left, "members") from None
     if summary:
         _tell(planned, summary, console, output, chosen)
     if missing:
-        raise IncompleteRun(f"{len(missing)} of {len(planned.ids)} members are missing; what finished is kept:\n"
-                            + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
+        raise incomplete(f"{len(missing)} of {len(planned.ids)} members are missing", missing)
+
+
+def interrupted(console: "Console", target: "Target", by_sigterm: bool, left: str, what: str) -> typer.Exit:
+    """How a command that was interrupted ends, after saying what goes on. left: of jobs on a cluster; what: trains
+    here."""
+    console.print(f"\nleft; {left}" if target.remote else
+                  f"\nstopped; {what} in training saved their state. The same command goes on from there.",
+                  soft_wrap=True, highlight=False, markup=False)
+    return typer.Exit(143 if by_sigterm and target.remote else 130)
+
+
+def incomplete(what: str, missing: Mapping[str, str]) -> "IncompleteRun":
+    """missing: member -> why."""
+    from consort.errors import IncompleteRun
+
+    return IncompleteRun(f"{what}; what finished is kept:\n"
+                         + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
 
 
 def _tell(run: "Run", summary: dict, console: "Console", output: Path | None, target: "Target") -> None:

@@ -1,7 +1,7 @@
 """consort search, winners and trial: looking for architectures."""
 
 import os
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +10,15 @@ import typer
 from consort.cli.connecting import chosen_target
 from consort.cli.options import (
     DEFAULT_STORE,
+    CheckpointSecondsOption,
+    CheckpointStepsOption,
     CompileOption,
     ContextOption,
     DataOption,
     DeterministicOption,
     ImagesOption,
     JsonOption,
+    LoaderWorkersOption,
     LogOption,
     NamespaceOption,
     OutputOption,
@@ -23,7 +26,8 @@ from consort.cli.options import (
     StudyArgument,
     open_store_at,
 )
-from consort.cli.reporting import listener
+from consort.cli.reporting import failures_told, listener
+from consort.cli.run import incomplete, interrupted, output_folder
 from consort.cli.signals import interrupt_on_sigterm, stop_when_asked
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from consort.run.plan import Plan
     from consort.run.run import Run
     from consort.run.target import Target
+    from consort.search.records import TrialRecord
     from consort.search.trials import Candidate
     from consort.store import Store
     from consort.train.settings import Settings
@@ -62,7 +67,7 @@ def search(
     """
     from rich.console import Console
 
-    from consort.errors import IncompleteRun, unknown_name
+    from consort.errors import unknown_name
     from consort.kube.experiment import OF_KATIB
     from consort.screen.live import Screen
     from consort.search.stages import STAGES, execute_search
@@ -80,20 +85,15 @@ def search(
         with screen:
             missing = execute_search(run, chosen, only)
     except KeyboardInterrupt:
-        console.print(f"\nleft; Katib and the jobs go on. The same command follows them, `consort cancel {study}` ends "
-                      "them." if chosen.remote else
-                      "\nstopped; trials in training saved their state. The same command goes on from there.",
-                      soft_wrap=True, highlight=False, markup=False)
-        raise typer.Exit(143 if asked() and chosen.remote else 130) from None
+        left = f"Katib and the jobs go on. The same command follows them, `consort cancel {study}` ends them."
+        raise interrupted(console, chosen, asked(), left, "trials") from None
     _tell(run, console, output, chosen)
     if missing:
-        raise IncompleteRun(f"{len(missing)} members of the winners are missing; what finished is kept:\n"
-                            + "\n".join(f"  {member}: {reason}" for member, reason in missing.items()))
+        raise incomplete(f"{len(missing)} members of the winners are missing", missing)
 
 
 def _tell(run: "Run", console: "Console", output: Path | None, target: "Target") -> None:
     """The answer, the winners and where the report is; the report is copied to where the user is."""
-    from consort.cli.run import output_folder
     from consort.report import copy_search_report
     from consort.screen.answer import print_search_answer
     from consort.search.results import read_results
@@ -132,7 +132,6 @@ def winners(
     from rich.console import Console
 
     from consort.documents import canonical_json
-    from consort.run.packs import to_launch
     from consort.search.arms import arms_of, open_tried
     from consort.search.results import read_results
     from consort.search.retraining import finalists
@@ -146,23 +145,28 @@ def winners(
     second = {(kind, one.first.id): one.second for kind, of_kind in finalists(there, tried).items() for one in of_kind}
     twice = {kind: found.reward for kind, r in won.items() if (found := second.get((kind, r.id))) is not None}
     final = plan_final(run, won, tried)
-    states = final.states()
     if as_json:
-        print(canonical_json({
-            "study": final.study.name, "run": final.plan.run, "ref": final.ref,
-            "winners": [{"kind": kind, "networks": r.networks, "trial": r.id, "reward": r.reward,
-                         "accuracy": r.accuracy, "latency_ms": r.latency_ms, "reward_second": twice.get(kind)}
-                        for kind, r in won.items()],
-            "members": [{"id": m, "state": state} for m, state in states.items()],
-            "packs": to_launch(final, states),
-            "final": (read_results(there) or {}).get("final")}))
+        print(canonical_json(_as_document(final, won, twice) | {"final": (read_results(there) or {}).get("final")}))
         return
     for kind, record in won.items():
         again = f", trained a second time {twice[kind]:.4f}" if twice.get(kind) is not None else ""
         print(f"{kind:8} {' + '.join(record.networks)}  reward {record.reward:.4f}{again}  {record.latency_ms:.3g} ms")
     print(f"trained again as {final.ref}:")
-    for member, state in states.items():
+    for member, state in final.states().items():
         print(f"  {member:48} {state}")
+
+
+def _as_document(final: "Run", won: Mapping[str, "TrialRecord"], twice: Mapping[str, float | None]) -> dict:
+    """Winners by kind, as JSON. final: the study that trains them again; twice: rewards of their second trainings."""
+    from consort.run.packs import to_launch
+
+    states = final.states()
+    return {"study": final.study.name, "run": final.plan.run, "ref": final.ref,
+            "winners": [{"kind": kind, "networks": r.networks, "trial": r.id, "reward": r.reward,
+                         "accuracy": r.accuracy, "latency_ms": r.latency_ms, "reward_second": twice.get(kind)}
+                        for kind, r in won.items()],
+            "members": [{"id": member, "state": state} for member, state in states.items()],
+            "packs": to_launch(final, states)}
 
 
 def trial(
@@ -182,10 +186,9 @@ def trial(
     store: StoreOption = DEFAULT_STORE,
     metrics: Annotated[Path | None, typer.Option(help="Append the metrics to this file, as JSON that Katib reads.",
                                                  show_default=False)] = None,
-    checkpoint_seconds: Annotated[float, typer.Option(min=0.1, help="Save the state this often.")] = 60.0,
-    checkpoint_steps: Annotated[int | None, typer.Option(min=1, help="Save every N steps too.",
-                                                         show_default=False)] = None,
-    loader_workers: Annotated[int, typer.Option(min=0, help="Processes that decode streamed images.")] = 0,
+    checkpoint_seconds: CheckpointSecondsOption = 60.0,
+    checkpoint_steps: CheckpointStepsOption = None,
+    loader_workers: LoaderWorkersOption = 0,
     images: ImagesOption = None,
     deterministic: DeterministicOption = False,
     compiled: CompileOption = False,
@@ -198,23 +201,16 @@ def trial(
     """
     from dataclasses import replace
 
-    from consort.errors import ConsortError
-    from consort.events import StepEnded
     from consort.train.settings import Settings
 
     listen = listener(log)
-    try:
+    with failures_told(listen, log):
         opened = open_store_at(store)
         run = _planned_trial(opened, study, images)
         tried = replace(_candidate(run.plan, networks, choices, kind), second=second)
         settings = Settings(checkpoint_seconds, checkpoint_steps, loader_workers, deterministic=deterministic or None,
                             compile=compiled)
         _try(run, tried, settings, listen, metrics)
-    except ConsortError as e:
-        if log == "json":
-            listen(StepEnded(type(e).__name__, str(e), e.exit_code))
-            sys.exit(e.exit_code)
-        raise
 
 
 def _planned_trial(store: "Store", study: Path, images: Path | None) -> "Run":

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,18 +10,21 @@ import typer
 
 from consort.cli.options import (
     DEFAULT_STORE,
+    CheckpointSecondsOption,
+    CheckpointStepsOption,
     CompileOption,
     DataOption,
     DeterministicOption,
     ImagesOption,
     JsonOption,
+    LoaderWorkersOption,
     LogOption,
     StoreOption,
     StudyArgument,
     cache_folder,
     open_store_at,
 )
-from consort.cli.reporting import listener
+from consort.cli.reporting import Told, failures_told, listener
 from consort.cli.signals import stop_when_asked
 from consort.errors import ConsortError
 
@@ -38,10 +40,9 @@ def train(
     member: Annotated[list[str], typer.Option("--member", help="Id of a planned member (`consort plan` lists them); "
                                               "may be repeated.")],
     store: StoreOption = DEFAULT_STORE,
-    checkpoint_seconds: Annotated[float, typer.Option(min=0.1, help="Save the state this often.")] = 60.0,
-    checkpoint_steps: Annotated[int | None, typer.Option(min=1, help="Save every N steps too.",
-                                                         show_default=False)] = None,
-    loader_workers: Annotated[int, typer.Option(min=0, help="Processes that decode streamed images.")] = 0,
+    checkpoint_seconds: CheckpointSecondsOption = 60.0,
+    checkpoint_steps: CheckpointStepsOption = None,
+    loader_workers: LoaderWorkersOption = 0,
     images: ImagesOption = None,
     torchrun: Annotated[bool, typer.Option(
         "--torchrun", help="As several processes: those that PET_* asks for, or --processes on this machine.")] = False,
@@ -62,12 +63,10 @@ def train(
     with --torchrun Consort starts it, and ends with the exit code of the step.
     """
     from consort.errors import InputError
-    from consort.events import StepEnded
     from consort.train.settings import Settings
-    from consort.train.torchrun import kind_of
 
     listen = listener(log)
-    try:
+    with failures_told(listen, log):
         if torchrun and len(member) > 1:
             raise InputError(f"--torchrun trains one member in several processes, got {len(member)} members. Name one.")
         settings = Settings(checkpoint_seconds, checkpoint_steps, loader_workers, patience_seconds=patience,
@@ -77,12 +76,6 @@ def train(
             _train_together(member[0], store, settings, images, log, processes)
         else:
             _train_here(member, store, settings, images, listen)
-    except ConsortError as e:
-        if log == "json" and os.environ.get("RANK", "0") == "0":
-            if not isinstance(e, _Told):
-                listen(StepEnded(kind_of(e), str(e), e.exit_code))
-            sys.exit(e.exit_code)
-        raise
 
 
 def _train_together(member: str, store: str, settings: "Settings", images: Path | None, log: str,
@@ -152,15 +145,7 @@ def _train(store: "Store", wanted: list[str], settings: "Settings", images: Path
         data = open_prepared(store, specs[0].data, cache_folder(), images)
         train_members(store, specs, data, settings, listen, lambda spec, outcome: ended(spec.id, outcome))
     if failures:
-        raise failures[0] if len(wanted) == 1 else _Told(failures)
-
-
-class _Told(ConsortError):
-    """How several members ended, each of which was told."""
-
-    def __init__(self, failures: Sequence[ConsortError]) -> None:
-        super().__init__(f"{len(failures)} members are not done; each was told above.")
-        self.exit_code = max(failure.exit_code for failure in failures)
+        raise failures[0] if len(wanted) == 1 else Told(failures)
 
 
 def predict(
@@ -175,7 +160,7 @@ def predict(
     recompute: Annotated[bool, typer.Option("--recompute", help="Predict everything, and compare with what is stored."
                                             )] = False,
     no_latency: Annotated[bool, typer.Option("--no-latency", help="Do not measure a STUDY's latencies.")] = False,
-    loader_workers: Annotated[int, typer.Option(min=0, help="Processes that decode streamed images.")] = 0,
+    loader_workers: LoaderWorkersOption = 0,
     images: ImagesOption = None,
     data: DataOption = None,
     log: LogOption = "text",
