@@ -11,15 +11,12 @@ from hypothesis import strategies as st
 
 from consort.errors import InputError
 from consort.members.spec import MemberSpec
-from consort.study.execution import Toleration
-from consort.study.explain import keys_of
 from consort.study.file import Architecture, Study, load_study, parse_study
 from consort.study.recipe import RECIPES, Recipe
+from recipe_values import counts, optional, recipe_values, seeds
 
 untimed = settings(deadline=None)
 """The first example pays for imports, and other processes may have the cores."""
-
-DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 MINIMAL = """
 name = "tiny"
@@ -31,22 +28,6 @@ source = "digits"
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
 words = st.text(st.characters(exclude_categories=["C"]), max_size=20)
-counts = st.integers(1, 100_000)
-shares = st.floats(0.001, 0.999)
-seeds = st.integers(0, 9_999_999)
-
-
-def optional(**values: st.SearchStrategy) -> st.SearchStrategy[dict]:
-    return st.fixed_dictionaries({}, optional=values)
-
-
-recipe_values = optional(
-    epochs=counts, batch_size=counts, learning_rate=st.floats(1e-6, 1e3), momentum=st.floats(0, 0.999),
-    weight_decay=st.floats(0, 1), schedule=st.sampled_from(["one-cycle", "step"]), warmup=shares,
-    milestones=st.lists(shares, unique=True, max_size=4).map(sorted), decay=shares, label_smoothing=st.floats(0, 0.99),
-    ema=st.floats(0, 0.9999), crop_padding=st.integers(0, 64), flip=st.booleans(), cutout=st.integers(0, 64),
-    precision=st.sampled_from(["auto", "bfloat16", "float32"]), input_size=st.integers(8, 600),
-    crop_scale=st.floats(0.01, 1))
 architecture_tables = st.fixed_dictionaries(
     {"seeds": st.lists(seeds, unique=True, min_size=1, max_size=4)}, optional={"recipe": recipe_values})
 studies = st.fixed_dictionaries(
@@ -262,7 +243,7 @@ def test_a_study_with_one_changed_value_is_a_study_or_an_input_error(values):
         assert str(e).startswith("here.toml")
     else:
         for name, architecture in study.architectures.items():  # what was accepted has ids
-            assert all(spec(architecture=name, recipe=study.recipe_of(name), seed=s).id for s in architecture.seeds)
+            assert all(MemberSpec(name, "0123456789ab", study.recipe_of(name), s).id for s in architecture.seeds)
 
 
 def test_load_study_reads_utf_8(tmp_path: Path):
@@ -303,77 +284,5 @@ def test_studies_of_the_repository_are_valid(path):
     assert study.architectures or study.search
 
 
-FAST = Recipe(**RECIPES["fast"])
-
-
-def spec(architecture="wrn-16-1", data="0123456789ab", recipe=FAST, seed=3) -> MemberSpec:
-    return MemberSpec(architecture, data, recipe, seed)
-
-
-def test_ids_stay_what_they_are():
-    # Members in people's stores are found by these: a change here makes every one of them train again.
-    assert spec().id == "wrn-16-1-s3-f6b0de0c21"
-    assert spec(recipe=Recipe()).id == "wrn-16-1-s3-c140ec70fc"
-
-
-@untimed
-@given(st.text(max_size=80), seeds)
-def test_id_is_a_dns_label(architecture, seed):
-    member_id = spec(architecture=architecture, seed=seed).id
-    assert len(member_id) <= 48
-    assert DNS_LABEL.fullmatch(member_id)
-
-
-@untimed
-@given(recipe_values, recipe_values)
-def test_ids_are_equal_exactly_when_the_recipes_are(a, b):
-    one, other = Recipe.model_validate(a), Recipe.model_validate(b)
-    assert (spec(recipe=one).id == spec(recipe=other).id) == (one == other)
-
-
-@pytest.mark.parametrize("field", sorted(set(Recipe.model_fields)))
-def test_id_ignores_a_default_that_is_spelled_out_and_notices_every_other_value(field):
-    other = {"schedule": "one-cycle", "milestones": [0.5], "flip": False, "precision": "float32", "weights": "sha",
-             "transforms": "published",
-             "input_size": 64, "crop_scale": 0.5}
-    default = Recipe.model_fields[field].default
-    assert spec(recipe=Recipe.model_validate({field: default})).id == spec(recipe=Recipe()).id
-    without = {"ema": 0.5} if field == "ema_warmup" else {}  # which means nothing without an average
-    changed = True if field == "ema_warmup" else other.get(field, 0.123 if isinstance(default, float) else 77)
-    assert spec(recipe=Recipe(**without, **{field: changed})).id != spec(recipe=Recipe(**without)).id
-
-
-def test_id_differs_with_architecture_data_and_seed():
-    ids = {spec().id, spec(architecture="wrn-16-2").id, spec(architecture="WRN-16-1").id, spec(data="0" * 12).id,
-           spec(seed=4).id}
-    assert len(ids) == 5
-
-
-@untimed
-@given(recipe_values, seeds)
-def test_specification_survives_json(recipe, seed):
-    original = spec(recipe=Recipe.model_validate(recipe), seed=seed)
-    assert MemberSpec.from_dict(json.loads(json.dumps(original.to_dict()))) == original
-
-
 def test_architecture_default_is_one_seed():
     assert Architecture().seeds == (0,)
-
-
-@pytest.mark.parametrize(("line", "instead"), [
-    ('architectures."wrn-10-2" = {pretrained = true}', "existing weights are imported with `weights`"),
-    ("lr = 0.1", r"it is `learning_rate`, in \[recipe]"),
-    ("epochs = 3", r"it stands in \[recipe]"),
-    ("run.gpus = 1", r"it stands in \[cluster]"),
-])
-def test_a_key_that_stands_elsewhere_or_has_another_name_here(line, instead):
-    text = refusal(f"{line}\n{MINIMAL}" if "arch" not in line else MINIMAL + line.removeprefix("architectures."))
-    assert re.search(instead, text) and "did you mean" not in text, text
-
-
-def test_every_table_of_a_study_knows_its_keys():
-    assert {"name", "epochs"} <= keys_of(["recipe"], Study)
-    assert keys_of(["search", "recipe"], Study) == keys_of(["architectures", "wrn-10-1", "recipe"], Study)
-    assert "epochs" in keys_of(["search", "recipe"], Study) and "space" in keys_of(["search"], Study)
-    assert keys_of(["cluster", "tolerations", "0"], Study) == set(Toleration.model_fields)
-    assert keys_of(["data", "also", "0"], Study) == {"name", "source"}
