@@ -13,6 +13,7 @@ import numpy as np
 from consort.ensembles.bounds import loses_less
 from consort.ensembles.composition import Subset, combine, tempered
 from consort.ensembles.metrics import correct, fit_temperature, highest, pareto_front
+from consort.ensembles.stopping import best_thresholds, stage_that_answers
 
 CONFIDENCES = ("probability", "margin", "entropy", "agreement")
 """How sure an answer is, larger is surer: its largest probability; the largest minus the second; the negative entropy
@@ -68,7 +69,7 @@ class Point:
 
 def asked(log_probs: np.ndarray, cascade: Cascade) -> np.ndarray:
     """How many members each image needs (int [images], 1 to all): log_probs [members, images, classes]."""
-    return _stop(_confidences(log_probs, cascade), cascade.thresholds) + 1
+    return stage_that_answers(_confidences(log_probs, cascade), cascade.thresholds) + 1
 
 
 def answer(log_probs: np.ndarray, cascade: Cascade) -> np.ndarray:
@@ -109,7 +110,7 @@ def accuracies(log_probs: np.ndarray, labels: np.ndarray, found: Sequence[Cascad
         if base not in known:
             known[base] = _confidences(log_probs, base), _right(log_probs, labels, base)
         sure, right = known[base]
-        reached.append(float(right[_stop(sure, one.thresholds), np.arange(len(labels))].mean()))
+        reached.append(float(right[stage_that_answers(sure, one.thresholds), np.arange(len(labels))].mean()))
     return reached
 
 
@@ -149,7 +150,7 @@ def design(log_probs: np.ndarray, labels: np.ndarray, subset: Subset, macs: Sequ
     confidence, right = _confidences(log_probs, best), _right(log_probs, labels, best)
     for threshold in THRESHOLDS[::-1]:
         tried = at_threshold(best, float(threshold))
-        stage = _stop(confidence, tried.thresholds)
+        stage = stage_that_answers(confidence, tried.thresholds)
         if right[stage, np.arange(len(labels))].mean() < right[-1].mean():
             break
         best = tried
@@ -202,7 +203,7 @@ def promised(log_probs: np.ndarray, labels: np.ndarray, cascade: Cascade, loss: 
     kept = None
     for threshold in _ladder(cascade):
         tried = at_threshold(cascade, threshold)
-        early = right[_stop(sure, tried.thresholds), np.arange(len(labels))]
+        early = right[stage_that_answers(sure, tried.thresholds), np.arange(len(labels))]
         worse, better = int((right[-1] & ~early).sum()), int((early & ~right[-1]).sum())
         if not loses_less(worse, better, len(labels), loss, (1 - confidence) / among):
             break
@@ -228,43 +229,14 @@ def _points(sure: np.ndarray, worth: np.ndarray, base: Cascade, costs: Sequence[
     tried = [at_threshold(base, float(level)).thresholds for level in levels]
     if len(base.order) > 2:
         ranked = np.argsort(-sure[:-1], axis=1, kind="stable")
-        tried += [_per_stage(sure, worth, ranked, summed / summed[-1] * price) for price in PRICES]
+        tried += [best_thresholds(sure, worth, ranked, summed / summed[-1] * price) for price in PRICES]
     found = []
     for thresholds in dict.fromkeys(tried):
-        stage = _stop(sure, thresholds)
+        stage = stage_that_answers(sure, thresholds)
         if stage.max() > 0 and stage.min() < len(base.order) - 1:
             mean = float(worth[stage, np.arange(len(stage))].mean(dtype=np.float64))
             found.append(Point(replace(base, thresholds=thresholds), mean, float(summed[stage].mean())))
     return found
-
-
-def _per_stage(sure: np.ndarray, worth: np.ndarray, ranked: np.ndarray, price: np.ndarray) -> tuple[float, ...]:
-    """Thresholds that together maximise the mean of (worth - price of the stage that answers), on these images.
-
-    From the last stage back, each takes the best cut given those after it, on the images that reach it; twice, since
-    which images reach a stage depends on the stages before. sure, worth [stages, images]; ranked: the images of each
-    stage but the last, the surest first; price [stages].
-    """
-    thresholds = [np.inf] * len(price[:-1])
-    for _ in range(2):
-        for stage in reversed(range(len(thresholds))):
-            reached = np.all(sure[:stage] < np.array(thresholds[:stage])[:, None], axis=0)
-            images = ranked[stage][reached[ranked[stage]]]
-            later = _stop(sure[stage + 1:, images], tuple(thresholds[stage + 1:])) + stage + 1
-            advantage = (worth[stage, images].astype(np.float64) - price[stage]) - (worth[later, images] - price[later])
-            thresholds[stage] = _best_cut(sure[stage, images], advantage)
-    return tuple(thresholds)
-
-
-def _best_cut(confidence: np.ndarray, advantage: np.ndarray) -> float:
-    """The threshold above which the summed advantage is largest, half way between two images; inf where there is no
-    advantage. Both [images], the surest first."""
-    ranked, gained = confidence.astype(np.float64), np.cumsum(advantage)
-    cuts = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[:len(ranked)])
-    if not len(cuts):
-        return np.inf
-    best = cuts[gained[cuts].argmax()]
-    return float(ranked[best:best + 2].mean()) if gained[best] > 0 else np.inf
 
 
 def _answers(log_probs: np.ndarray, cascade: Cascade) -> Iterator[np.ndarray]:
@@ -301,9 +273,3 @@ def _sureness(answer: np.ndarray, confidence: str, votes: np.ndarray) -> np.ndar
         second, first = np.partition(answer, -2, axis=1)[:, -2:].T
         return np.exp(first) - np.exp(second)
     return (np.exp(answer) * np.maximum(answer, LEAST)).sum(axis=1)
-
-
-def _stop(confidence: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
-    """The stage [images], from 0, at which each image's answer is given; the last one answers in any case."""
-    enough = confidence >= np.append(thresholds, -np.inf)[:, None].astype(np.float64)
-    return enough.argmax(axis=0)
