@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 
 import exported_members
+from consort.export.connections import Connection
 from consort.export.running import read_image, read_manifest
-from consort.export.serving import Limits, Server
+from consort.export.serving import Limits, Server, configured
 
 ALONE = """\
 import os, runpy, sys
@@ -262,6 +263,11 @@ def test_a_server_that_answers_nobody_says_that_it_is_not_alive(bundle):
 
     asyncio.run(ended())
     assert asked_in_process(server, "/v2/health/live") == (503, {"live": False, "ready": False})
+
+
+def test_connections_are_limited_as_said(bundle):
+    config = configured(Server(bundle, 1, 64, Limits(seconds=7, connections=9)))
+    assert (config.http, config.limit_concurrency, config.timeout_keep_alive) == (Connection, 10, 7)
 
 
 def test_a_port_in_use_and_an_altered_bundle_are_said(server, bundle, tmp_path):

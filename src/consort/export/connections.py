@@ -7,7 +7,6 @@ This file is part of every bundle, beside what uses it, and needs uvicorn alone.
 
 import asyncio
 
-import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
@@ -15,8 +14,8 @@ class Connection(H11Protocol):
     """Of a uvicorn.Config with http=Connection.
 
     Closed as the one too many of `limit_concurrency`, from which on uvicorn would refuse the requests of all others
-    too, or where the head of a request is not there within `timeout_keep_alive` seconds of the connection, or of its
-    own first byte.
+    too, or where the head of a request is not there within `timeout_keep_alive` seconds of the connection, or of the
+    first byte that comes after an answer.
     """
 
     head_timer: asyncio.TimerHandle | None = None
@@ -30,7 +29,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        if self.cycle is not None and not self.cycle.response_complete:  # a request is there, and not answered yet
             self._stop_waiting()
         elif self.head_timer is None:
             self._await_head()

@@ -36,6 +36,7 @@ except ModuleNotFoundError as e:
     sys.exit(2)
 
 EXAMPLE_FILES = ("examples/expected.json", "examples/study-answers.npy")
+"""What a manifest has to list, since it is read here."""
 SAME_CLASS = 0.999
 """The share of images that must get the same class, and the same number of members asked."""
 TOLERANCE = 1e-3

@@ -14,6 +14,7 @@ from consort.export.connections import Connection
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 SLOW = REQUEST.replace(b"/ ", b"/slow ", 1)
+ENDLESS = REQUEST.replace(b"\r\n\r\n", b"\r\nContent-Length: 1000000000\r\n\r\n")
 DEADLINE = 60
 
 
@@ -75,8 +76,9 @@ def test_a_connection_that_says_nothing_is_closed(port):
         assert closed(client)
 
 
-@pytest.mark.parametrize("before", [b"", REQUEST])
-def test_a_head_that_comes_a_byte_at_a_time_is_closed(port, before):
+@pytest.mark.parametrize("before", [b"", REQUEST, ENDLESS],
+                         ids=["first", "second", "body after its answer"])
+def test_what_comes_a_byte_at_a_time_and_is_no_request_is_closed(port, before):
     with connected(port) as client:
         assert not before or asked(client, before)
         ended = time.monotonic() + DEADLINE
