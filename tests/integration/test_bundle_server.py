@@ -1,6 +1,7 @@
 """A bundle's own server, as a process without Consort and torch, over HTTP."""
 
 import asyncio
+import gzip
 import http.client
 import io
 import json
@@ -19,17 +20,11 @@ import pytest
 from PIL import Image
 
 import exported_members
+from bundle_checks import ALONE
 from consort.export.connections import Connection
 from consort.export.running import read_image, read_manifest
 from consort.export.serving import Limits, Server, configured
 
-ALONE = """\
-import os, runpy, sys
-sys.modules["torch"] = sys.modules["consort"] = None  # importing either is an error
-sys.argv = sys.argv[1:]
-sys.path.insert(0, os.path.dirname(sys.argv[0]))
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 NAME = "small-c1"
 
 
@@ -172,6 +167,21 @@ def test_what_is_not_there_or_too_much_is_refused(server):
     assert (status, answer["error"]) == (413, "a request may have 33,554,432 bytes")
     binary = {"Inference-Header-Content-Length": "10"}
     assert server.ask("POST", f"/v2/models/{NAME}/infer", b"{}", **binary)[0] == 400
+
+
+@pytest.mark.parametrize("path", ["/manifest.json", "/../manifest.json", "/%2e%2e/manifest.json", "/serving.py",
+                                  "//etc/passwd", "/v2/models/..%2f..%2fmanifest.json", "/v2/models/%00",
+                                  f"/v2/models/{NAME}/../../../manifest.json", "/v2/models/%ff%fe",
+                                  f"/v2/models/{'a' * 60_000}"])
+def test_files_of_the_bundle_are_not_served_whatever_the_path(server, path):
+    status, answer = server.ask("GET", path)
+    assert status == 404 and "sha256" not in json.dumps(answer) and len(json.dumps(answer)) < 500
+
+
+def test_a_compressed_body_is_not_unpacked(server):
+    bomb = gzip.compress(json.dumps({"inputs": [GOOD], "id": " " * 10_000_000}).encode())
+    status, answer = server.ask("POST", f"/v2/models/{NAME}/infer", bomb, **{"Content-Encoding": "gzip"})
+    assert status == 400 and "must be JSON" in answer["error"]
 
 
 def png(mode: str, size: tuple[int, int], format: str = "PNG") -> bytes:

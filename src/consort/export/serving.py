@@ -121,7 +121,8 @@ class Server:
     def _check_model(self, request: Request) -> None:
         model, version = request.path_params.get("model", self.name), request.path_params.get("version", VERSION)
         if (model, version) != (self.name, VERSION):
-            raise HTTPException(404, f"there is no model {model} version {version} here, only {self.name} {VERSION}")
+            raise HTTPException(404, f"there is no model {model[:80]} version {version[:80]} here, only {self.name} "
+                                     f"{VERSION}")
 
     def _seen(self, images: int, seconds: float) -> None:
         self.counts.batch.see(images)
