@@ -9,6 +9,8 @@ from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, cache_fo
 
 if TYPE_CHECKING:
     from consort.store import Store
+    from consort.study.data import Data
+    from consort.study.recipe import Recipe
 
 group = typer.Typer(help="List the members in the store, or import one.", invoke_without_command=True)
 
@@ -74,34 +76,40 @@ def import_member(
     """
     from rich.console import Console
 
-    from consort.cli.planning import preparation, read_study
+    from consort.cli.planning import preparation
     from consort.data.prepare import prepare
-    from consort.errors import InputError
     from consort.members.spec import MemberSpec
     from consort.run.plan import imported_recipe, transforms_of, weights_source
-    from consort.study.data import Data
-    from consort.study.recipe import Recipe
     from consort.train.imported_weights import import_member as import_one
     from consort.train.prediction import predict
 
-    if study is None and data is None:
-        raise InputError("name the images that the member will predict: --study STUDY, or --data with digits, cifar10, "
-                         "cifar100, a folder or a zip.")
+    settings, recipe, named = _as_in_a_study(architecture, study, data)
     opened = open_store_at(store)
     source = weights_source(weights, Path())
-    settings, recipe, base = Data(source=data or ""), Recipe(), Path()
-    if study is not None:
-        loaded, _ = read_study(study, data)
-        settings, recipe, base = loaded.data, loaded.recipe, study.parent
-        if transforms is None and architecture in loaded.architectures:
-            transforms = loaded.architectures[architecture].transforms
     with preparation(Console(stderr=True)) as shown:
-        prepared = prepare(opened, settings, base, cache_folder(), shown)
-    wanted = transforms_of(architecture, source, transforms, prepared)
+        prepared = prepare(opened, settings, study.parent if study else Path(), cache_folder(), shown)
+    wanted = transforms_of(architecture, source, named if transforms is None else transforms, prepared)
     spec = MemberSpec(architecture, prepared.fingerprint, imported_recipe(source, recipe, wanted), 0)
     record = import_one(opened, spec, prepared, source)
     predict(opened, record.id, prepared, {})
     print(record.id)
+
+
+def _as_in_a_study(architecture: str, study: Path | None, data: str | None) -> "tuple[Data, Recipe, str | None]":
+    """The images, the recipe and the `transforms` that a study would give the member; without a study its defaults."""
+    from consort.cli.planning import read_study
+    from consort.errors import InputError
+    from consort.study.data import Data
+    from consort.study.recipe import Recipe
+
+    if study is not None:
+        loaded, _ = read_study(study, data)
+        row = loaded.architectures.get(architecture)
+        return loaded.data, loaded.recipe, row.transforms if row is not None else None
+    if data is None:
+        raise InputError("name the images that the member will predict: --study STUDY, or --data with digits, cifar10, "
+                         "cifar100, a folder or a zip.")
+    return Data(source=data), Recipe(), None
 
 
 def show(member: Annotated[str, typer.Argument(help="A member's id, or the start of it.")],
