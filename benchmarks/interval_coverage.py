@@ -12,7 +12,7 @@ seeds, where fewer) against one of the third on 5,000 test images. FOLDER has th
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -22,7 +22,7 @@ from scipy.stats import chi2, norm
 
 from consort.ensembles import intervals
 from consort.ensembles.composition import Subset
-from consort.ensembles.intervals import Interval, Seeds
+from consort.ensembles.intervals import Interval, Seeds, Unknown
 from consort.ensembles.metrics import bootstrap_means, correct
 from consort.ensembles.subset_scores import score_subsets
 from pool import MACS, Pool, read_pool
@@ -40,7 +40,7 @@ class Gain:
     value: float
     images: Interval | None
     """None where no images were resampled, which costs the most."""
-    again: Interval | None
+    again: Interval | Unknown
 
 
 def gain_of(difference: np.ndarray, resampled: np.ndarray | None, weights: np.ndarray, architectures: Sequence[str],
@@ -64,11 +64,13 @@ class Trained:
 class World:
     """Three architectures with these numbers of seeds; the large one's differs."""
 
-    def __init__(self, tau: float, num_seeds: int, num_large: int) -> None:
+    def __init__(self, tau: float, num_seeds: int, num_large: int, images: int = IMAGES,
+                 accuracies: Mapping[str, float] = ACCURACIES) -> None:
+        self.images = images
         self.numbers = {"small": num_seeds, "medium": num_seeds, "large": num_large}
         self.architectures = [name for name, number in self.numbers.items() for _ in range(number)]
         self.size = min(3, num_seeds)
-        self.means = {name: float(norm.ppf(accuracy)) for name, accuracy in ACCURACIES.items()}
+        self.means = {name: float(norm.ppf(accuracy)) for name, accuracy in accuracies.items()}
         # The luck of a seed is added to all its margins; an accuracy moves by the density at the threshold times that.
         self.luck = {name: tau / float(norm.pdf(mean)) for name, mean in self.means.items()}
         medium = range(num_seeds, 2 * num_seeds)
@@ -83,18 +85,23 @@ class World:
 
         return accuracy("medium", self.size) - accuracy("large", 1)
 
-    def train(self, rng: np.random.Generator) -> Trained:
-        hard = BY_IMAGE**0.5 * rng.standard_normal(IMAGES)
+    def margins(self, rng: np.random.Generator) -> tuple[np.ndarray, list[float]]:
+        """Of every member [members, images], and the luck of each, which is in them."""
+        hard = BY_IMAGE**0.5 * rng.standard_normal(self.images)
         margins, luck = [], []
         for name, number in self.numbers.items():
-            suits = BY_ARCHITECTURE**0.5 * rng.standard_normal(IMAGES)
+            suits = BY_ARCHITECTURE**0.5 * rng.standard_normal(self.images)
             for _ in range(number):
                 luck.append(self.luck[name] * rng.standard_normal())
-                own = BY_SEED**0.5 * rng.standard_normal(IMAGES)
+                own = BY_SEED**0.5 * rng.standard_normal(self.images)
                 margins.append(self.means[name] + hard + suits + luck[-1] + own)
-        shares = np.array([share_right(np.array(margins), rows) for rows in (self.ensembles, self.singles)])
+        return np.array(margins), luck
+
+    def train(self, rng: np.random.Generator) -> Trained:
+        margins, luck = self.margins(rng)
+        shares = np.array([share_right(margins, rows) for rows in (self.ensembles, self.singles)])
         true = self.true_accuracy("medium", self.ensembles, luck) - self.true_accuracy("large", self.singles, luck)
-        return Trained(np.array(margins) > 0, shares, true)
+        return Trained(margins > 0, shares, true)
 
     def true_accuracy(self, name: str, subsets: Sequence[Subset], luck: Sequence[float]) -> float:
         spread = (BY_IMAGE + BY_ARCHITECTURE + BY_SEED / len(subsets[0])) ** 0.5
@@ -133,21 +140,22 @@ def print_worlds(repetitions: int, bootstrapped: int, seed: int) -> None:
     worlds = [World(*case) for case in cases]
     results = [studies(worlds, np.random.default_rng([seed, number]), number < bootstrapped)
                for number in range(repetitions)]
-    held = []
+    held, unknown = [], 0
     for (tau, *numbers), world, found in zip(cases, worlds, zip(*results, strict=True), strict=True):
         expected = world.expected_gain()
         images = [(gain.images, true) for gain, true in found if gain.images is not None]
         these = np.mean([covers(interval, true) for interval, true in images])
         by_images = np.mean([covers(interval, expected) for interval, _ in images])
         width = np.mean([interval.width for interval, _ in images])
-        cells, again = ["unknown", ""], [gain.again for gain, _ in found if gain.again is not None]
+        cells, again = ["unknown", ""], [gain.again for gain, _ in found if isinstance(gain.again, Interval)]
         if again:
             held.append(np.mean([covers(interval, expected) for interval in again]))
             cells = [f"{100 * held[-1]:.1f} %", f"{100 * np.mean([one.width for one in again]):.2f}"]
+            unknown += repetitions - len(again)
         print(f"| {100 * tau:.1f} | {numbers[0]}, {numbers[1]} | {100 * these:.1f} % | {100 * by_images:.1f} % "
               f"| {cells[0]} | {100 * width:.2f} | {cells[1]} |")
     print(f"\ntrained again: {100 * min(held):.1f} to {100 * max(held):.1f} % of {repetitions}, mean "
-          f"{100 * np.mean(held):.1f} %")
+          f"{100 * np.mean(held):.1f} %; unknown in {unknown} where there are two seeds or more")
 
 
 def pool_gain(pool: Pool, right: np.ndarray, members: Sequence[int], images: np.ndarray, ensembles: Sequence[Subset],
@@ -199,11 +207,16 @@ def halves_agree(pool: Pool, right: np.ndarray, small: Sequence[int], large: Seq
                                 [(member,) for member in many], int(rng.integers(2**31))))
     apart = abs(halves[0].value - halves[1].value)
     return (apart <= sum((half.images.width / 2) ** 2 for half in halves) ** 0.5,
-            apart <= sum((half.again.width / 2) ** 2 for half in halves if half.again) ** 0.5)
+            apart <= sum((width_of(half.again) / 2) ** 2 for half in halves) ** 0.5)
 
 
-def words(interval: Interval | None) -> str:
-    return "unknown" if interval is None else f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
+def width_of(again: Interval | Unknown) -> float:
+    """What is unknown allows any difference."""
+    return np.inf if isinstance(again, Unknown) else again.width
+
+
+def words(interval: Interval | Unknown) -> str:
+    return interval.why if isinstance(interval, Unknown) else f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
 
 
 def main() -> None:

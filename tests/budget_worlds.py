@@ -43,7 +43,7 @@ def world(seed: int, val_images: int = 1200, test_images: int = 3000, metric: st
     units = one_image(metric, labels[0]), one_image(metric, labels[1])
     evidence = Evidence(np.array([one[0] for one in seen]), np.array([one[1] for one in seen]),
                         _scores(metric, guessed, labels[1]), units)
-    seeds = pooled_seed_variance(rng.random((6, 500)) < 0.8, ["a", "a", "b", "b", "c", "c"])
+    seeds = pooled_seed_variance(rng.random((6, 20_000)) < 0.8, ["a", "a", "b", "b", "c", "c"])
     asked = dataclasses.replace(about(Answer.model_validate({"metric": metric})), seeds=seeds)
     return choices(asked, found, evidence), evidence
 

@@ -82,7 +82,8 @@ def test_a_search_ends_with_the_answer_and_its_files(first) -> None:
     assert f"report: {files['search.html']}" in done.stdout.splitlines()
     assert {row["kind"] for row in results["final"]["ensembles"]} >= set(KINDS)
     for gain in (one for row in results["final"]["ensembles"] for one in row["differences"]):
-        low, high = gain["anew"]
+        low, high = gain["anew"] or (-1, 1)
+        assert (gain["anew"] is None) == (gain["anew_unknown"] is not None)
         assert (gain["resolved"], gain["resolved_anew"]) == (not gain["low"] <= 0 <= gain["high"], not low <= 0 <= high)
     assert results["train_macs"].keys() == set(KINDS)
     of_arms = {arm["kind"]: arm["train_macs"] for arm in results["arms"]}

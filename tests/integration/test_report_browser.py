@@ -1,5 +1,6 @@
 """The report in a real browser: Debian's chromium, headless."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from budget_worlds import Answered, world
 from chromium import PROGRAM, Browser
 from consort.answer.decision import decide
 from consort.answer.search import answer
+from consort.ensembles.intervals import Seeds
 from consort.errors import InputError
 from consort.report.page import page_html
 from consort.report.search_page import search_html
@@ -298,6 +300,20 @@ def test_moving_the_budget_changes_the_choice_its_difference_and_what_to_export(
         f"{100 * gain.value:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points (95 %)"
         for low, high in ((gain.low, gain.high), (gain.anew.low, gain.anew.high))]
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_what_is_unknown_of_recipes_trained_again_is_said_where_the_budget_is_moved(open_report):
+    """And the scale of what is known is not that of what is not."""
+    found, evidence = world(1)
+    found = dataclasses.replace(found, seeds=Seeds(dict.fromkeys("abc", 1e-6), 1e-6, 0.01, 1))
+    browser = open_report(SUMMARY, width=390, answered=(found, evidence))
+    lines = browser.evaluate("[...document.querySelectorAll('#chosen .difference')].map(line => line.innerText)")
+    assert lines[1].split("seeds", 1)[1].strip().startswith("unknown from so few seeds, train more of ")
+    drawn = browser.evaluate("document.querySelectorAll('#chosen .difference svg').length")
+    assert (drawn, browser.evaluate("document.documentElement.scrollWidth")) == (1, 390)
+    ends = [abs(end) for choice in found.choices if (gain := decide(found, evidence, choice.budget).gain)
+            for end in (gain.low, gain.high)]
+    assert max(ends) <= browser.evaluate("chooser.scale") < 0.3
 
 
 def test_a_gain_in_nats_is_drawn_in_nats(open_report):

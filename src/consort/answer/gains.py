@@ -9,8 +9,8 @@ from consort.answer.choices import Anew, Candidate, Choices, Gain
 from consort.answer.evidence import RESAMPLES, Evidence
 from consort.answer.metric import largest_difference
 from consort.ensembles.intervals import (
-    ONE_SEED,
     Interval,
+    Unknown,
     image_variance_of,
     member_weights,
     of_difference,
@@ -66,8 +66,6 @@ def gain(one: Candidate, other: Candidate, apart: Paired, found: Choices) -> Gai
         narrow = apart.gain(EQUIVALENCE)
         within = Interval(narrow.low, narrow.high)
         over = replace(over, as_good=within.within(found.margin), not_worse=within.not_worse(found.margin))
-    if found.seeds is None:
-        return replace(over, anew_unknown=ONE_SEED)
     ids = sorted({*one.members, *other.members})
     architectures = dict(zip((*one.members, *other.members), (*one.architectures, *other.architectures), strict=True))
     places = [[ids.index(member) for member in side.members] for side in (one, other)]
@@ -75,5 +73,6 @@ def gain(one: Candidate, other: Candidate, apart: Paired, found: Choices) -> Gai
     again = trained_again(over.value, image_variance_of(apart.difference), weights,
                           [architectures[member] for member in ids], found.seeds, found.interval,
                           largest_difference(found.metric, len(found.classes)))
-    assert again is not None
+    if isinstance(again, Unknown):
+        return replace(over, anew_unknown=again.why)
     return replace(over, anew=Anew(again.low, again.high, again.resolved))

@@ -20,6 +20,10 @@ OWN_SEEDS = 5
 """From so many seeds on an architecture's own seed variance counts where it is larger than the pooled one."""
 
 ONE_SEED = "unknown, train a second seed"
+FEW_SEEDS = "unknown from so few seeds, train more of {architecture}"
+
+LEAST_FREEDOM = 1.0
+"""Degrees of freedom below which a variance is not known: a t interval then reaches from bound to bound, or nearly."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,14 @@ def simultaneous(gains: np.ndarray, resampled: np.ndarray, images: int, confiden
 
 
 @dataclass(frozen=True)
+class Unknown:
+    """Instead of an interval."""
+
+    why: str
+    """In a few words, with what would make it known; they stand where the interval would."""
+
+
+@dataclass(frozen=True)
 class Seeds:
     """What a new training changes and more images do not: variances of a metric over seeds."""
 
@@ -155,9 +167,9 @@ def member_weights(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]],
 
 
 def trained_again(gain: float, image_variance: float, weights: np.ndarray, architectures: Sequence[str],
-                  seeds: Seeds | None, confidence: float = 0.95, largest: float = 1.0) -> Interval | None:
-    """Of a difference, for the same recipes trained again, on average over seeds; None where that is unknown because
-    every architecture has one seed (ONE_SEED says it).
+                  seeds: Seeds | None, confidence: float = 0.95, largest: float = 1.0) -> Interval | Unknown:
+    """Of a difference, for the same recipes trained again, on average over seeds. Unknown where every architecture has
+    one seed, and where the seeds are so few that the interval has less than LEAST_FREEDOM or leaves nothing out.
 
     gain: the difference of two rows' means over their subsets. image_variance: V1, that of the gain over images
     (`image_variance_of`, above 0). weights: `member_weights`; architectures: of each member. largest: that a difference
@@ -165,7 +177,7 @@ def trained_again(gain: float, image_variance: float, weights: np.ndarray, archi
     V2 = V1 + sum of weight^2 tau^2, with Satterthwaite's degrees of freedom, as tau^2 is known only so well.
     """
     if seeds is None:
-        return None
+        return Unknown(ONE_SEED)
     from scipy.special import stdtrit
 
     by_seeds = sum(weight**2 * seeds.lasting[name] for weight, name in zip(weights, architectures, strict=True))
@@ -173,7 +185,18 @@ def trained_again(gain: float, image_variance: float, weights: np.ndarray, archi
     uncertain = float((weights**2).sum()) * seeds.observed
     freedom = seeds.freedom * variance**2 / uncertain**2 if uncertain > 0 else np.inf
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * float(np.sqrt(variance))
-    return Interval(max(-largest, gain - half), min(largest, gain + half))
+    low, high = max(-largest, gain - half), min(largest, gain + half)
+    if freedom < LEAST_FREEDOM or (low, high) == (-largest, largest):
+        return Unknown(FEW_SEEDS.format(architecture=_weightiest(weights, architectures)))
+    return Interval(low, high)
+
+
+def _weightiest(weights: np.ndarray, architectures: Sequence[str]) -> str:
+    """The architecture whose seeds move a difference most: there another seed tells most."""
+    moved = dict.fromkeys(architectures, 0.0)
+    for weight, name in zip(weights, architectures, strict=True):
+        moved[name] += float(weight)**2
+    return max(moved, key=lambda name: moved[name])
 
 
 def image_variance_of(difference: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from consort.ensembles.bounds import never_seen
-from consort.ensembles.intervals import Interval, Seeds, simultaneous, trained_again
+from consort.ensembles.intervals import Interval, Seeds, Unknown, simultaneous, trained_again
 from consort.ensembles.metrics import interval
 from consort.evaluate.rows import BUDGETS, Row
 
@@ -55,8 +55,8 @@ class Trainings:
     """Of every member."""
     seeds: Seeds | None
 
-    def again(self, found: Comparable, one: int, other: int, gain: float) -> Interval | None:
-        """The interval of row one's gain on another if their recipes were trained again; None where it is unknown."""
+    def again(self, found: Comparable, one: int, other: int, gain: float) -> Interval | Unknown:
+        """The interval of row one's gain on another if their recipes were trained again."""
         by_images = float(np.var(found.resampled[:, one] - found.resampled[:, other]))
         return trained_again(gain, max(by_images, found.images**-2), self.shares[one] - self.shares[other],
                              self.architectures, self.seeds, found.confidence)
@@ -83,9 +83,9 @@ def fill_in(found: Comparable, trainings: Trainings) -> None:
             row |= _columns(f"gain_{budget}", over) | _columns(f"gain_{budget}_anew", again)
 
 
-def _columns(name: str, over: Interval | None) -> Row:
-    return {} if over is None else {f"{name}_low": over.low, f"{name}_high": over.high,
-                                    f"{name}_resolved": over.resolved}
+def _columns(name: str, over: Interval | Unknown) -> Row:
+    return {} if isinstance(over, Unknown) else {f"{name}_low": over.low, f"{name}_high": over.high,
+                                                 f"{name}_resolved": over.resolved}
 
 
 def _gains_together(found: Comparable, partners: Sequence[int | None]) -> dict[int, tuple[float, Interval]]:
@@ -118,7 +118,7 @@ def fair_pairs(found: Comparable, trainings: Trainings) -> list[dict]:
     """3 x wrn-<depth>-<width> against 1 x wrn-<depth>-<2 width>: about the same MACs (76 to 79 % of the single's for
     Wide ResNets of depth 16), the comparison that Kondratyuk et al. 2020 is about.
 
-    low, high, resolved: for these very networks; anew: for the same recipes trained again."""
+    low, high, resolved: for these very networks; anew: for the same recipes trained again, or anew_unknown."""
     places = {row["ensemble"]: number for number, row in enumerate(found.rows)}
     pairs = []
     for number, row in enumerate(found.rows):
@@ -131,7 +131,13 @@ def fair_pairs(found: Comparable, trainings: Trainings) -> list[dict]:
             pairs.append({"ensemble": row["ensemble"], "versus": single["ensemble"], "macs": row["macs"],
                           "versus_macs": single["macs"], "gain": gain, "low": low, "high": high,
                           "resolved": low > 0 or high < 0,
-                          "anew": again and {"low": again.low, "high": again.high, "resolved": again.resolved},
+                          **_anew(again),
                           "accuracy": row["accuracy_mean"], "versus_accuracy": single["accuracy_mean"],
                           "combine": row["combine"]})
     return pairs
+
+
+def _anew(again: Interval | Unknown) -> dict:
+    if isinstance(again, Unknown):
+        return {"anew": None, "anew_unknown": again.why}
+    return {"anew": {"low": again.low, "high": again.high, "resolved": again.resolved}, "anew_unknown": None}

@@ -54,7 +54,7 @@ def answer_columns(found: Choices) -> dict:
             "versus_accuracy": other and other.test.accuracy, "value": one.test.value,
             "versus_value": other and other.test.value, "gain": gain and gain.value, "low": gain and gain.low,
             "high": gain and gain.high, "resolved": gain is not None and gain.resolved,
-            "anew": gain and gain.anew and asdict(gain.anew),
+            "anew": gain and gain.anew and asdict(gain.anew), "anew_unknown": gain and gain.anew_unknown,
             "resolved_anew": gain is not None and gain.anew is not None and gain.anew.resolved})
     return {"metric": found.metric, "answers": entries, "answer": entries[0]["text"], "notes": list(found.notes)}
 

@@ -100,7 +100,8 @@ def _fair_pairs(pairs: list[dict]) -> str:
     rows = [[pair["ensemble"], scaled(pair["macs"]), percent(pair["accuracy"]),
              pair["versus"], scaled(pair["versus_macs"]), percent(pair["versus_accuracy"]), pair["combine"],
              f"{points(pair['gain'])} {interval(pair['low'], pair['high'], signed=True)}",
-             interval(pair["anew"]["low"], pair["anew"]["high"], signed=True) if pair.get("anew") else UNKNOWN]
+             interval(pair["anew"]["low"], pair["anew"]["high"], signed=True) if pair.get("anew")
+             else pair.get("anew_unknown") or UNKNOWN]
             for pair in pairs]
     return "## Three small ones against one of twice the width\n\n" + table(header, rows)
 

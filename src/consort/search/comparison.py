@@ -13,8 +13,9 @@ import numpy as np
 from consort.answer import stored
 from consort.ensembles.composition import Composition, Subset, subsets_of
 from consort.ensembles.intervals import (
-    ONE_SEED,
+    Interval,
     Seeds,
+    Unknown,
     image_variance_of,
     member_weights,
     of_difference,
@@ -109,8 +110,13 @@ class _Rights:
         again = trained_again(float(apart.mean()), image_variance_of(apart), weights, self.architectures, self.seeds,
                               1 - (1 - self.confidence) / together)
         return {"accuracy": float(apart.mean()), "low": over.low, "high": over.high, "resolved": over.resolved,
-                "anew": again and [again.low, again.high], "anew_unknown": None if again else ONE_SEED,
-                "resolved_anew": again is not None and again.resolved}
+                **_anew(again)}
+
+
+def _anew(again: Interval | Unknown) -> dict:
+    if isinstance(again, Unknown):
+        return {"anew": None, "anew_unknown": again.why, "resolved_anew": False}
+    return {"anew": [again.low, again.high], "anew_unknown": None, "resolved_anew": again.resolved}
 
 
 def _rights(final: Run, composed: Sequence[Composition]) -> _Rights:

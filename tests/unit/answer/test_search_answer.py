@@ -45,13 +45,24 @@ def test_an_interval_that_contains_0_shows_no_difference(low, high):
     assert found.verdict == "unresolved" and "+0.20 points [" in found.headline
 
 
-def test_networks_of_one_seed_give_no_verdict_on_architectures():
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("why", ["unknown, train a second seed", "unknown from so few seeds, train more of net-a"])
+def test_too_few_seeds_give_no_verdict_on_architectures(sign, why):
+    """However sure these very networks are."""
     results = copy.deepcopy(RESULTS)
     for one in results["final"]["mixing"]:
-        one.update(anew=None, anew_unknown="unknown, train a second seed")
+        one.update(accuracy=sign * 0.011, low=sign * 0.011 - 0.001, high=sign * 0.011 + 0.001, anew=None,
+                   anew_unknown=why)
     found = answer(results)
     assert found.verdict == "unresolved"
-    assert "one network: +1.10 points (trained again: unknown, train a second seed)." in found.headline
+    assert f"one network: {1.1 * sign:+.2f} points (trained again: {why})." in found.headline
+
+
+def test_one_rival_of_which_too_little_is_known_keeps_mixing_from_paying():
+    results = copy.deepcopy(RESULTS)
+    assert answer(results).verdict == "mixed-wins"
+    results["final"]["mixing"][1].update(anew=None, anew_unknown="unknown from so few seeds, train more of net-a")
+    assert answer(results).verdict == "unresolved"
 
 
 def test_a_search_is_held_against_the_best_single_of_all_not_against_its_own():

@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import t
 
 from consort.ensembles import intervals
-from consort.ensembles.intervals import Interval
+from consort.ensembles.intervals import Interval, Unknown
 from consort.ensembles.metrics import bootstrap_means
 
 
@@ -89,7 +91,7 @@ def test_one_seed_of_everything_says_nothing_of_seeds():
     right = lucky_members(3, 3, 100, 0.1)
     seeds = intervals.pooled_seed_variance(right, ["a", "b", "c"])
     assert seeds is None
-    assert intervals.trained_again(0.01, 1e-4, np.ones(3), ["a", "b", "c"], seeds) is None
+    assert intervals.trained_again(0.01, 1e-4, np.ones(3), ["a", "b", "c"], seeds) == Unknown(intervals.ONE_SEED)
 
 
 def test_weights_are_a_members_share_in_the_one_minus_that_in_the_other():
@@ -108,9 +110,56 @@ def test_trained_again_equals_its_formula():
 
 
 def test_trained_again_is_wider_than_for_these_networks_and_no_wider_than_it_can_be():
-    seeds = intervals.Seeds({"a": 1e-4}, 1e-4, 2e-4, 1)
-    found = intervals.trained_again(0.0, 1e-6, np.array([1.0, -1.0]), ["a", "a"], seeds)
-    assert -1 <= found.low < -1.96e-3 and found.high == -found.low
+    """1.02 degrees of freedom: 12 standard errors to each side."""
+    seeds = intervals.Seeds({"a": 1e-3}, 1e-3, 1.4e-3, 2)
+    found = intervals.trained_again(0.02, 1e-6, np.array([1.0, -1.0]), ["a", "a"], seeds)
+    half = t.ppf(0.975, 2 * (2.001e-3 / 2.8e-3) ** 2) * math.sqrt(2.001e-3)
+    assert (found.low, found.high) == pytest.approx((0.02 - half, 0.02 + half)) and half > 0.5
+    again = intervals.trained_again(0.9, 1e-6, np.array([1.0, -1.0]), ["a", "a"], seeds)
+    assert (again.low > 0, again.high) == (True, 1)
+
+
+@pytest.mark.parametrize("observed,known", [(1.99e-4, True), (2.01e-4, False)])
+def test_below_one_degree_of_freedom_it_is_unknown(observed, known):
+    """nu (V1 + f tau^2)^2 = (f s^2)^2 where s^2 = 2e-4: V1 = 2e-4, f = 2, tau = 0.1e-1, nu = 1."""
+    seeds = intervals.Seeds({"a": 1e-4}, 1e-4, observed, 1)
+    found = intervals.trained_again(0.0, 2e-4, np.array([1.0, -1.0]), ["a", "a"], seeds)
+    assert isinstance(found, Interval) == known
+    assert known or found == Unknown("unknown from so few seeds, train more of a")
+
+
+def test_what_would_leave_nothing_out_is_unknown():
+    seeds = intervals.Seeds({"a": 0.01}, 0.01, 0.01, 1)
+    half = float(t.ppf(0.975, 1)) * math.sqrt(1e-6 + 0.01)  # 1.27
+    args = 1e-6, np.array([1.0]), ["a"], seeds, 0.95
+    assert isinstance(intervals.trained_again(0.0, *args), Unknown)
+    some = intervals.trained_again(half - 0.9, *args)
+    assert (some.low, some.high) == pytest.approx((-0.9, 1.0), abs=1e-3)
+    assert isinstance(intervals.trained_again(0.0, *args, largest=1.5), Interval)
+
+
+def test_more_seeds_are_asked_of_the_architecture_that_decides_most():
+    seeds = intervals.Seeds({"a": 0.0, "b": 0.0}, 0.0, 1.0, 1)
+    found = intervals.trained_again(0.0, 1e-6, np.array([1 / 3, 1 / 3, 1 / 3, -1.0]), ["a", "a", "a", "b"], seeds)
+    assert found == Unknown("unknown from so few seeds, train more of b")
+    found = intervals.trained_again(0.0, 1e-6, np.array([1.0, -0.8, -0.8]), ["a", "b", "b"], seeds)
+    assert found == Unknown("unknown from so few seeds, train more of b")
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4), st.floats(-0.5, 0.5))
+def test_every_interval_that_is_shown_says_something(seed, num, gain):
+    """Whatever the seeds: it has the gain inside, some value outside, and no more than 12.8 standard errors a side."""
+    right = lucky_members(seed, num, 40, 0.1)
+    seeds = intervals.pooled_seed_variance(right, ["a"] * num)
+    difference = right[0].astype(float) - right[1]
+    weights = np.array([1.0, -1.0] + [0.0] * (num - 2))
+    image_variance = intervals.image_variance_of(difference)
+    found = intervals.trained_again(gain, image_variance, weights, ["a"] * num, seeds)
+    if isinstance(found, Interval):
+        assert found.low < gain < found.high and found.width < 2
+        assert found.width <= 2 * 12.8 * math.sqrt(image_variance + 2 * seeds.pooled)
+    else:
+        assert found.why.endswith("train more of a")
 
 
 def test_image_variance_is_that_of_a_mean_and_never_nothing():

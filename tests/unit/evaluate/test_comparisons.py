@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from consort.ensembles.intervals import Interval, Seeds, simultaneous, trained_again
-from consort.evaluate.comparisons import Comparable, Trainings, fill_in
+from consort.evaluate.comparisons import Comparable, Trainings, fair_pairs, fill_in
 from consort.evaluate.rows import COLUMNS
 
 ONE_SEED = Trainings(np.eye(5), list("abcde"), None)
@@ -53,3 +53,18 @@ def test_a_row_has_both_verdicts_and_no_second_one_from_one_seed(four):
     assert isinstance(again, Interval)
     assert ends(four.rows[3], "gain_macs_anew") == pytest.approx((again.low, again.high, False))
     assert four.rows[3]["gain_macs_resolved"] and ends(four.rows[0], "gain_macs_anew") == (None, None, None)
+
+
+def test_a_row_whose_seeds_are_too_few_has_no_second_verdict_and_a_pair_says_why(four):
+    """A variance of 1 was seen between two seeds, none of which lasts: nothing is known."""
+    few = Trainings(np.eye(4), list("abcd"), Seeds(dict.fromkeys("abcd", 0.0), 0.0, 1.0, 1))
+    fill_in(four, few)
+    assert four.rows[3]["gain_macs_resolved"] and ends(four.rows[3], "gain_macs_anew") == (None, None, None)
+    four.rows[2] |= {"ensemble": "3 x wrn-10-1", "combine": "geometric"}
+    four.rows[0] |= {"ensemble": "1 x wrn-10-2"}
+    pairs = [fair_pairs(four, trainings)[0] for trainings in (few, ONE_SEED)]
+    assert [(pair["anew"], pair["anew_unknown"]) for pair in pairs] == [
+        (None, "unknown from so few seeds, train more of a"), (None, "unknown, train a second seed")]
+    known = Trainings(np.eye(4), list("abcd"), Seeds(dict.fromkeys("abcd", 4e-4), 4e-4, 4e-4, 3))
+    pair, = fair_pairs(four, known)
+    assert pair["anew_unknown"] is None and pair["anew"]["low"] < pair["gain"] < pair["anew"]["high"]

@@ -291,6 +291,21 @@ def test_every_way_to_be_sure_is_in_the_table_and_the_page():
     assert "When a cascade is sure" not in Page(page_html(SUMMARY, PICTURE, world(1))).text
 
 
+def test_what_is_unknown_of_recipes_trained_again_is_said_with_what_to_do():
+    few = "unknown from so few seeds, train more of wrn-10-2"
+    pair = SUMMARY["fair_pairs"][0] | {"anew": None, "anew_unknown": few}
+    found, seen = world(1)
+    over = dataclasses.replace(found.headline.gain, anew=None, anew_unknown=few)
+    found = dataclasses.replace(found, choices=(dataclasses.replace(found.headline, gain=over), *found.choices[1:]))
+    table = table_markdown(SUMMARY | {"fair_pairs": [pair]}, found)
+    assert f"[+0.52, +2.13] | {few} |\n" in table  # of the pair
+    assert f"{units.interval(over.low, over.high, signed=True)} | {few} |" in table  # of the choice
+    page = page_html(SUMMARY | {"fair_pairs": [pair]}, b"PNG", (found, seen))
+    assert f"the same recipes trained again: {few}</span>" in page
+    before = {name: value for name, value in pair.items() if name != "anew_unknown"}
+    assert "trained again: unknown, train a second seed</span>" in page_html(SUMMARY | {"fair_pairs": [before]}, b"")
+
+
 @pytest.mark.parametrize("anew,verdict", [
     ({"low": -0.003, "high": 0.029, "resolved": False}, "open"),
     ({"low": 0.003, "high": 0.029, "resolved": True}, "up"),
