@@ -1,6 +1,7 @@
 """What a person sees at the end of a run or search: a short table, the answer, and where the report is."""
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from consort.answer.choices import Choice, Choices
 from consort.answer.metric import NAMES, difference, number, signed
 from consort.documents import canonical_json
 from consort.store import Store, keys
+
+VALUE_WIDTH, DIFFERENCE_WIDTH = 15, 24
+"""Of the table of answers, in which names have room beside its numbers on a terminal of 80 columns."""
 
 
 class Bar:
@@ -85,10 +89,11 @@ def choice_json(found: Choices, choice: Choice, notes: Sequence[str] = ()) -> st
 def _table(found: Choices) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     metric = found.metric
-    value = "test NLL" if metric == "nll" else f"test {NAMES[metric]} %"
-    for title, justify in (("budget", "left"), ("deploy", "left"), (value, "right"), ("MACs", "right"),
-                           ("ms", "right")):
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    value = "test NLL" if metric == "nll" else "\n".join(textwrap.wrap(f"test {NAMES[metric]} %", VALUE_WIDTH))
+    table.add_column("budget")
+    table.add_column("deploy")
+    for title in (value, "MACs", "ms"):
+        table.add_column(title, justify="right", no_wrap=True)
     table.add_column(Text(f"{difference(metric)}\n[these networks]"), no_wrap=True)
     for choice in found.choices:
         one = found.candidate(choice.candidate)
@@ -104,7 +109,9 @@ def _against(found: Choices, choice: Choice) -> Text:
     if gain is None or choice.alternative is None:
         return Text()
     value, low, high = (signed(metric, one) for one in (gain.value, gain.low, gain.high))
-    return Text(f"{value} [{low}, {high}]\nagainst {found.candidate(choice.alternative).label}")
+    against = f"against {found.candidate(choice.alternative).label}"
+    lines = textwrap.wrap(against, DIFFERENCE_WIDTH, break_on_hyphens=False)
+    return Text("\n".join([f"{value} [{low}, {high}]", *lines]))
 
 
 def print_search_answer(console: Console, results: dict, store: Store) -> None:

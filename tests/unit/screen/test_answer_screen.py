@@ -59,14 +59,15 @@ def test_an_answer_without_such_a_sign_has_no_such_line():
 
 @pytest.mark.parametrize("metric,value,gain", [
     ("accuracy", "test accuracy %", "difference, points"),
-    ("balanced_accuracy", "test balanced accuracy %", "difference, points"), ("nll", "test NLL", "gain, nats")])
+    ("balanced_accuracy", "test balanced\naccuracy %", "difference, points"), ("nll", "test NLL", "gain, nats")])
 def test_the_table_has_the_values_of_the_metric(tmp_path, metric, value, gain):
     found, seen = world(1, metric=metric)
     store, out = FolderStore(tmp_path), io.StringIO()
     stored.write(store, found, seen)
     print_answer(Console(file=out, width=200), {"study": found.study, "run": found.run}, store)
     _, gains, head, first, *_ = out.getvalue().splitlines()
-    assert f" {value} " in head and f" {gain} " in gains
+    above, _, under = value.rpartition("\n")
+    assert f" {under} " in head and f" {above} " in gains and f" {gain} " in gains
     best, over = found.candidate(found.headline.candidate).test.value, found.headline.gain
     assert over is not None
     texts = (f"{best:.3f}", f"{over.value:+.3f} ") if metric == "nll" else (
