@@ -228,6 +228,44 @@ def test_plots_follow_the_width_of_the_window(open_report):
     assert browser.evaluate("document.querySelector('#plot-macs .plot svg').viewBox.baseVal.width") < 500
 
 
+OUTSIDE = """[...document.querySelectorAll('body *')].filter(element => {
+  const {width, left, right} = element.getBoundingClientRect();
+  const scrolls = box => ['auto', 'hidden', 'scroll'].includes(getComputedStyle(box).overflowX);
+  for (let box = element.parentElement; box !== document.documentElement; box = box.parentElement)
+    if (scrolls(box) && box !== document.body) return false;
+  return width && (left < -1 || right > document.documentElement.clientWidth + 1);
+}).map(element => element.outerHTML.slice(0, 80))"""
+"""What sticks out of the page; a table may within a box that scrolls."""
+
+
+def long_names() -> dict:
+    """Members and ensembles of networks whose names are long."""
+    summary = with_latency(SUMMARY)
+    name = "net-s-w16d1k3-m24d2k3e4-q32d1k5e3"
+    for member in summary["members"]:
+        member |= {"id": member["id"].replace("wrn-10-1", name), "train_images": 15_000_000, "params": 5_300_000,
+                   "train_seconds": 86_000, "train_cpu_seconds": 86_000, "imported": True}
+    for row in summary["rows"]:
+        row["ensemble"] = row["ensemble"].replace("wrn-10-1", name)
+        row["versus_macs"] = row["versus_macs"] and f"1 x {name}"
+    return summary
+
+
+@pytest.mark.parametrize("summary", [with_latency(SUMMARY), long_names(), RESULTS], ids=["report", "long", "search"])
+def test_nothing_sticks_out_of_the_page_on_screens_and_on_paper(open_report, summary):
+    answered = None if "arms" in summary else world(1)
+    for width in (390, 720, 1024, 1440):
+        browser = open_report(summary, width, answered, prefers_color_scheme="dark" if width == 720 else "light")
+        assert (width, browser.evaluate(OUTSIDE)) == (width, [])
+    for width in (720, 690):  # a page of A4 has 688 between its margins, one of Letter 710
+        browser = open_report(summary, width, answered)
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        browser.evaluate("(window.dispatchEvent(new Event('beforeprint')), new Promise(requestAnimationFrame))")
+        assert browser.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+        assert (width, browser.evaluate(OUTSIDE)) == (width, [])
+        browser.call("Emulation.setEmulatedMedia", media="")
+
+
 def test_hostile_texts_do_not_become_elements(open_report):
     browser = open_report(hostile())
     assert browser.evaluate("document.getElementById('broken-out')") is None
