@@ -106,7 +106,7 @@ def test_hovering_a_point_says_what_it_is(open_report):
     assert text.splitlines() == [
         "3 x wrn-10-1", "accuracy 95.10 % [93.90, 96.20]", "mean of 1 subset of seeds",
         "2.70 M MACs, 27.0 k parameters",
-        "latency 1.5 ms parallel, 4.5 ms serial", "7.29 G MACs to train",
+        "latency 1.50 ms parallel, 4.50 ms serial", "7.29 G MACs to train",
         "+1.31 points [+0.52, +2.13] against 1 x wrn-10-2, the best single that costs no more"]
     browser.mouse("mouseMoved", 5, 5)
     assert browser.evaluate(TOOLTIP) is None
@@ -280,6 +280,20 @@ def test_studies_with_little_in_them_open_too(open_report, change):
     assert browser.evaluate("document.querySelector('.answer').innerText").startswith("Under 3.2")
 
 
+def test_controls_with_nothing_to_choose_are_not_seen(open_report):
+    seen = "[...document.querySelectorAll('#controls label')].map(label => label.offsetParent !== null)"
+    assert open_report(SUMMARY).evaluate(seen) == [True, True, True]
+    rows = [row for row in SUMMARY["rows"] if row["kind"] != "mixed" and row["test_set"] == "test"
+            and row["combine"] == "geometric"]
+    assert open_report(SUMMARY | {"rows": rows}).evaluate(seen) == [False, False, False]
+
+
+def test_no_line_of_the_table_ends_within_a_name_of_a_network(open_report):
+    browser = open_report(SUMMARY, width=390)
+    heights = browser.evaluate("[...document.querySelectorAll('#table tbody .whole')].map(part => part.offsetHeight)")
+    assert len(heights) == 6 and max(heights) == min(heights)
+
+
 def test_it_prints(open_report):
     browser = open_report(with_latency(SUMMARY), prefers_color_scheme="dark")
     assert browser.pdf().startswith(b"%PDF")
@@ -319,7 +333,7 @@ def slide(browser: Browser, cost: str, place: int) -> None:
 def test_moving_the_budget_changes_the_choice_its_difference_and_what_to_export(open_report, width):
     found, evidence = world(1)
     browser = open_report(SUMMARY, width, answered=(found, evidence))
-    text = "document.querySelector('#chosen .decision').innerText"
+    text = "document.querySelector('#chosen .decision').innerText.replaceAll('\\u00a0', ' ')"
     assert browser.evaluate(text) == found.headline.text
     command = browser.evaluate("document.querySelector('#chosen pre').innerText")
     assert command == f"consort export owls/r1 {found.headline.candidate} -o bundle"

@@ -69,7 +69,7 @@ def decide(found: Choices, evidence: Evidence, budget: Mapping[str, float]) -> C
     versus = paired(evidence, chosen.candidate, None).gain(found.interval)
     return Choice(dict(budget), one.id, best.id, None if chosen.partner is None else candidates[chosen.partner].id,
                   None if other is None else other.id, over, versus,
-                  sentences.why(one, best, found.val_images, found.metric),
+                  sentences.why(one, best, found.val_images, found.metric, len(candidates) == 1),
                   sentences.headline(budget, one, other, over, found))
 
 

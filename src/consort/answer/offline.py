@@ -62,7 +62,7 @@ def _candidate(number: int, found: Choices, evidence: Evidence) -> dict:
             **{knob: getattr(one.costs, knob) for knob in KNOBS}, "macsText": format_count(one.costs.macs),
             "name": sentences.named(one), "deploy": sentences.deploy(one, found),
             "alone": sentences.held_against(one, None, None, found),
-            "why": sentences.why(one, one, found.val_images, found.metric),
+            "why": sentences.why(one, one, found.val_images, found.metric, len(found.candidates) == 1),
             "costs": sentences.costs(one), "promise": sentences.promise(one, found), "notes": said}
 
 

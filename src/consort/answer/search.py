@@ -83,7 +83,7 @@ def _against_single(found: dict[str, dict]) -> list[str]:
         return []
     single = found[kind]
     close = "" if gain["low"] > 0 or gain["high"] < 0 else ": too close to call"
-    return [f"The best single network within that latency of all that were trained, {single['ensemble']}, has "
+    return [f"Of all single networks within that latency, {single['ensemble']} is the best on validation and has "
             f"{_percent(single['accuracy'])}: {_points(gain)} for {ensemble['macs'] / single['macs']:.2g} times its "
             f"MACs{close}."]
 

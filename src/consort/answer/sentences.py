@@ -27,8 +27,10 @@ def headline(budget: Mapping[str, float], chosen: Candidate, other: Candidate | 
     return f"{within_words(budget)}: {deploy(chosen, found)} {held_against(chosen, other, gain, found)}"
 
 
-def why(chosen: Candidate, best: Candidate, val_images: int, metric: str = "accuracy") -> str:
-    """One sentence on why this candidate and not another."""
+def why(chosen: Candidate, best: Candidate, val_images: int, metric: str = "accuracy", only: bool = False) -> str:
+    """One sentence on why this candidate and not another. only: there is no other."""
+    if only:
+        return "It is the only network of the run: another seed or architecture would give a choice."
     if chosen is best and chosen.kind == "single":
         return f"Of all that fits it is {MOST[metric]} on validation."
     if chosen is best:
@@ -56,7 +58,7 @@ def notes(chosen: Candidate, versus_majority: Gain, found: Choices) -> list[str]
             f'"{found.majority.label}"'
         said.append(f"Not better than always answering {always}: that alone has "
                     f"{shown(metric, found.majority.test_value, images)} on test.")
-    if found.val_images < FEW_VALIDATION_IMAGES:
+    if found.val_images < FEW_VALIDATION_IMAGES and len(found.candidates) != 1:
         said.append(f"Chosen on {found.val_images} validation images only: another {found.val_images} could choose "
                     f"another candidate. {FEW_VALIDATION_IMAGES} or more settle more.")
     if bounds := [note for note in map(temperature_note, chosen.temperatures) if note is not None]:
@@ -78,7 +80,8 @@ def costs(one: Candidate) -> str:
     worst = f" on average ({format_count(of.macs_worst)} at worst)" if cascade else ""
     parts.append(f"{format_count(of.macs)} MACs{worst}")
     if of.serial_ms is not None and of.serial_p99_ms is not None and of.serial_worst_ms is not None:
-        tail = f"{format_ms(of.serial_p99_ms)} for 99 % of the images, {format_ms(of.serial_worst_ms)} at worst"
+        tail, worst_ms = f"{format_ms(of.serial_p99_ms)} for 99 % of the images, ", format_ms(of.serial_worst_ms)
+        tail = f"{worst_ms} at worst" if tail.startswith(f"{worst_ms} for") else f"{tail}{worst_ms} at worst"
         parts.append(f"{format_ms(of.serial_ms)}{f' on average, {tail}' if cascade else ' one after the other'}")
     if of.parallel_ms is not None and len(one.members) > 1 and not cascade:
         parts.append(f"{format_ms(of.parallel_ms)} with one device per member")

@@ -115,10 +115,11 @@ class Knobs {
   }
 }
 
-// A sentence in which no line ends inside a network's name or an interval.
+// A sentence in which no line ends inside a network's name or an interval, or between a number and its unit.
 function sentence(host, cls, text) {
   const line = element(host, "p", {class: cls});
-  for (const [i, part] of text.split(/((?:[\w.]+(?:-[\w.]+)+|\[[-+\d., ]+\])[,;:.)]*)/).entries())
+  const joined = text.replace(/(?<=\d) (?=(?:%|[kMGT]|ms|k?B|[MG]B|nats?|points?)(?!\w))/g, "\u00a0");
+  for (const [i, part] of joined.split(/((?:[\w.]+(?:-[\w.]+)+|\[[-+\d., ]+\])[,;:.)]*)/).entries())
     if (i % 2) element(line, "span", {class: "whole"}, part);
     else line.append(part);
 }

@@ -5,7 +5,7 @@ const percent = v => v === null ? DASH : `${(100 * v).toFixed(2)}\u00a0%`;
 const signed = v => (v < 0 ? "-" : "+") + Math.abs(100 * v).toFixed(2);
 const points = v => v === null ? DASH : signed(v);
 const decimal = v => v === null ? DASH : v.toFixed(3);
-const milliseconds = v => v === null ? DASH : `${v < 100 ? Number(v.toPrecision(3)) : v.toFixed(0)}\u00a0ms`;
+const milliseconds = v => v === null ? DASH : `${v < 99.95 ? v.toPrecision(3) : Math.round(v).toLocaleString("en-US")}\u00a0ms`;
 const unsigned = v => (100 * v).toFixed(2);
 const range = (low, high, one = unsigned) => low === null || high === null ? "" : `[${one(low)}, ${one(high)}]`;
 const PREFIXES = [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
@@ -35,12 +35,12 @@ function cellText(row, name) {
   if (value === null || value === undefined) return DASH;
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "string") return value;
-  if (name === "num_subsets") return value + (row.subsets_sampled ? " sampled" : "");
+  if (name === "num_subsets") return value.toLocaleString("en-US") + (row.subsets_sampled ? " sampled" : "");
   if (/^gain_/.test(name)) return points(value);
   if (/accuracy|^ece|disagreement/.test(name)) return percent(value);
   if (/_ms$/.test(name)) return milliseconds(value);
   if (/macs|flops|params/.test(name)) return scaled(value);
-  return Number.isInteger(value) ? String(value) : decimal(value);
+  return Number.isInteger(value) ? value.toLocaleString("en-US") : decimal(value);
 }
 
 const compare = (a, b) => typeof a === "string" ? a.localeCompare(b, "en", {numeric: true}) : a - b;
@@ -82,11 +82,16 @@ class Table {
   }
 
   cell(line, {name, extra}, row, numeric) {
-    const cell = element(line, "td", {class: `${numeric ? "n" : ""}${extra ? " extra" : ""}`}, cellText(row, name));
+    const text = name === "ensemble" ? null : cellText(row, name);
+    const cell = element(line, "td", {class: `${numeric ? "n" : ""}${extra ? " extra" : ""}`}, text);
+    if (text === null) for (const [i, part] of row.ensemble.split(/(?<=\+) /).entries()) {
+      if (i) cell.append(" ");
+      element(cell, "span", {class: "whole"}, part);
+    }
     const base = WITH_RANGE[name];
     if (!base || row[name] === null) return;
-    const text = range(row[`${base}_low`], row[`${base}_high`], base === "accuracy" ? unsigned : signed);
-    element(cell, "span", {class: "range"}, ` ${text}`);
+    const ends = range(row[`${base}_low`], row[`${base}_high`], base === "accuracy" ? unsigned : signed);
+    element(cell, "span", {class: "range"}, ` ${ends}`);
   }
 
   heading(head, column, numeric) {

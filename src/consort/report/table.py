@@ -34,8 +34,8 @@ def table_markdown(summary: dict, found: Choices | None = None) -> str:
         _confidences(found.confidences) if found and found.confidences else "",
         table(COLUMNS, [_row(row) for row in rows]),
         f"{cell(summary['combine'].capitalize())} mean of the members' predictions. Accuracy and NLL: mean over the "
-        f"subsets of seeds on {summary['test_images']} test images, with the {confidence} bootstrap interval over "
-        f"those images. An asterisk marks the front in accuracy and MACs, chosen on {summary['val_images']} "
+        f"subsets of seeds on {summary['test_images']:,} test images, with the {confidence} bootstrap interval over "
+        f"those images. An asterisk marks the front in accuracy and MACs, chosen on {summary['val_images']:,} "
         "validation images. Gains have simultaneous intervals: all of a column are inside theirs at once, for these "
         "very networks on other images like the test images. One that contains 0 is too close to call.",
         _fair_pairs(summary["fair_pairs"]),

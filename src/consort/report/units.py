@@ -8,6 +8,7 @@ from markupsafe import Markup
 from consort.answer.amounts import format_duration
 
 UNKNOWN = "–"
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|[kMGT]|ms|k?B|[MG]B|nats?|points?)(?!\w))")
 _WHOLE = re.compile(r"((?:[\w.]+(?:-[\w.]+)+|\[[-+\d., ]+\])[,;:.)]*)")
 
 
@@ -42,7 +43,8 @@ def scaled(count: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+    """Three digits, zeros too, so that a column of them is aligned: `0.300 ms`."""
+    return UNKNOWN if value is None else f"{value:#.3g} ms" if value < 99.95 else f"{value:,.0f} ms"
 
 
 def decimal(value: float | None) -> str:
@@ -59,9 +61,9 @@ def tick(count: float) -> str:
 
 
 def unbroken(sentence: str) -> Markup:
-    """The same words, escaped, with no line break inside `3 x wrn-16-1` or an interval, nor before a percent sign or
-    the comma behind one of these."""
-    text = sentence.replace(" x ", "\u00a0x\u00a0").replace(" %", "\u00a0%")
+    """The same words, escaped, with no line break inside `3 x wrn-16-1` or an interval, nor between a number and its
+    unit or before the comma behind one of these."""
+    text = _UNIT.sub("\u00a0", sentence.replace(" x ", "\u00a0x\u00a0"))
     return Markup("").join(Markup('<span class="whole">{}</span>').format(part) if i % 2 else part
                            for i, part in enumerate(_WHOLE.split(text)))
 
@@ -72,6 +74,6 @@ def plain(value: Any) -> str:
         return UNKNOWN
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int) and abs(value) >= 10_000:
-        return f"{value:,}".replace(",", "\u202f")
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

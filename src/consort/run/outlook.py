@@ -127,7 +127,8 @@ def _of_steps(run: Run, todo: dict[str, MemberSpec]) -> Iterator[str]:
         if (steps := _steps(run, spec)) < FEW_STEPS:
             few.setdefault(steps, []).append(name)
     for steps, names in few.items():
-        yield (f"{_listed(names)} train for {steps:,} steps only: networks are seldom near what they can be before "
+        train = "trains" if len(names) == 1 else "train"
+        yield (f"{_listed(names)} {train} for {steps:,} steps only: networks are seldom near what they can be before "
                f"some {FEW_STEPS}. Set [recipe] epochs higher or batch_size lower.")
 
 

@@ -59,9 +59,10 @@ class Run:
         return [spec for spec in self.plan.specs if states[spec.id] == "to train"]
 
     def unfinished(self, failed: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-        """Planned member -> why it is not there: what this process (`failed`) or the store knows."""
-        return {member: failed.get(member) or members.why_missing(self.store, member)
-                or (NOT_IMPORTED if member in self.plan.weights else "not finished")
+        """Planned member -> why it is not there: what this process (`failed`) or the store knows, without its name."""
+        return {member: (failed.get(member) or members.why_missing(self.store, member)
+                         or (NOT_IMPORTED if member in self.plan.weights else "not finished")
+                         ).removeprefix(f"member {member}: ")
                 for member, state in self.states().items() if state != "done"}
 
     def import_members(self) -> None:

@@ -99,7 +99,7 @@ def _table(found: Choices) -> Table:
         one = found.candidate(choice.candidate)
         table.add_row(bound_words(choice.budget), one.label, number(metric, one.test.value),
                       format_count(one.costs.macs),
-                      "" if one.costs.serial_ms is None else f"{one.costs.serial_ms:.3g}", _against(found, choice))
+                      "" if one.costs.serial_ms is None else f"{one.costs.serial_ms:#.3g}", _against(found, choice))
     return table
 
 
@@ -126,7 +126,7 @@ def print_search_answer(console: Console, results: dict, store: Store) -> None:
         table.add_column(title, justify="left" if title == "winner" else "right", no_wrap=True)
     winners = ensembles(results)
     for kind, row in winners.items():
-        latency = "" if row[column] is None else f"{row[column]:.3g}"
+        latency = "" if row[column] is None else f"{row[column]:#.3g}"
         table.add_row(KINDS[kind], latency, f"{row['macs'] / 1e6:,.2f}",
                       f"{100 * row['accuracy']:.2f}", f"{100 * row['low']:.2f} to {100 * row['high']:.2f}")
     console.print()

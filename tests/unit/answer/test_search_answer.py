@@ -18,7 +18,7 @@ def test_mixed_wins_where_it_beats_the_copies_of_every_network_if_trained_again(
         f"Mixing pays: {WITHIN} 71.20 % on test, more than the copies of any network that was trained again. Against "
         f"{RIVAL}: +1.10 points [+0.10, +2.10] if trained again.")
     assert found.sentences[:2] == (
-        f"The best single network within that latency of all that were trained, 1 x {SINGLE}, has 68.00 %: "
+        f"Of all single networks within that latency, 1 x {SINGLE} is the best on validation and has 68.00 %: "
         "+3.20 points [+2.40, +4.00] for 3 times its MACs.",
         f"Those copies are 3 x {UNIFORM}, the best on validation of 2 kinds. Of these very networks, on other images "
         "like the test images, the difference is +1.10 points [+0.60, +1.60].")
@@ -78,8 +78,8 @@ def test_a_search_is_held_against_the_best_single_of_all_not_against_its_own():
         {"minus": "single", "accuracy": 0.133, "low": 0.125, "high": 0.141, "anew": None, "anew_unknown": "unknown"},
         {"minus": "best", "accuracy": 0.081, "low": 0.074, "high": 0.088, "anew": None, "anew_unknown": "unknown"}]
     found = answer(results)
-    assert found.sentences[0] == ("The best single network within that latency of all that were trained, 1 x net-b, "
-                                   "has 86.30 %: +8.10 points [+7.40, +8.80] for 3 times its MACs.")
+    assert found.sentences[0] == ("Of all single networks within that latency, 1 x net-b is the best on validation "
+                                   "and has 86.30 %: +8.10 points [+7.40, +8.80] for 3 times its MACs.")
     assert "13.3" not in " ".join([found.headline, *found.sentences])
 
 

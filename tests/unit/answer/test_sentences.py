@@ -210,6 +210,14 @@ def test_each_of_the_two_intervals_is_named():
     assert sentences.intervals(choice_of(None), found) == []
 
 
+def test_the_slowest_images_are_said_once():
+    """Where one image in a hundred is asked of all, 99 % of the images take as long as the worst."""
+    slow = dataclasses.replace(CASCADE, costs=costs(1e6, worst=2.3e6, ms=0.2))
+    assert "; 0.2 ms on average, 0.46 ms at worst; " in sentences.costs(slow)
+    rare = dataclasses.replace(slow, costs=dataclasses.replace(slow.costs, serial_p99_ms=0.3))
+    assert "; 0.2 ms on average, 0.3 ms for 99 % of the images, 0.46 ms at worst; " in sentences.costs(rare)
+
+
 def test_a_promise_is_said_or_why_there_is_none():
     assert sentences.promise(SINGLE, empty([SINGLE])) == []
     assert sentences.promise(CASCADE, empty([CASCADE], val_images=300)) == [

@@ -175,8 +175,8 @@ def test_table_has_the_rows_that_carry_the_answer():
     table = table_markdown(with_latency(SUMMARY))
     assert f"**{TEXT}**" in table
     assert f"- {SMALLER}" in table
-    assert ("| 3 x wrn-10-1 * | 2.70 M | 1.5 ms | 4.5 ms | 7.29 G | 1 | 95.10 % [93.90, 96.20] | 0.250 | 1 x wrn-10-2 "
-            "| +1.31 [+0.52, +2.13] |") in table
+    assert ("| 3 x wrn-10-1 * | 2.70 M | 1.50 ms | 4.50 ms | 7.29 G | 1 | 95.10 % [93.90, 96.20] | 0.250 | "
+            "1 x wrn-10-2 | +1.31 [+0.52, +2.13] |") in table
     assert "1 x wrn-10-1 + 1 x wrn-10-2" not in table  # mixed, and not on the front
     assert "94.87" not in table  # the other combine method
     assert "- wrn-10-2-s1-eeeeeeeeee: its loss became NaN" in table
@@ -314,6 +314,29 @@ def test_a_fair_pair_has_the_verdict_of_the_same_recipes_trained_again(anew, ver
     """These very networks differ in all three."""
     pairs = page_html({**SUMMARY, "fair_pairs": [SUMMARY["fair_pairs"][0] | {"anew": anew}]}, b"PNG")
     assert f'<span class="gain {verdict}">' in pairs[pairs.index('id="fair-pairs"'):]
+
+
+@pytest.mark.parametrize("text,kept", [
+    ("96.2 % at 1.42 M MACs and 0.245 ms on average", "96.2_% at 1.42_M MACs and 0.245_ms on average"),
+    ("has 94.2 %: +2.1 points more", "has 94.2_%: +2.1_points more"),
+    ("318 kB, 12 B, 0.19 nats.", "318_kB, 12_B, 0.19_nats."),
+    ("then 2 messages", "then 2 messages"), ("NLL 0.41 nats", "NLL 0.41_nats")])
+def test_no_line_ends_between_a_number_and_its_unit(text, kept):
+    assert units.unbroken(text) == kept.replace("_", "\u00a0")
+
+
+def test_numbers_of_a_page_have_one_form():
+    assert [units.plain(value) for value in (7, 1197, 1_281_167, 0.12345, True, None, "a")] == [
+        "7", "1,197", "1,281,167", "0.1235", "yes", units.UNKNOWN, "a"]
+    assert [units.milliseconds(value) for value in (0.3, 1.1, 12.345, 99.96, 1234.5, None)] == [
+        "0.300 ms", "1.10 ms", "12.3 ms", "100 ms", "1,234 ms", units.UNKNOWN]
+
+
+def test_of_an_imported_member_no_training_is_told():
+    members = [member | {"imported": True, "history": [], "train_images": 0, "train_seconds": 0.0,
+                         "train_cpu_seconds": 0.0} for member in SUMMARY["members"][:1]]
+    row = page_html(SUMMARY | {"members": members}, PICTURE).split("(imported)")[1].split("</tr>")[0]
+    assert row.count(">\u2013</td>") == 3 and "0 s" not in row
 
 
 def test_no_line_begins_with_the_comma_behind_a_name_or_an_interval():

@@ -17,6 +17,7 @@ from hand_candidates import about, candidate, costs, evidence, right
 from report_summary import SUMMARY
 
 SMALL = candidate(0, "1 x a", 0.80, 0.79, costs(10e6))
+TWO = candidate(1, "2 x a", 0.70, 0.71, costs(20e6))
 LARGE = candidate(1, "1 x b", 0.70, 0.71, costs(40e6))
 CLASSES = [str(i) for i in range(10)]
 
@@ -42,8 +43,8 @@ def printed(found: Choices) -> list[str]:
     (answered([candidate(0, "1 x a", 0.11, 0.10)], majority=0.05),
      "This is chance level: guessing among 10 classes gives 10.0 %."),
     (answered([SMALL], majority=0.85), 'Not better than always answering "0": that alone has 85.0 % on test.'),
-    (answered([SMALL], val_images=150), "Chosen on 150 validation images only: another 150 could choose another "
-                                        "candidate. 200 or more settle more.")],
+    (answered([SMALL, TWO], val_images=150), "Chosen on 150 validation images only: another 150 could choose another "
+                                             "candidate. 200 or more settle more.")],
     ids=["rising", "smaller", "chance", "majority", "few"])
 def test_a_sign_that_an_answer_is_not_to_be_believed_stands_in_the_line_under_it(found, sign):
     assert found.notes == (sign,)
@@ -54,7 +55,13 @@ def test_a_sign_that_an_answer_is_not_to_be_believed_stands_in_the_line_under_it
 
 
 def test_an_answer_without_such_a_sign_has_no_such_line():
-    assert printed(answered([SMALL]))[1].startswith("Of all that fits it is the most accurate")
+    assert printed(answered([SMALL, TWO]))[1].startswith("Of all that fits it is the most accurate")
+
+
+def test_one_network_alone_is_not_said_to_have_been_chosen():
+    found = answered([SMALL], val_images=150)
+    assert (found.notes, printed(found)[1]) == (
+        (), "It is the only network of the run: another seed or architecture would give a choice.")
 
 
 @pytest.mark.parametrize("metric,value,gain", [
