@@ -21,7 +21,7 @@ from consort.ensembles.bounds import wilson
 from consort.ensembles.cascades import Cascade, answer, answered, asked, curve, promised
 from consort.ensembles.composition import Composition, Subset, combine, tempered
 from consort.ensembles.image_scores import image_scores, one_image, value_of
-from consort.ensembles.intervals import of_mean
+from consort.ensembles.intervals import of_mean, of_recalls
 from consort.ensembles.metrics import correct, ece, nll, pareto_front
 from consort.members.records import MemberRecord
 
@@ -236,7 +236,8 @@ def _on_test(metric: str, right: np.ndarray, calibrated: np.ndarray, scores: np.
     low, high = wilson(accuracy, len(labels), confidence)
     value, ends = accuracy, (low, high)
     if metric != "accuracy":
-        between = of_mean(scores, one_image(metric, labels), confidence)
+        between = of_recalls(right, labels, confidence) if metric == "balanced_accuracy" else \
+            of_mean(scores, one_image(metric, labels), confidence)
         value, ends = value_of(metric, scores), (max(0.0, between.low), min(1.0, between.high))
     if metric == "nll":
         ends = max(0.0, -between.high), max(0.0, -between.low)

@@ -81,6 +81,22 @@ def of_mean(scores: np.ndarray, one_image: float, confidence: float = 0.95) -> I
     return Interval(mean - half, mean + half)
 
 
+def of_recalls(right: np.ndarray, labels: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Of the mean of the classes' recalls on other images like these, as many of each class. right bool [images].
+
+    Normal, after 4 images more, half of them right, shared out among the K classes that are there (Price and Bonett
+    2004, for linear functions of proportions): so recalls of 100 % leave more than nothing. That images of one class
+    count more is no variance.
+    """
+    counts = np.bincount(labels)
+    there = counts > 0
+    num = int(there.sum())
+    images = counts[there] + 4 / num
+    recalls = (np.bincount(labels, weights=right)[there] + 2 / num) / images
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt((recalls * (1 - recalls) / images).sum())) / num
+    return Interval(float(recalls.mean()) - half, float(recalls.mean()) + half)
+
+
 def simultaneous(gains: np.ndarray, resampled: np.ndarray, images: int, confidence: float = 0.95) -> list[Interval]:
     """Intervals that hold together: with this confidence all of these rows' gains are inside theirs at once.
 

@@ -44,6 +44,35 @@ def test_a_difference_of_many_images_has_the_percentiles_of_the_bootstrap():
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.05, 0.95])))
 
 
+@given(st.lists(st.tuples(st.sampled_from([0, 0, 0, 0, 2, 5]), st.booleans()), min_size=1, max_size=60))
+def test_a_balanced_accuracy_lies_within_its_interval_which_is_never_nothing(drawn):
+    labels, right = (np.array(values) for values in zip(*drawn, strict=True))
+    found = intervals.of_recalls(right, labels)
+    value = np.mean([right[labels == one].mean() for one in set(labels.tolist())])
+    assert found.low - 1e-12 <= value <= found.high + 1e-12 and found.width > 0
+    renamed = intervals.of_recalls(right, labels + 3)
+    assert (renamed.low, renamed.high) == pytest.approx((found.low, found.high))
+
+
+def test_of_one_class_it_is_the_interval_of_agresti_and_coull():
+    right = np.arange(50) < 45
+    found = intervals.of_recalls(right, np.zeros(50, dtype=int))
+    half = 1.959964 * math.sqrt(47 / 54 * 7 / 54 / 54)
+    assert (found.low, found.high) == pytest.approx((47 / 54 - half, 47 / 54 + half))
+
+
+def test_the_interval_of_a_balanced_accuracy_holds_as_often_as_it_says():
+    """Not nearly always, as one would that takes the weights of rare classes for variance."""
+    rng = np.random.default_rng(0)
+    shares, recalls = np.array([0.6, 0.25, 0.1, 0.05]), np.array([0.9, 0.8, 0.7, 0.6])
+    held = 0
+    for _ in range(400):
+        labels = rng.choice(4, 1000, p=shares)
+        found = intervals.of_recalls(rng.random(1000) < recalls[labels], labels)
+        held += found.low <= recalls.mean() <= found.high
+    assert 366 <= held <= 392  # 91.5 to 98 %: three standard errors
+
+
 def test_simultaneous_intervals_hold_together():
     """100 equal rows of noise: single intervals miss somewhere nearly always, simultaneous ones in one world of 20."""
     together = alone = 0
