@@ -11,6 +11,7 @@ import pytest
 
 from budget_worlds import Answered, world
 from chromium import PROGRAM, Browser
+from consort.answer.choices import Confidence, Confidences
 from consort.answer.decision import decide
 from consort.answer.search import answer
 from consort.ensembles.intervals import Seeds
@@ -253,7 +254,9 @@ def long_names() -> dict:
 
 @pytest.mark.parametrize("summary", [with_latency(SUMMARY), long_names(), RESULTS], ids=["report", "long", "search"])
 def test_nothing_sticks_out_of_the_page_on_screens_and_on_paper(open_report, summary):
-    answered = None if "arms" in summary else world(1)
+    found, seen = world(1)
+    each = (Confidence("probability", 0.912, 0.9), Confidence("agreement", 0.9, 0.8912))
+    answered = dataclasses.replace(found, confidences=Confidences("2 x wrn-10-1 + 1 x wrn-10-2", 9, each)), seen
     for width in (390, 720, 1024, 1440):
         browser = open_report(summary, width, answered, prefers_color_scheme="dark" if width == 720 else "light")
         assert (width, browser.evaluate(OUTSIDE)) == (width, [])
