@@ -21,7 +21,7 @@ from consort.ensembles.bounds import wilson
 from consort.ensembles.cascades import Cascade, answer, answered, asked, curve, promised
 from consort.ensembles.composition import Composition, Subset, combine, tempered
 from consort.ensembles.image_scores import image_scores, one_image, value_of
-from consort.ensembles.intervals import of_mean, of_recalls
+from consort.ensembles.intervals import of_loss, of_recalls
 from consort.ensembles.metrics import correct, ece, nll, pareto_front
 from consort.members.records import MemberRecord
 
@@ -233,12 +233,13 @@ def measure_candidates(members: Members, proposed: Sequence[Proposed], log_probs
 def _on_test(metric: str, right: np.ndarray, calibrated: np.ndarray, scores: np.ndarray, labels: np.ndarray,
              confidence: float) -> OnTest:
     accuracy = float(right.mean())
-    low, high = wilson(accuracy, len(labels), confidence)
-    value, ends = accuracy, (low, high)
-    if metric != "accuracy":
-        between = of_recalls(right, labels, confidence) if metric == "balanced_accuracy" else \
-            of_mean(scores, one_image(metric, labels), confidence)
-        value, ends = value_of(metric, scores), (max(0.0, between.low), min(1.0, between.high))
+    of_right = wilson(accuracy, len(labels), confidence)
+    ends = of_right
     if metric == "nll":
-        ends = max(0.0, -between.high), max(0.0, -between.low)
-    return OnTest(accuracy, low, high, nll(calibrated, labels), ece(calibrated, labels), value, *ends)
+        loss = of_loss(-scores, one_image(metric, labels), confidence)
+        ends = loss.low, loss.high
+    elif metric == "balanced_accuracy":
+        recalls = of_recalls(right, labels, confidence)
+        ends = max(0.0, recalls.low), min(1.0, recalls.high)
+    return OnTest(accuracy, *of_right, nll(calibrated, labels), ece(calibrated, labels),
+                  value_of(metric, scores), *ends)

@@ -5,6 +5,7 @@ again": the members' seeds are drawn too; what a seed changes for good is estima
 seeds or more. Formulas and what they cover: docs/definitions.md, docs/results/intervals.md.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -79,6 +80,16 @@ def of_mean(scores: np.ndarray, one_image: float, confidence: float = 0.95) -> I
     variance = (float(((scores - mean)**2).sum(dtype=np.float64)) + 2 * one_image**2) / images
     half = NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt(variance / images))
     return Interval(mean - half, mean + half)
+
+
+def of_loss(losses: np.ndarray, one_image: float, confidence: float = 0.95) -> Interval:
+    """Of the mean of losses [images], none below 0, on other images like these: that of `of_mean` on the scale of the
+    logarithm, since few images have most of the loss. Where it reaches down to 0, its upper end goes on in a straight
+    line, as what is lost next to nothing has no logarithm to speak of."""
+    mean, half = float(losses.mean(dtype=np.float64)), of_mean(losses, one_image, confidence).width / 2
+    if mean <= 0:
+        return Interval(0.0, half)
+    return Interval(mean * math.exp(-half / mean), mean * math.exp(min(1.0, half / mean)) + max(0.0, half - mean))
 
 
 def of_recalls(right: np.ndarray, labels: np.ndarray, confidence: float = 0.95) -> Interval:

@@ -73,6 +73,35 @@ def test_the_interval_of_a_balanced_accuracy_holds_as_often_as_it_says():
     assert 366 <= held <= 392  # 91.5 to 98 %: three standard errors
 
 
+@given(st.lists(st.floats(0, 50), min_size=1, max_size=40))
+def test_an_nll_lies_within_its_interval_which_never_reaches_below_0(losses):
+    found, mean = intervals.of_loss(np.array(losses), 1.0), float(np.mean(losses))
+    assert 0 <= found.low <= mean * (1 + 1e-9) <= found.high * (1 + 2e-9) and 0 < found.width < np.inf
+
+
+def test_of_many_images_the_interval_of_an_nll_is_the_normal_one_and_of_few_it_reaches_further_up():
+    losses = np.random.default_rng(0).exponential(0.4, 20_000)
+    many, few = intervals.of_loss(losses, 1.0), intervals.of_loss(losses[:50], 1.0)
+    normal = intervals.of_mean(losses, 1.0)
+    assert (many.low, many.high) == pytest.approx((normal.low, normal.high), abs=1e-4)
+    mean = losses[:50].mean()
+    assert few.high - mean > 1.2 * (mean - few.low)
+    assert few.high * few.low == pytest.approx(mean**2)
+
+
+def test_the_interval_of_an_nll_that_few_images_have_most_of_holds_more_often_than_a_normal_one():
+    """Of 300 images, half of the loss is of 15."""
+    rng = np.random.default_rng(1)
+    held = normal = 0
+    for _ in range(400):
+        losses = np.exp(1.8 * rng.standard_normal(300) - 4)
+        truth = math.exp(-4 + 1.8**2 / 2)
+        one, other = intervals.of_loss(losses, 0.05), intervals.of_mean(losses, 0.05)
+        held += one.low <= truth <= one.high
+        normal += other.low <= truth <= other.high
+    assert held >= 352 and held > normal + 8
+
+
 def test_simultaneous_intervals_hold_together():
     """100 equal rows of noise: single intervals miss somewhere nearly always, simultaneous ones in one world of 20."""
     together = alone = 0
