@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from consort.answer.amounts import count_word, format_bytes, format_count, format_ms, format_share
 from consort.answer.budgets import within_words
@@ -15,9 +16,11 @@ FEW_VALIDATION_IMAGES = 200
 
 
 def named(one: Candidate) -> str:
-    """Such as "two wrn-16-1 and one wrn-16-2", or "a cascade of one wrn-16-1, then one wrn-16-2"."""
+    """Such as "two wrn-16-1 and one wrn-16-2", or, in the order in which it asks, "a cascade of one wrn-16-1, then one
+    wrn-16-2"."""
     if one.kind == "cascade":
-        return f"a cascade of {_listed(_counted(one.architectures), last=', then ')}"
+        asked = (f"{count_word(len(list(group)))} {name}" for name, group in groupby(one.architectures))
+        return f"a cascade of {', then '.join(asked)}"
     return _listed(_counted(one.architectures))
 
 
@@ -222,8 +225,8 @@ def _is_one(one: Candidate) -> bool:
     return len(one.members) == 1 or one.kind == "cascade"
 
 
-def _listed(texts: Sequence[str], last: str = " and ") -> str:
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])}{last}{texts[-1]}"
+def _listed(texts: Sequence[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def _capital(text: str) -> str:

@@ -97,7 +97,7 @@ def _draw_line(axes: Axes, name: str, line: list[dict], cost: Cost, color: str, 
     axes.plot(_x(line, cost), _y(line), color=color, marker=marker, markersize=7, linewidth=1.8,
               markeredgecolor="white", markeredgewidth=0.8, zorder=4, label=name)
     for row in line:
-        if row["num_members"] in (1, 2, 3, 4, 6, 8, 12, 16):
+        if row["num_members"] in (*range(1, 7), 8, 12, 16):
             axes.annotate(str(row["num_members"]), (row[cost.column], 100 * row["accuracy_mean"]), xytext=(-4, 6),
                           textcoords="offset points", ha="right", fontsize=8.5, color=color, zorder=5)
 
@@ -116,7 +116,7 @@ def _dress(axes: Axes, summary: dict, cost: Cost) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        title = f"bars: {100 * summary['confidence']:g} % interval over {summary['test_images']} test images"
+        title = f"bars: {100 * summary['confidence']:g} % interval over {summary['test_images']:,} test images"
         legend = axes.legend(loc="best", framealpha=0.9, edgecolor="none", title=title, fontsize=10)
         legend.get_title().set_fontsize(8.5)
 

@@ -210,6 +210,13 @@ def test_each_of_the_two_intervals_is_named():
     assert sentences.intervals(choice_of(None), found) == []
 
 
+@pytest.mark.parametrize("order,name", [
+    ("AAB", "a cascade of two A, then one B"), ("ABA", "a cascade of one A, then one B, then one A"),
+    ("AA", "a cascade of two A"), ("ABBC", "a cascade of one A, then two B, then one C")])
+def test_a_cascade_is_named_in_the_order_in_which_it_asks(order, name):
+    assert sentences.named(dataclasses.replace(CASCADE, architectures=tuple(order))) == name
+
+
 def test_the_slowest_images_are_said_once():
     """Where one image in a hundred is asked of all, 99 % of the images take as long as the worst."""
     slow = dataclasses.replace(CASCADE, costs=costs(1e6, worst=2.3e6, ms=0.2))
