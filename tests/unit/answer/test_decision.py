@@ -199,6 +199,18 @@ def test_the_interval_of_an_nll_is_that_of_the_paired_bootstrap_and_a_gain_is_wh
     assert np.array_equal(majority.resampled, apart.resampled)
 
 
+@pytest.mark.parametrize("images,wider", [(60, True), (20_000, False)])
+def test_of_few_images_an_interval_in_nats_allows_for_some_that_were_not_among_them(images, wider):
+    """The bootstrap knows of no larger differences than those of these images."""
+    rows = -np.random.default_rng(3).exponential(0.05, (2, images)).astype(np.float32)
+    apart = paired(Evidence(rows, rows, rows[0]), 0, 1)
+    found, drawn = apart.gain(0.95), np.quantile(apart.resampled, [0.025, 0.975])
+    assert found.low <= drawn[0] and found.high >= drawn[1]
+    assert (found.high - found.low > 1.2 * (drawn[1] - drawn[0])) == wider
+    of_bits = paired_of(right(images, 0.9), right(images, 0.8))
+    assert of_bits.gain(0.95).low == pytest.approx(np.quantile(of_bits.resampled, 0.025))
+
+
 def test_equal_nlls_do_not_differ_by_exactly_nothing():
     rows = np.repeat(-np.random.default_rng(0).exponential(1, (1, 1000)).astype(np.float32), 7, axis=0)
     same = paired(Evidence(rows, rows, rows[0]), 1, 6).gain(0.95)
