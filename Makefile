@@ -52,9 +52,9 @@ lint: $(VENV)/.installed-test
 
 # architecture_table.py makes data, in more than an hour, and wants to know where.
 # cascade_promise.py and interval_coverage.py are about a pool of networks (pool.py), and take minutes; pool_logits.py makes
-# one of a store. gpu_throughput.py is run by gpu_proof.sh; compared.py is no program.
+# one of a store. metric_coverage.py takes minutes too. gpu_throughput.py is run by gpu_proof.sh; compared.py is no program.
 bench: $(VENV)/.installed-test
-	for script in $(filter-out $(addprefix benchmarks/,architecture_table.py cascade_promise.py interval_coverage.py pool.py pool_logits.py gpu_throughput.py compared.py) $(if $(KUBECONFIG),,benchmarks/cluster_start.py),$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out $(addprefix benchmarks/,architecture_table.py cascade_promise.py interval_coverage.py metric_coverage.py pool.py pool_logits.py gpu_throughput.py compared.py) $(if $(KUBECONFIG),,benchmarks/cluster_start.py),$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 compile: $(VENV)/.installed-test
 	$(BIN)/python -m consort_pipelines.compile --output pipelines/compiled
