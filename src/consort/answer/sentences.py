@@ -19,8 +19,8 @@ def named(one: Candidate) -> str:
     """Such as "two wrn-16-1 and one wrn-16-2", or, in the order in which it asks, "a cascade of one wrn-16-1, then one
     wrn-16-2"."""
     if one.kind == "cascade":
-        asked = (f"{count_word(len(list(group)))} {name}" for name, group in groupby(one.architectures))
-        return f"a cascade of {', then '.join(asked)}"
+        in_order = (f"{count_word(len(list(group)))} {name}" for name, group in groupby(one.architectures))
+        return f"a cascade of {', then '.join(in_order)}"
     return _listed(_counted(one.architectures))
 
 
@@ -83,8 +83,8 @@ def costs(one: Candidate) -> str:
     worst = f" on average ({format_count(of.macs_worst)} at worst)" if cascade else ""
     parts.append(f"{format_count(of.macs)} MACs{worst}")
     if of.serial_ms is not None and of.serial_p99_ms is not None and of.serial_worst_ms is not None:
-        tail, worst_ms = f"{format_ms(of.serial_p99_ms)} for 99 % of the images, ", format_ms(of.serial_worst_ms)
-        tail = f"{worst_ms} at worst" if tail.startswith(f"{worst_ms} for") else f"{tail}{worst_ms} at worst"
+        slow_ms, worst_ms = format_ms(of.serial_p99_ms), format_ms(of.serial_worst_ms)
+        tail = f"{slow_ms} for 99 % of the images, " * (slow_ms != worst_ms) + f"{worst_ms} at worst"
         parts.append(f"{format_ms(of.serial_ms)}{f' on average, {tail}' if cascade else ' one after the other'}")
     if of.parallel_ms is not None and len(one.members) > 1 and not cascade:
         parts.append(f"{format_ms(of.parallel_ms)} with one device per member")
