@@ -19,10 +19,10 @@ import numpy as np
 from scipy.stats import norm
 
 from consort.answer.gains import Paired
-from consort.answer.metric import largest_difference, scale
+from consort.answer.metric import NAMES, largest_difference, scale
 from consort.ensembles import intervals
 from consort.ensembles.bounds import wilson
-from consort.ensembles.image_scores import METRICS, class_weights, one_image
+from consort.ensembles.image_scores import class_weights, one_image
 from consort.ensembles.intervals import Interval, Unknown
 from consort.ensembles.metrics import bootstrap_means
 from interval_coverage import BY_ARCHITECTURE, BY_IMAGE, BY_SEED, TAUS, World, covers
@@ -100,7 +100,7 @@ class Judged(World):
         margins = (margins + HARDER[labels]).astype(np.float32)
         combined = margins[list(self.ensembles[0])].mean(axis=0)
         found = {}
-        for metric in METRICS:
+        for metric in NAMES:
             own = np.array([self.scores(metric, margin, labels, name, 1)
                             for margin, name in zip(margins, self.architectures, strict=True)])
             whole = self.scores(metric, combined, labels, "medium", self.size)
@@ -122,12 +122,12 @@ def studies(worlds: Sequence[Judged], rng: np.random.Generator, bootstrapped: bo
     answers = [world.answer(rng) for world in worlds]
     apart = [of[metric].ensemble.astype(np.int8 if metric == "accuracy" else np.float64)
              - of[metric].members[world.single]
-             for world, of in zip(worlds, answers, strict=True) for metric in METRICS]
+             for world, of in zip(worlds, answers, strict=True) for metric in NAMES]
     drawn: Sequence = [None] * len(apart)
     if bootstrapped:
         drawn = bootstrap_means(np.array(apart, dtype=np.float64), RESAMPLES, int(rng.integers(2**31))).T
     each = iter(zip(apart, drawn, strict=True))
-    return [{metric: said(world, metric, of[metric], *next(each)) for metric in METRICS}
+    return [{metric: said(world, metric, of[metric], *next(each)) for metric in NAMES}
             for world, of in zip(worlds, answers, strict=True)]
 
 
@@ -160,7 +160,7 @@ def print_worlds(worlds: Sequence[tuple[float, Judged]], repetitions: int, boots
             "trained again, by images", "trained again", "unknown", "of one network", "width by images",
             "width trained again")
     print(f"\n| {' | '.join(head)} |\n{'| --- ' * len(head)}|")
-    for metric in METRICS:
+    for metric in NAMES:
         for (tau, world), found in zip(worlds, zip(*results, strict=True), strict=True):
             print(row(metric, tau, world, [one[metric] for one in found]), flush=True)
 

@@ -11,8 +11,7 @@ from budget_worlds import world
 from consort.answer import stored
 from consort.answer.choices import Choices
 from consort.answer.evidence import Evidence
-from consort.answer.metric import signed
-from consort.ensembles.image_scores import METRICS
+from consort.answer.metric import NAMES, signed
 from consort.screen.answer import print_answer
 from consort.store import Store, open_store
 
@@ -45,7 +44,7 @@ def test_each_number_of_the_table_stands_under_its_name(tmp_path):
     assert (first[begins:].strip(), second[begins:].strip()) == headline(found)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", NAMES)
 def test_nothing_of_the_table_is_cut_on_a_narrow_terminal(tmp_path, metric):
     """However long the names of what is held against each other."""
     found, seen = world(2, metric=metric)
