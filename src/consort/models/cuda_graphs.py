@@ -59,14 +59,23 @@ def capture(work: Sequence[Work], device: torch.device) -> torch.cuda.CUDAGraph:
 
 
 def _abandon(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.device) -> None:
-    """End a capture that failed. Where CUDA refuses to, torch's allocator would believe in it for ever: it would keep
-    the pool's memory, and could give back none at all."""
+    """End a capture that failed. Where CUDA refuses to, torch would believe in it for ever: its allocator would keep
+    the pool's memory, and could give back none at all; its generator (torch 2.11) would draw no more numbers."""
     try:
         graph.capture_end()
     except RuntimeError:
         index = torch.cuda.current_device() if device.index is None else device.index
         torch._C._cuda_endAllocateToPool(index, pool)
         torch._C._cuda_releasePool(index, pool)
+        _capture_nothing(device)
+
+
+def _capture_nothing(device: torch.device) -> None:
+    """A capture that succeeds: with its end torch's generator knows that none is on."""
+    nothing, graph = torch.zeros(1, device=device), torch.cuda.CUDAGraph()
+    graph.capture_begin()
+    nothing.zero_()  # of an empty graph torch warns
+    graph.capture_end()
 
 
 def _join(current: torch.cuda.Stream, forked: Sequence[torch.cuda.Stream]) -> None:
