@@ -1,6 +1,6 @@
 """A pack makes of each of its members what the loop makes of it alone, whatever the others are and do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -202,17 +202,19 @@ def test_a_pack_that_does_not_fit_any_more_goes_on_from_where_it_is(new_world, a
     whole, (first, second, *_) = alone
     world = planned(new_world, [first, second])
     short = world.spec(BASE | {"epochs": 1})
-    replay = pack._Pack._replay
+    replay, capture = pack._Pack._replay, pack.capture
 
-    def full(lanes: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory.")
+    def full_of_two(lanes: Sequence[Lane]) -> torch.cuda.CUDAGraph:
+        if len(lanes) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return capture(lanes)
 
     def without_room_for_two(of: Any) -> Callable[[int], None]:
         if len(of.lanes) == 2:
             of._captured()
         return replay(of)
 
-    monkeypatch.setattr(pack, "capture", full)
+    monkeypatch.setattr(pack, "capture", full_of_two)
     monkeypatch.setattr(pack._Pack, "_replay", without_room_for_two)
     ends, events = train_pack(world, [first, short, second])
     assert isinstance(ends[short.id], MemberRecord)
