@@ -56,7 +56,8 @@ class Lane:
     def eager_step(self, step: int) -> None:
         """The same where nothing is captured: the processor may seed dropout, and set the rate."""
         self.member.seed_step(step)
-        self.member.state.set_pace(*self.member.pace_of(step))
+        if self.member.state.pace is None:  # else the step takes it from the block
+            self.member.state.set_pace(*self.member.pace_of(step))
         self.step()
 
     def read(self, count: int) -> list[float]:

@@ -58,7 +58,8 @@ class State:
     def set_pace(self, rate: float, share: float) -> None:
         """The learning rate of the next step, and what the average takes of the weights after it."""
         if self.pace is not None:
-            self.pace.copy_(torch.tensor([rate, share]))
+            self.pace[0].fill_(rate)  # a copy would wait for all work that the GPU was given
+            self.pace[1].fill_(share)
             return
         self.share = share
         for group in self.optimiser.param_groups:
