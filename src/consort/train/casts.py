@@ -4,6 +4,8 @@ Autocast casts them one by one, and each gradient back: two launches for every c
 step of a small network on a GPU has. The bits are the same.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -12,8 +14,13 @@ from torch.func import functional_call
 class Casts:
     """The weights of convolutions and linear layers of a network that trains under autocast in bfloat16."""
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
+    def __init__(self, network: nn.Module, compiler: Callable[[Callable], Callable] | None = None) -> None:
+        """compiler: of the network's forward pass, such as torch.compile; it would cast one by one too."""
+        def forward(casts: dict[str, Tensor], x: Tensor) -> Tensor:
+            scores: Tensor = functional_call(network, casts, (x,))
+            return scores
+
+        self.forward = forward if compiler is None else compiler(forward)
         named = {f"{name}.weight".lstrip("."): module.weight for name, module in network.named_modules()
                  if type(module) in (nn.Conv2d, nn.Linear) and module.weight.requires_grad}
         once = {id(weight): name for name, weight in named.items()}  # of weights that two layers share
@@ -25,7 +32,7 @@ class Casts:
         """What the network makes of x, with its weights as they are now."""
         with torch.no_grad():
             torch._foreach_copy_(list(self.casts.values()), list(self.weights.values()))
-        scores: Tensor = functional_call(self.network, self.casts, (x,))
+        scores: Tensor = self.forward(self.casts, x)
         return scores
 
     @torch.no_grad()

@@ -35,10 +35,10 @@ class State:
             self.forward = DistributedDataParallel(self.network)
         else:
             self.counters = uncounted(self.network)
-            if compiled:
+            if compute.device.type == "cuda" and compute.precision == "bfloat16":
+                self.forward = self.casts = Casts(self.network, _compiled if compiled else None)
+            elif compiled:
                 self.forward = _compiled(self.network)
-            elif compute.device.type == "cuda" and compute.precision == "bfloat16":
-                self.forward = self.casts = Casts(self.network)
         self.optimiser = _optimiser(self.network, self.recipe.weight_decay, self.recipe.momentum)
         self.share: float | Tensor = 0.0
         """What the average takes of the weights in the next step."""
@@ -118,12 +118,12 @@ class State:
             self.average.load_state_dict(_under(tensors, "ema."))
 
 
-def _compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
+def _compiled(forward: Callable) -> Callable:
     import torch._dynamo  # takes seconds
 
     # Beyond the limit torch goes on without compiling, and in silence.
     torch._dynamo.config.recompile_limit = MOST_COMPILED
-    return torch.compile(network, dynamic=False)
+    return torch.compile(forward, dynamic=False)
 
 
 def _optimiser(network: nn.Module, weight_decay: float, momentum: float) -> torch.optim.SGD:

@@ -48,6 +48,21 @@ def test_weights_that_are_cast_together_train_to_the_bits_of_autocast() -> None:
     assert whole.keys() == together.keys() and all(torch.equal(whole[name], together[name]) for name in whole)
 
 
+def test_they_are_the_same_where_the_forward_pass_is_compiled_and_members_share_it() -> None:
+    compiled: list[object] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> torch.fx.GraphModule:
+        compiled.append(graph)
+        return graph
+
+    for _ in range(2):
+        one, other = network(), network()
+        casts = Casts(other, lambda forward: torch.compile(forward, backend=backend, dynamic=False))
+        whole, together = trained(one, Casts(one)), trained(other, casts)
+        assert all(torch.equal(whole[name], together[name]) for name in whole)
+    assert len(compiled) == 1
+
+
 def test_a_layer_that_is_not_used_gets_no_gradient_and_a_shared_weight_is_cast_once() -> None:
     class Odd(nn.Module):
         def __init__(self) -> None:
