@@ -215,6 +215,7 @@ def test_more_members_than_fit_are_halved(new_world: Callable[[], World], little
                if e["event"] == "warning")
 
 
+@pytest.mark.filterwarnings("default")  # importing torch's compiler warns of what it uses itself
 def test_a_compiled_member_trains_and_says_that_it_was(new_world: Callable[[], World]) -> None:
     place = compute.choose("auto")
     if compute.lacks_compiler(place):
