@@ -14,7 +14,7 @@ from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.models import compute
 from consort.store import keys
-from consort.train import pace, pack, state
+from consort.train import pace, pack
 from consort.train.lane import Lane
 from consort.train.pace_estimate import pack_speed
 from consort.train.settings import Settings
@@ -287,9 +287,25 @@ def test_it_is_that_of_compiled_networks_where_they_can_be_compiled(new_world, a
     _, specs = alone
     monkeypatch.setattr(compute, "lacks_compiler", lambda place: lacking)
     compiled: list[object] = []
-    monkeypatch.setattr(state, "_compiled", lambda network: compiled.append(network) or network)
+    monkeypatch.setattr(torch, "compile", lambda forward, dynamic: compiled.append(forward) or forward)
     speed = pack_speed(planned(new_world, specs[:2]).store, specs[:2], alone[0].data, Settings(compile=True))
     assert speed.compiled == (not lacking) and len(compiled) == (0 if lacking else 2)
+
+
+def test_a_compiler_that_fails_is_said_and_changes_nothing(new_world, alone, monkeypatch) -> None:
+    def fails(*inputs: object) -> None:
+        raise RuntimeError("Python.h: No such file")
+
+    whole, (spec, *_) = alone
+    world = planned(new_world, [spec])
+    monkeypatch.setattr(compute, "lacks_compiler", lambda place: "")
+    monkeypatch.setattr(torch, "compile", lambda forward, dynamic: fails)
+    ends, events = train_pack(world, [spec], compile=True)
+    assert [e["text"] for e in events if e["event"] == "warning"] == [
+        "compile = true, but compiling failed (Python.h: No such file): it trains without"]
+    assert not ends[spec.id].compiled
+    assert_same(world, whole, [spec])
+    assert not pack_speed(new_world().store, [spec], whole.data, Settings(compile=True)).compiled
 
 
 def test_streamed_images_and_images_larger_than_the_memory_are_brought_by_a_loader(world: World, monkeypatch) -> None:

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from consort.train.compiled import Forward
+
 
 class Casts:
     """The weights of convolutions and linear layers of a network that trains under autocast in bfloat16."""
 
-    def __init__(self, network: nn.Module, compiler: Callable[[Callable], Callable] | None = None) -> None:
+    def __init__(self, network: nn.Module, compiler: Callable[[Forward], Forward] | None = None) -> None:
         """compiler: of the network's forward pass, such as torch.compile; it would cast one by one too."""
         def forward(casts: dict[str, Tensor], x: Tensor) -> Tensor:
             scores: Tensor = functional_call(network, casts, (x,))

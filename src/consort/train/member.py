@@ -99,6 +99,13 @@ class Member:
         self.counters["compiled"] = not lacking
         return not lacking
 
+    def _note_compiler(self) -> None:
+        """Say it, and keep it for the record, where the first step could not be compiled."""
+        if self.counters.get("compiled") and (error := self.state.compile_error):
+            self.counters["compiled"] = False
+            self.listen(Warned(self.spec.id, f"compile = true, but compiling failed ({error[:200]}): it trains "
+                                             "without"))
+
     def _note_machine(self) -> None:
         """Remember on what the member trains; bits are the same only where all of it is."""
         here = compute.machine(self.compute)
@@ -124,6 +131,7 @@ class Member:
 
     def note(self, losses: Sequence[float] | np.ndarray) -> None:
         """Count steps that were done, with their losses; raises MemberFailed at the first that is not finite."""
+        self._note_compiler()
         before, (seconds, cpu_seconds) = self.counters["seconds"], self.pace.spent(self.side_by_side)
         self.counters.update(seconds=seconds, cpu_seconds=cpu_seconds)
         for done, loss in enumerate(losses, 1):

@@ -90,7 +90,7 @@ def pack_speed(store: Store, specs: Sequence[MemberSpec], data: Prepared, settin
         lane.read(PACK_STEPS)
     seconds = time.perf_counter() - started
     images = (PACK_STEPS - 1) * sum(spec.recipe.batch_size for spec in specs)
-    return PackSpeed(images / seconds, bool(opened[0].counters.get("compiled")))
+    return PackSpeed(images / seconds, bool(opened[0].counters.get("compiled")) and not opened[0].state.compile_error)
 
 
 def _step(lanes: Sequence[Lane]) -> Callable[[int], None]:

@@ -13,9 +13,7 @@ from consort.models.batch_norm import share_statistics, uncounted
 from consort.models.compute import Compute
 from consort.models.families import build
 from consort.train.casts import Casts
-
-MOST_COMPILED = 64
-"""Kinds of networks that one process compiles."""
+from consort.train.compiled import Compiled, Forward
 
 
 class State:
@@ -30,15 +28,16 @@ class State:
         self.forward: Callable[[Tensor], Tensor] = self.network
         self.counters: list[Tensor] = []
         self.casts: Casts | None = None
+        self.compiled: Compiled | None = None
         if processes > 1:
             self.network = share_statistics(self.network)
             self.forward = DistributedDataParallel(self.network)
         else:
             self.counters = uncounted(self.network)
             if compute.device.type == "cuda" and compute.precision == "bfloat16":
-                self.forward = self.casts = Casts(self.network, _compiled if compiled else None)
+                self.forward = self.casts = Casts(self.network, self._compile if compiled else None)
             elif compiled:
-                self.forward = _compiled(self.network)
+                self.forward = self._compile(self.network)
         self.optimiser = _optimiser(self.network, self.recipe.weight_decay, self.recipe.momentum)
         self.share: float | Tensor = 0.0
         """What the average takes of the weights in the next step."""
@@ -47,6 +46,15 @@ class State:
         if self.pace is not None:
             self.share = self.pace[1]
             self._keep_on_device(self.pace[0])
+
+    def _compile(self, forward: Forward) -> Compiled:
+        self.compiled = Compiled(forward)
+        return self.compiled
+
+    @property
+    def compile_error(self) -> str:
+        """Why the compiler failed; empty where it did not, or was not asked."""
+        return self.compiled.error if self.compiled is not None else ""
 
     def _keep_on_device(self, rate: Tensor) -> None:
         """Let the optimiser read `rate`, and begin with a momentum of zeros: then its first step is like all others."""
@@ -116,14 +124,6 @@ class State:
                 state["momentum_buffer"].copy_(momentum[name])
         if self.average is not None:
             self.average.load_state_dict(_under(tensors, "ema."))
-
-
-def _compiled(forward: Callable) -> Callable:
-    import torch._dynamo  # takes seconds
-
-    # Beyond the limit torch goes on without compiling, and in silence.
-    torch._dynamo.config.recompile_limit = MOST_COMPILED
-    return torch.compile(forward, dynamic=False)
 
 
 def _optimiser(network: nn.Module, weight_decay: float, momentum: float) -> torch.optim.SGD:
