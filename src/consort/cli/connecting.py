@@ -24,6 +24,16 @@ def connect(namespace: str | None, context: str | None) -> "KubernetesApi":
     return KubernetesApi(namespace, context, deadline_seconds=QUICK_SECONDS)
 
 
+def connect_where_named(store: "Store", namespace: str | None, context: str | None) -> "KubernetesApi | None":
+    """The cluster whose pods may work on this store, for what a store alone can answer too: None for a store in a
+    folder, and where no cluster is named here in any way."""
+    if not store.uri.startswith("s3://"):
+        return None
+    from consort.cluster.api import cluster_is_named
+
+    return connect(namespace, context) if namespace or context or cluster_is_named() else None
+
+
 def connect_for(store: "Store", namespace: str | None, context: str | None) -> "KubernetesApi":
     """The cluster, for jobs that write to this store; raises InputError for a store that pods cannot reach."""
     from consort.errors import InputError

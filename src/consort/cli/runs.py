@@ -16,6 +16,7 @@ from consort.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from consort.cluster.api import KubernetesApi
     from consort.run.member_state import MemberState
     from consort.store import Store
 
@@ -24,7 +25,7 @@ def list_runs(store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = N
               as_json: JsonOption = False) -> None:
     """List the runs of the store: how far each is, its answer, where its report is, and its jobs on the cluster.
 
-    The cluster is asked where the store is one that pods reach (s3://...).
+    The cluster is asked where the store is one that pods reach (s3://...) and a kubeconfig, or a pod, names one.
     """
     from consort.documents import canonical_json
     from consort.run.overview import overviews
@@ -49,34 +50,36 @@ def list_runs(store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = N
 
 
 def _active_jobs(store: "Store", namespace: str | None, context: str | None) -> dict[str, int]:
-    """Run -> its jobs on the cluster; nothing where pods cannot reach the store."""
-    if not store.uri.startswith("s3://"):
+    """Run -> its jobs on the cluster; nothing where pods cannot reach the store, or there is no cluster."""
+    from consort.cli.connecting import connect_where_named
+
+    api = connect_where_named(store, namespace, context)
+    if api is None:
         return {}
-    from consort.cli.connecting import connect
     from consort.cluster.overview import active_jobs
 
-    return active_jobs(connect(namespace, context))
+    return active_jobs(api)
 
 
 def status(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = None,
            context: ContextOption = None, as_json: JsonOption = False) -> None:
     """Show the state of each member of a STUDY, and on a cluster its pod and restarts.
 
-    The cluster is asked where the store is one that pods reach (s3://...).
+    The cluster is asked where the store is one that pods reach (s3://...) and a kubeconfig, or a pod, names one.
     """
     from rich.console import Console
 
+    from consort.cli.connecting import connect_where_named
     from consort.cli.planning import planned_study
     from consort.documents import canonical_json
     from consort.run.member_state import stored_states
 
     opened = open_store_at(store)
     run = planned_study(opened, study, Console(stderr=True)).run
-    if opened.uri.startswith("s3://"):
-        from consort.cli.connecting import connect
+    if (api := connect_where_named(opened, namespace, context)) is not None:
         from consort.cluster.overview import member_states
 
-        states = member_states(connect(namespace, context), opened, run.ids)
+        states = member_states(api, opened, run.ids)
     else:
         states = stored_states(run)
     if as_json:
@@ -106,19 +109,19 @@ def logs(
 ) -> None:
     """Print how a MEMBER's training went; while it runs on a cluster, what its pods print."""
     from consort import members
+    from consort.cli.connecting import connect_where_named
 
     opened = open_store_at(store)
     found = members.find(opened, member)
-    if not opened.uri.startswith("s3://") or not _pod_logs(found, follow, tail, namespace, context):
+    api = connect_where_named(opened, namespace, context)
+    if api is None or not _pod_logs(api, found, follow, tail):
         _history(opened, found, tail)
 
 
-def _pod_logs(member: str, follow: bool, tail: int | None, namespace: str | None, context: str | None) -> bool:
+def _pod_logs(api: "KubernetesApi", member: str, follow: bool, tail: int | None) -> bool:
     """Whether there was a pod whose log could be printed."""
-    from consort.cli.connecting import connect
     from consort.cluster.member_log import member_lines, member_pods
 
-    api = connect(namespace, context)
     pods = member_pods(api, member)
     for pod in pods if not follow else pods[:1]:
         if len(pods) > 1:

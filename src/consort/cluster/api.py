@@ -36,6 +36,20 @@ NO_CLUSTER = ("no cluster: there is no kubeconfig and this is no pod with a serv
 __all__ = ["Event", "KubernetesApi"]
 
 
+def cluster_is_named() -> bool:
+    """Whether there is a kubeconfig here, or the service account of a pod: whether a cluster could be asked."""
+    return _is_file(_kubeconfig()) or OWN_NAMESPACE.exists()
+
+
+def _kubeconfig() -> str:
+    return os.environ.get("KUBECONFIG") or "~/.kube/config"
+
+
+def _is_file(kubeconfig: str) -> bool:
+    """Whether one of the files of a kubeconfig's path exists."""
+    return any(Path(path).expanduser().exists() for path in kubeconfig.split(os.pathsep) if path)
+
+
 class KubernetesApi:
     """A namespace of a cluster. Every call may be made from any thread.
 
@@ -188,9 +202,9 @@ class _Source:
             raise InputError("Consort needs the Kubernetes client to reach a cluster: "
                              "pip install 'consort[cluster]'.") from e
         # The client would keep what KUBECONFIG was when it was imported.
-        self.path = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        self.path = kubeconfig or _kubeconfig()
         self.context = context
-        found = any(Path(path).expanduser().exists() for path in self.path.split(os.pathsep) if path)
+        found = _is_file(self.path)
         if (kubeconfig or context) and not found:
             raise InputError(f"there is no kubeconfig at {self.path}: set KUBECONFIG to the file.")
         self.from_file = found
