@@ -14,7 +14,9 @@ def split_indices(labels: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarra
     n = len(labels)
     num_val = data.val_images if data.val_images is not None else max(1, n // 10)
     num_train = data.train_images if data.train_images is not None else n - num_val
-    if num_train < 1 or num_val + num_train > n:
+    if num_val >= n:
+        raise InputError(f"val_images must leave at least one of the {n} images in train/ to train on, got {num_val}.")
+    if num_val + num_train > n:
         raise InputError(f"train_images + val_images must not exceed the {n} images in train/, got {num_train} + "
                          f"{num_val}.")
     order = _stratified(labels, data.split_seed)

@@ -24,14 +24,17 @@ def preprocessing_of(spec: MemberSpec) -> Preprocessing | None:
     if recipe.transforms is None:
         return None
     check_name(name)
+    named = recipe.weights.removeprefix("torchvision:") if recipe.weights and ":" in recipe.weights else None
     if name.startswith("timm:"):
         family = import_module("consort.models.timm_models")
     else:
         family = import_module("consort.models.torchvision_models")
         if not family.answers_to(name):
+            if named is not None:
+                raise InputError(f"{name} has no published weights, got weights = {named!r}. Name a .safetensors file, "
+                                 "or leave weights out to train it.")
             raise InputError(f'{name} has no published weights, whose images could be prepared in a way of their own. '
                              'Leave out transforms, or set transforms = "data".')
-    named = recipe.weights.removeprefix("torchvision:") if recipe.weights and ":" in recipe.weights else None
     of_its_own = recipe.transforms in (PUBLISHED, SCALED)
     found = family.preprocessing(name, named if of_its_own else recipe.transforms)
     if recipe.transforms == SCALED:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from consort import members
+from consort.answer.amounts import format_bytes
 from consort.costs.conditions import Size
 from consort.costs.counted import Counted, counted
 from consort.data.prepared import Prepared
@@ -20,6 +21,8 @@ from consort.store import Store
 
 LOGITS_BYTES = 4
 WEIGHT_BYTES = 4
+AMPLE_BYTES = 2**30
+"""More than any member takes whose network is not counted for this."""
 
 
 def check_members(store: Store, specs: Sequence[MemberSpec], weights: Mapping[str, str], data: Prepared,
@@ -111,16 +114,18 @@ def count_of(spec: MemberSpec, data: Prepared, cache: Path) -> Counted | None:
 def _check_disk(store: Store, todo: Sequence[MemberSpec], data: Prepared, cache: Path) -> None:
     """Raises InputError where what the members will take does not fit beside what is there; for stores in a folder.
 
-    The logits alone where a network is not counted: they need no torch.
+    Networks are counted, which takes torch seconds to begin, where one is of a family that may be large or the room is
+    scarce; else the logits alone are.
     """
     if "://" in store.uri or not todo:
         return
     free = shutil.disk_usage(store.uri).free
     needed = sum(disk_bytes(spec, 0, data) for spec in todo)
-    if needed <= free and any(wide_resnet(s.architecture) is None and not networks.is_name(s.architecture)
-                              for s in todo):
+    scarce = free < needed + len(todo) * AMPLE_BYTES
+    if needed <= free and (scarce or any(wide_resnet(s.architecture) is None and not networks.is_name(s.architecture)
+                                         for s in todo)):
         params = {spec.architecture: found.params if (found := count_of(spec, data, cache)) else 0 for spec in todo}
         needed = sum(disk_bytes(spec, params[spec.architecture], data) for spec in todo)
     if needed > free:
-        raise InputError(f"the store {store.uri} has {free / 2**30:.2f} GiB free, and the {len(todo):,} members to "
-                         f"come take {needed / 2**30:.2f} GiB. Free some room, or name another store with --store.")
+        raise InputError(f"the store {store.uri} has {format_bytes(free)} free, and the {len(todo):,} members to "
+                         f"come take {format_bytes(needed)}. Free some room, or name another store with --store.")

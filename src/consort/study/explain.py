@@ -1,5 +1,6 @@
 """What is wrong with a study file, in words that name the key, the rule and the value."""
 
+import re
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -20,6 +21,20 @@ INSTEAD = {
 }
 """Keys of other tools, and what they are here."""
 
+RULES = {
+    "tuple_type": "it should be a list, such as [1, 2]",
+    "list_type": "it should be a list, such as [1, 2]",
+    "dict_type": "it should be a table, such as { epochs = 30 }",
+    "model_type": "it should be a table",
+    "bool_type": "it should be true or false",
+    "int_type": "it should be a whole number",
+    "int_from_float": "it should be a whole number",
+    "float_type": "it should be a number",
+    "string_type": "it should be a string in quotes",
+    "string_pattern_mismatch": "it should be 1 to 40 lower-case letters, digits and, between them, hyphens",
+}
+"""Kinds of errors of pydantic, in the words of a study file."""
+
 
 def explain(error: Any, root: type[BaseModel]) -> str:
     """One of a ValidationError's errors, of a study file whose tables are those of `root`."""
@@ -27,12 +42,18 @@ def explain(error: Any, root: type[BaseModel]) -> str:
     key = f"[{loc[0]}] {'.'.join(loc[1:])}" if len(loc) > 1 else loc[0] if loc else "the study"
     if error["type"] == "extra_forbidden":
         return _unknown_key(loc, root)
-    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
         return f"{key} is missing."
+    message = RULES.get(error["type"], error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "model_type" and len(loc) == 2 and loc[0] == "architectures":
+        message = "it should be a whole number of seeds, a list of them, or a table"
     value = error.get("input")
     shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
-    return f"{key}: {message[0].lower()}{message[1:]}{shown}."
+    if error["type"] == "literal_error" and isinstance(value, str):
+        near = near_names(value, re.findall(r"'([^']+)'", error["ctx"]["expected"]))
+        shown = f" (got {value!r}; did you mean {near[0]}?)" if near else shown
+    end = "" if message[-1] in ".?" and not shown else "."
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}{end}"
 
 
 def explained_at(place: tuple[str, ...], error: ValidationError, root: type[BaseModel]) -> InputError:
@@ -61,6 +82,7 @@ def keys_of(loc: list[str], root: type[BaseModel]) -> set[str]:
             found = Recipe  # written as a table of its own or in an architecture's, and read as a plain one there
         elif isinstance(found, type) and issubclass(found, BaseModel):
             found = next((f.annotation for n, f in found.model_fields.items() if (f.alias or n) == part), None)
+            found = _alone(found)
         else:
             found = _inner(found)
     model = _model(found)
@@ -80,6 +102,12 @@ def _tables(model: type[BaseModel], path: str) -> Iterator[tuple[str, set[str]]]
             place = f"{path}.{field.alias or name}".lstrip(".")
             yield place, _keys(inner)
             yield from _tables(inner, place)
+
+
+def _alone(annotation: Any) -> Any:
+    """The table of a key that may be left out; anything else as it is."""
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    return parts[0] if get_origin(annotation) in (Union, types.UnionType) and len(parts) == 1 else annotation
 
 
 def _inner(annotation: Any) -> Any:

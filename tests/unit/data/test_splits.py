@@ -57,9 +57,12 @@ def test_a_tenth_is_for_validation_by_default():
     assert (len(train), len(val)) == (45, 5)
 
 
-@pytest.mark.parametrize("numbers", [{"val_images": 20}, {"val_images": 5, "train_images": 16}])
-def test_more_images_than_there_are(numbers):
-    with pytest.raises(InputError, match="must not exceed the 20 images"):
+@pytest.mark.parametrize(("numbers", "rule"), [
+    ({"val_images": 20}, "val_images must leave at least one of the 20 images in train/ to train on, got 20"),
+    ({"val_images": 5, "train_images": 16}, r"must not exceed the 20 images in train/, got 16 \+ 5"),
+])
+def test_more_images_than_there_are(numbers, rule):
+    with pytest.raises(InputError, match=rule):
         split_indices(np.arange(20) % 2, Data(source="x", **numbers))
 
 

@@ -182,6 +182,36 @@ def test_wrong_value_is_refused_and_named(line, named):
     assert named in refusal(f"{rest}\n{line}\n")
 
 
+@pytest.mark.parametrize(("line", "words"), [
+    ("[evaluate]\ncombine = 'geometric'", "[evaluate] combine: it should be a list"),
+    ("[recipe]\nflip = 1", "[recipe] flip: it should be true or false (got 1)."),
+    ("[recipe]\nepochs = 2.5", "epochs: it should be a whole number (got 2.5)."),
+    ("[architectures.resnet18]\nrecipe = 'fast'", "resnet18.recipe: it should be a table"),
+    ("[answer]\nmetric = 'acuracy'", "(got 'acuracy'; did you mean accuracy?)."),
+    ("[run]\nworkers = 'two'", "[run] workers: it should be a whole number (got 'two')."),
+])
+def test_a_wrong_value_is_answered_in_the_words_of_a_study_file(line, words):
+    assert words in refusal(f"{MINIMAL}\n{line}\n")
+
+
+@pytest.mark.parametrize("value", ["'3'", "2.5"])
+def test_what_an_architecture_may_be_is_said(value):
+    assert "resnet18: it should be a whole number of seeds, a list of them, or a table" in refusal(
+        MINIMAL + f"resnet18 = {value}\n")
+
+
+def test_a_misspelt_sampler_ends_with_one_mark():
+    text = refusal(MINIMAL + "[search]\nsettings = {populaton = 3}\nobjective = {target_latency_ms = 2}\n"
+                   'space = {block = ["wide"], width = [8], depth = [1]}\n')
+    assert text.endswith("did you mean population?")
+
+
+def test_a_misspelt_key_of_a_table_inside_search_is_held_to_the_keys_of_that_table():
+    text = refusal(MINIMAL + "[search]\nobjective = {target_latency = 2}\n"
+                   'space = {block = ["wide"], width = [8], depth = [1]}\n')
+    assert "unknown key 'target_latency': did you mean target_latency_ms, latency? (in [search.objective])" in text
+
+
 @pytest.mark.parametrize("key", ["name", "data", "architectures"])
 def test_missing_key_is_named(key):
     values = {k: v for k, v in tomllib.loads(MINIMAL).items() if k != key}
