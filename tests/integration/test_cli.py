@@ -298,6 +298,19 @@ def test_a_bad_store_exits_with_2(run: Callable[..., Done], tmp_path: Path) -> N
     refused(run("members", "--store", "gs://bucket"), "'gs://bucket'", "s3://bucket/prefix")
 
 
+def test_a_folder_of_images_or_a_runs_name_in_place_of_a_study(
+        run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos/birds").mkdir(parents=True)
+    for folder in ("photos", "photos/birds"):
+        refused(run("plan", folder), f"it is a folder. Of a folder of images `consort init my-study.toml --data {folder}`")
+    Path("study.toml").write_text(STUDY)
+    ref = json.loads(run("plan", "study.toml", "--json").out)["ref"]
+    refused(run("answer", "tiny"), f"the store has runs of this name: {ref}. Name one of them.")
+    Path(ref).mkdir(parents=True)
+    assert run("status", ref).code == 0, "a report may have been copied into a folder of the run's name"
+
+
 def test_cancel_selects_all_runs_of_a_study_file_and_one_run_of_a_ref(
         run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, store = tmp_path / "study.toml", ("--store", tmp_path / "store")

@@ -126,7 +126,7 @@ def _here(run: "Run", chosen: "Chosen | None", wanted: _Wanted, images: Path | N
 
     data = open_prepared(run.store, run.plan.data.fingerprint, run.cache, images)
     if wanted.members is not None:
-        chosen = of_members(run.store, data, wanted.members.split(","), wanted.combine, run.cache)
+        chosen = of_members(run.store, data, wanted.members.split(","), wanted.combine, run.cache, run.ids)
     assert chosen is not None
     pods = images_of(run.study)
     origin = Origin(run.store, data, run.study.name, run.plan.run, run.cache,

@@ -53,7 +53,8 @@ def _torch() -> Check:
     except ConsortError as e:
         return "torch", "MISSING", str(e)
     gpus = torch.cuda.device_count()
-    return "torch", "ok", f"{torch.__version__}, torchvision {torchvision.__version__}, {gpus or 'no'} GPU(s)"
+    found = f"{gpus or 'no'} GPU{'s' if gpus > 1 else ''}"
+    return "torch", "ok", f"{torch.__version__}, torchvision {torchvision.__version__}, {found}"
 
 
 def _processor() -> Check:

@@ -37,7 +37,7 @@ def planned_study(store: "Store", study: Path, console: "Console", data: str | N
     from consort.run.plan import plan
     from consort.run.run import Run, open_run
 
-    if is_ref(study):
+    if _is_run(store, study):
         _refuse_change(study, data, sampler)
         base = open_run(store, study.as_posix(), cache_folder())
     else:
@@ -58,6 +58,21 @@ def planned_study(store: "Store", study: Path, console: "Console", data: str | N
 def is_ref(study: Path) -> bool:
     """Whether this names a run in the store rather than a file."""
     return not study.is_file() and re.fullmatch(REF, study.as_posix()) is not None
+
+
+def _is_run(store: "Store", study: Path) -> bool:
+    """Whether a run is meant: not where a folder, perhaps of images, has a name that no run has. Raises InputError
+    where only a run's NAME was given."""
+    from consort.errors import InputError
+    from consort.run.plan import planned_runs
+
+    if is_ref(study):
+        return not study.is_dir() or study.as_posix() in planned_runs(store)
+    bare = re.fullmatch(r"[a-z0-9-]+", study.as_posix()) is not None and not study.exists()
+    if bare and (runs := [ref for ref in planned_runs(store) if ref.split("/")[0] == study.name]):
+        raise InputError(f"there is no study file {study}, but the store has runs of this name: {', '.join(runs[:4])}. "
+                         "Name one of them.")
+    return False
 
 
 def read_study(path: Path, data: str | None) -> "tuple[Study, str]":

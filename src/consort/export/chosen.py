@@ -62,9 +62,11 @@ def chosen_of(candidate: Candidate, runtime: str = "torch") -> Chosen:
                   None if candidate.promise is None else dataclasses.asdict(candidate.promise))
 
 
-def of_members(store: Store, data: Prepared, names: Sequence[str], combine: str, cache: Path) -> Chosen:
-    """An ensemble of any members, named by their ids or how those begin; its temperature is fitted on validation."""
-    records = exportable(store, [members.find(store, name.strip()) for name in names], data)
+def of_members(store: Store, data: Prepared, names: Sequence[str], combine: str, cache: Path,
+               of_run: Sequence[str] = ()) -> Chosen:
+    """An ensemble of any members, named by their ids or how those begin, the run's own first; its temperature is fitted
+    on validation."""
+    records = exportable(store, [members.find(store, name.strip(), of_run) for name in names], data)
     log_probs = log_probabilities(store, records, data, "val", None, cache)
     temperature = fit_temperature(combine_log_probs(log_probs, combine), data.labels("val"))
     label = " + ".join(record.architecture for record in records)

@@ -155,11 +155,14 @@ def is_id(name: str) -> bool:
     return ID.fullmatch(name) is not None
 
 
-def find(store: Store, name: str) -> str:
+def find(store: Store, name: str, of_run: Sequence[str] = ()) -> str:
     """The one id that is or starts with `name`; raises InputError for none or several.
 
-    Members with files come first: a plan's other members are looked at where none of those matches.
+    Those of the run that is spoken of (`of_run`) come first, then members with files: a plan's other members are looked
+    at where none of those matches.
     """
+    if len(matches := [i for i in of_run if i.startswith(name)]) == 1:
+        return matches[0]
     if is_id(name) and _known(store, name):
         return name  # few requests, where listing thousands of members takes many
     ids = list(begun(store))

@@ -25,6 +25,7 @@ from consort.space import networks
 from consort.store import Store, keys
 from consort.store.files import expanded
 from consort.study.answer import Answer
+from consort.study.explain import explained_at
 from consort.study.file import Study, stored_study
 from consort.study.recipe import Recipe
 
@@ -90,7 +91,11 @@ def open_plan(store: Store, ref: str, cache: Path) -> Plan:
         data = open_prepared(store, values["data"], cache)
         also = {name: open_prepared(store, fingerprint, cache) for name, fingerprint in values["also"].items()}
         weights, study_text = dict(values["weights"]), str(values["study_text"])
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as e:
+    except ValidationError as e:
+        raise IntegrityError(f"{key} is not a plan that this version of Consort reads ({explained_at((), e, Study)}) "
+                             "Was it made by a newer version? Use that one, or plan the study again (`consort plan`)."
+                             ) from e
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise IntegrityError(f"{key} is not a plan that this version of Consort reads: {e}. Plan the study again "
                              "(`consort plan`).") from e
     imported = {spec.architecture: spec for spec in (members.read_spec(store, member) for member in weights)}
@@ -119,7 +124,9 @@ def _written(store: Store, planned: Plan) -> Plan:
     values = {"study": planned.study.model_dump(mode="json"), "run": planned.run, "data": planned.data.fingerprint,
               "also": {name: data.fingerprint for name, data in planned.also.items()}, "weights": planned.weights,
               "study_text": planned.study_text}
-    store.write(keys.study_plan(planned.ref), (json.dumps(values, indent=1) + "\n").encode())
+    key, data = keys.study_plan(planned.ref), (json.dumps(values, indent=1) + "\n").encode()
+    if not store.exists(key) or store.read(key) != data:  # a store that may only be read can be asked by a study file
+        store.write(key, data)
     return planned
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from consort.documents import to_toml
-from consort.errors import InputError
+from consort.errors import InputError, near_names
 from consort.settings import AsList, Table
 from consort.study.answer import Answer
 from consort.study.data import Data, Name
@@ -166,8 +166,13 @@ def load_study(path: Path) -> Study:
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
     except FileNotFoundError as e:
-        raise InputError(f"the study file {path} cannot be read: there is none. `consort init` writes one to start "
-                         "from; a run that is in the store is named NAME/RUN, as `consort list` shows it.") from e
+        near = near_names(path.name, (other.name for other in path.parent.glob("*.toml")))
+        meant = f"Did you mean {', '.join(str(path.with_name(name)) for name in near)}? " if near else ""
+        raise InputError(f"the study file {path} cannot be read: there is none. {meant}`consort init` writes one to "
+                         "start from; a run that is in the store is named NAME/RUN, as `consort list` shows it.") from e
+    except IsADirectoryError as e:
+        raise InputError(f"the study file {path} cannot be read: it is a folder. Of a folder of images `consort init "
+                         f"my-study.toml --data {path}` writes a study that fits.") from e
     except (OSError, ValueError) as e:
         raise InputError(f"the study file {path} cannot be read: {e}. `consort init` writes one to start from.") from e
     return parse_study(text, str(path))

@@ -121,5 +121,11 @@ def test_what_says_nothing_of_its_images_is_refused(name, transforms, words):
         preprocessing_of(asked)
 
 
+def test_a_network_without_published_weights_is_told_of_the_name_that_was_given():
+    asked = spec("wrn-10-1", weights="torchvision:DEFAULT", transforms="published")
+    with pytest.raises(InputError, match=r"wrn-10-1 has no published weights, got weights = 'DEFAULT'\. Name a"):
+        preprocessing_of(asked)
+
+
 def test_every_network_of_torchvision_says_how_its_images_are_prepared():
     assert all(torchvision_models.preprocessing(name, None).crop for name in torchvision_models.names())

@@ -84,6 +84,11 @@ def test_planning_again_writes_only_what_is_new(store: FolderStore) -> None:
     assert more.run != first.run and len(more.specs) == 4
     assert times == {key: (store.root / key).stat().st_mtime_ns for key in store.list(keys.SPECS)}
     assert [members.read_spec(store, spec.id) for spec in more.specs] == more.specs
+    plan_file = store.root / keys.study_plan(more.ref)
+    before = plan_file.stat()
+    planned(store, STUDY.replace("[0, 2]", "[0, 2, 5]"))
+    assert (plan_file.stat().st_ino, plan_file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns), (
+        "a store that may only be read can be asked with a study file")
     planned(store, STUDY.replace("epochs = 2", "epochs = 3"))
     assert times.keys() < set(store.list(keys.SPECS)) and len(list(store.list(keys.SPECS))) == 4
 
@@ -187,6 +192,7 @@ def test_members_are_found_by_the_start_of_their_ids(store: FolderStore) -> None
         members.find(store, "wrn-10-1")
     members.write_failure(store, two, "why")
     assert members.find(store, "wrn-10-1") == two, "one that has files goes before those to come"
+    assert members.find(store, "wrn-10-1", [one, other]) == one, "one of the run that is spoken of goes first"
     with pytest.raises(InputError, match=f"unknown member '{other[:-1]}_': did you mean {other}"):
         members.find(store, f"{other[:-1]}_")
 
@@ -203,6 +209,16 @@ def test_a_broken_plan_is_an_integrity_error(store: FolderStore, content: bytes)
     store.write(keys.study_plan(ref), content)
     with pytest.raises(IntegrityError, match=r"plan\.json.*consort plan"):
         reopened(store, ref)
+
+
+def test_a_plan_of_a_newer_version_is_told_in_a_line(store: FolderStore) -> None:
+    ref = planned(store).ref
+    values = json.loads(store.read(keys.study_plan(ref)))
+    values["study"]["novelty"] = 3
+    store.write(keys.study_plan(ref), json.dumps(values).encode())
+    with pytest.raises(IntegrityError, match=r"unknown key 'novelty'.*newer version.*consort plan") as raised:
+        reopened(store, ref)
+    assert len(str(raised.value).splitlines()) == 1 and "pydantic" not in str(raised.value)
 
 
 def test_prepared_data_is_a_source(store: FolderStore) -> None:

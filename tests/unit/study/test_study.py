@@ -297,8 +297,15 @@ def test_missing_file_is_named(tmp_path: Path):
 
 
 def test_folder_is_no_study_file(tmp_path: Path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"cannot be read: it is a folder.*consort init my-study\.toml --data"):
         load_study(tmp_path)
+
+
+def test_a_misspelt_file_is_told_of_the_near_one(tmp_path: Path):
+    (tmp_path / "photos.toml").touch()
+    for name in ("photo.toml", "photos.tmol", "photos"):
+        with pytest.raises(InputError, match=r"there is none\. Did you mean .*/photos\.toml\?"):
+            load_study(tmp_path / name)
 
 
 def test_bytes_that_are_not_text(tmp_path: Path):
