@@ -105,6 +105,15 @@ def stranger(port: int, status_of: Callable[[str], int] = lambda method: 404) ->
             server.shutdown()
 
 
+def test_what_is_waited_for_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(s3_errors, "SILENT_SECONDS", 0.2)
+    access = S3Access(f"http://127.0.0.1:{free_port()}", "the-access-key", "the-secret-key", "us-east-1")
+    with pytest.raises(StoreUnavailable):
+        S3Store("s3://bucket/x", access, deadline_seconds=1.5).read("a")
+    (told,) = caplog.messages
+    assert "does not answer (a; Connection refused): asking again for up to 1" in told and "-key" not in told
+
+
 @pytest.mark.parametrize("use", USES)
 def test_no_s3_server_at_the_address(tmp_path: Path, use: str) -> None:
     port = free_port()

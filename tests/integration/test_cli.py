@@ -303,7 +303,7 @@ def test_a_folder_of_images_or_a_runs_name_in_place_of_a_study(
     monkeypatch.chdir(tmp_path)
     Path("photos/birds").mkdir(parents=True)
     for folder in ("photos", "photos/birds"):
-        refused(run("plan", folder), f"it is a folder. Of a folder of images `consort init my-study.toml --data {folder}`")
+        refused(run("plan", folder), "it is a folder", f"`consort init my-study.toml --data {folder}` writes")
     Path("study.toml").write_text(STUDY)
     ref = json.loads(run("plan", "study.toml", "--json").out)["ref"]
     refused(run("answer", "tiny"), f"the store has runs of this name: {ref}. Name one of them.")

@@ -23,11 +23,12 @@ from consort.data.prepare import prepare
 from consort.data.prepared import Prepared
 from consort.errors import InputError
 from consort.members.spec import MemberSpec
+from consort.models.families import build
 from consort.run.plan import imported_recipe, transforms_of
 from consort.store import open_store
 from consort.study.data import Data
 from consort.study.recipe import Recipe
-from consort.train.imported_weights import import_member
+from consort.train.imported_weights import check_file, import_member
 from consort.train.prediction import predict
 
 PICTURES = sorted(Path(sklearn.datasets.__file__).parent.glob("images/*.jpg"))
@@ -203,3 +204,14 @@ def test_pickled_weights_are_told_how_to_become_safetensors(tmp_path):
     subprocess.run(line.strip().replace("python", sys.executable, 1), shell=True, check=True)
     converted = safetensors.torch.load_file(tmp_path / "mine.safetensors")
     assert converted.keys() == network.state_dict().keys()
+
+
+@pytest.mark.parametrize("front", ["module.", "_orig_mod."])
+def test_names_behind_a_wrappers_prefix_are_told_to_lose_it(front, tmp_path):
+    state, file = build("wrn-10-1", 3).state_dict(), str(tmp_path / "w.safetensors")
+    safetensors.torch.save_file({front + name: tensor for name, tensor in state.items()}, file)
+    with pytest.raises(InputError, match=f"besides. All of these names begin with '{front}', as a wrapper such as"):
+        check_file("wrn-10-1", file, 3)
+    safetensors.torch.save_file({**state, "module.other": torch.zeros(1)}, file)
+    with pytest.raises(InputError, match=r"besides\.$"):
+        check_file("wrn-10-1", file, 3)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from consort.data.file_tree import File, FolderTree, ZipTree
 from consort.data.findings import HIDDEN, OTHER, Findings, printable
-from consort.errors import InputError
+from consort.errors import InputError, near_names
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
 """Split -> names of its folder, in capitals or not."""
@@ -195,8 +195,10 @@ def _is_zip(root: Path) -> bool:
         if root.is_dir():
             return False
         if not root.exists():
-            raise InputError(f"the image folder {root} does not exist. [data] source is digits, cifar10, cifar100, or "
-                             "the path of a folder or zip with train/<class>/* and test/<class>/*.")
+            near = near_names(root.name, ("digits", "cifar10", "cifar100"))
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise InputError(f"the image folder {root} does not exist.{meant} [data] source is digits, cifar10, "
+                             "cifar100, or the path of a folder or zip with train/<class>/* and test/<class>/*.")
         if root.is_file():
             with open(root, "rb"):
                 pass

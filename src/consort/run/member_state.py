@@ -1,5 +1,7 @@
 """How far a member is, as `consort status` shows it."""
 
+import re
+from collections.abc import Set
 from dataclasses import dataclass
 
 from consort import members
@@ -24,9 +26,16 @@ class MemberState:
 
 def stored_states(run: Run) -> list[MemberState]:
     """The state of every member as the store has it."""
+    present = members.files(run.store, run.ids)
     return [_done(run, member) if state == "done"
-            else MemberState(member, state, detail=members.why_missing(run.store, member) or "")
+            else MemberState(member, state, detail=members.why_missing(run.store, member) or _saved(present[member]))
             for member, state in run.states().items()]
+
+
+def _saved(names: Set[str]) -> str:
+    """How far a member came whose training was interrupted, or goes on now, by the names of its files."""
+    steps = [int(found[1]) for name in names if (found := re.match(r"resume/(\d+)/", name))]
+    return f"its state at step {max(steps):,} is saved" if steps else ""
 
 
 def _done(run: Run, member: str) -> MemberState:

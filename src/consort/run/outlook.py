@@ -104,8 +104,10 @@ def _steps(run: Run, spec: MemberSpec) -> int:
 def _of_data(data: Prepared) -> Iterator[str]:
     n = data.counts["val"]
     if n < FEW_VAL_IMAGES:
+        remedy = (f"Set [data] val_images to {FEW_VAL_IMAGES} or more."
+                  if n + data.counts["train"] >= 2 * FEW_VAL_IMAGES else "More images would settle more.")
         yield (f"{n:,} validation images, by which ensembles are chosen: an accuracy measured on them is known to "
-               f"about {100 * 0.98 / n**0.5:.0f} points only. Set [data] val_images to {FEW_VAL_IMAGES} or more.")
+               f"about {100 * 0.98 / n**0.5:.0f} points only. {remedy}")
     train, test = class_counts(data, "train"), class_counts(data, "test")
     most, least = max(train, key=lambda c: train[c]), min(train, key=lambda c: train[c])
     if train[most] > UNEQUAL * train[least]:

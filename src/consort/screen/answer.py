@@ -90,8 +90,8 @@ def _table(found: Choices) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     metric = found.metric
     value = "test NLL" if metric == "nll" else "\n".join(textwrap.wrap(f"test {NAMES[metric]} %", VALUE_WIDTH))
-    table.add_column("budget")
-    table.add_column("deploy")
+    table.add_column("budget", overflow="fold")
+    table.add_column("deploy", overflow="fold")
     for title in (value, "MACs", "ms"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column(Text(f"{difference(metric)}\n[these networks]"), no_wrap=True)

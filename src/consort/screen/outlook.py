@@ -4,6 +4,8 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
+
 from consort import hardware
 from consort.errors import ConsortError
 from consort.members.spec import MemberSpec
@@ -41,7 +43,12 @@ def _images(run: Run, found: Outlook) -> Iterator[str]:
         rows = {f"smallest of {len(classes):,} classes": [s[0] for s in sizes], "largest": [s[-1] for s in sizes]}
     rows["all"] = [sum(found.images[split].values()) for split in splits]
     for name, counts in rows.items():
-        yield f"  {name:42} " + " ".join(f"{count:>9,}" for count in counts)
+        yield f"  {_fitted(name, 42)} " + " ".join(f"{count:>9,}" for count in counts)
+
+
+def _fitted(name: str, columns: int) -> str:
+    """The name in so many columns of a terminal, of which some letters take two."""
+    return set_cell_size(name if cell_len(name) <= columns else set_cell_size(name, columns - 3) + "...", columns)
 
 
 def _networks(found: Outlook) -> Iterator[str]:

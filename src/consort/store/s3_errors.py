@@ -3,6 +3,7 @@
 Messages name the endpoint, never a credential.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from urllib3.exceptions import HTTPError, ProxyError, SSLError
 
 from consort.errors import ConsortError, InputError, StoreUnavailable, system_reason
 
+log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 FAILURES = (S3Error, ServerError, InvalidResponseError, HTTPError, ConnectionError, TimeoutError,
@@ -27,6 +29,8 @@ STRANGER_SECONDS = 5.0
 """For how long an answer that no S3 server gives does not count. Where a Service or an ingress has just changed,
 whatever else is on the route may answer in the server's place for a moment; for longer it is the wrong address. The
 same goes for a refusal because of the time: a machine that has slept has the old one for a moment."""
+SILENT_SECONDS = 5.0
+"""After so long a person is told what is waited for."""
 REMEDIES = {
     "InvalidAccessKeyId": "the server does not know this access key: check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "the secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY",
@@ -49,7 +53,7 @@ def retried(action: Callable[[], Result], place: str, what: str, deadline_second
     hang_up: ends the open connections. One that was made to a stranger would go on to lead there.
     """
     give_up_at = stranger_at = None
-    pause_seconds = 0.1
+    pause_seconds, told = 0.1, False
     while True:
         try:
             return action()
@@ -69,6 +73,10 @@ def retried(action: Callable[[], Result], place: str, what: str, deadline_second
                 raise StoreUnavailable(f"{place} did not answer within {deadline_seconds:g} s ({what}; last: "
                                        f"{reason(e)}). Check that the server runs and can be reached from here, then "
                                        "run the same command again; finished members are kept.") from e
+            if not told and give_up_at - now <= deadline_seconds - SILENT_SECONDS:
+                log.warning(f"{place} does not answer ({what}; {reason(e)}): asking again for up to "
+                            f"{give_up_at - now:.3g} s")
+                told = True
         # Jitter, so that many pods that lost one server do not come back at one moment; the last attempt is at the end.
         time.sleep(min(pause_seconds * random.uniform(0.5, 1.0), give_up_at - now))
         pause_seconds = min(pause_seconds * 2, 5.0)

@@ -1,5 +1,6 @@
 """Weights that exist already become members without training."""
 
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,11 +84,20 @@ def _as_built(architecture: str, wanted: dict[str, Tensor], state: dict[str, Ten
     return {**state, **counters}
 
 
+def _wrapped(wanted: Collection[str], extra: Sequence[str]) -> str:
+    """What to do where every name that is too many is one that is wanted, behind what a wrapper put in front."""
+    front = {name.partition(".")[0] for name in extra}
+    if len(front) != 1 or not all(name.partition(".")[2] in wanted for name in extra):
+        return ""
+    return (f" All of these names begin with '{front.pop()}.', as a wrapper such as DataParallel or torch.compile "
+            "names them: take that away from the names, and save the file again.")
+
+
 def _check_fit(architecture: str, source: str, wanted: dict[str, Tensor], got: dict[str, Tensor], classes: int) -> None:
     missing, extra = sorted(wanted.keys() - got.keys()), sorted(got.keys() - wanted.keys())
     if missing or extra:
         raise InputError(f"{source} does not fit {architecture}: it lacks {missing[:3] or 'nothing'} and has "
-                         f"{extra[:3] or 'nothing'} besides.")
+                         f"{extra[:3] or 'nothing'} besides.{_wrapped(wanted.keys(), extra)}")
     for name, tensor in wanted.items():
         if tensor.shape != got[name].shape:
             raise InputError(f"{source} does not fit {architecture} with the data's {classes} classes: {name} is "

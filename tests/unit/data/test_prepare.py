@@ -197,6 +197,11 @@ def test_folder_that_is_no_data_set(store, tmp_path, files, named):
         prepared(store, write_zip(tmp_path / "a.zip", files))
 
 
+def test_a_misspelt_name_of_a_data_set_is_told_of_the_near_one(store, tmp_path):
+    with pytest.raises(InputError, match=r"digts does not exist\. Did you mean digits\?"):
+        prepared(store, tmp_path / "digts")
+
+
 def test_source_that_does_not_exist(store, tmp_path):
     with pytest.raises(InputError, match=r"absent does not exist.*digits, cifar10"):
         prepared(store, tmp_path / "absent")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.cells import cell_len
 
 from consort import hardware, members
 from consort.costs.macs import count
@@ -126,6 +127,19 @@ def test_a_pod_without_a_gpu_estimates_for_the_processor(tmp_path, monkeypatch):
     gpu_node(monkeypatch, tmp_path)
     monkeypatch.setattr(hardware, "cores", lambda: 3)
     assert "3 at a time: " in "\n".join(outlook_lines(run, outlook(run)))
+
+
+def test_a_long_name_of_a_class_leaves_the_table_in_its_columns():
+    for name in ("a" * 200, "日本" * 40, "cat"):
+        assert cell_len(screen_outlook._fitted(name, 42)) == 42
+    assert screen_outlook._fitted("a" * 200, 42) == "a" * 39 + "..."
+
+
+def test_few_images_are_not_told_to_set_aside_more_than_there_are(tmp_path):
+    few = warnings(planned(tmp_path, WELL, 'source = "digits", train_images = 320, val_images = 60'))
+    assert "Set [data]" not in few[0] and few[0].endswith("about 13 points only. More images would settle more.")
+    enough = warnings(planned(tmp_path, WELL, 'source = "digits", train_images = 400, val_images = 60'))
+    assert enough[0].endswith("Set [data] val_images to 200 or more.")
 
 
 def test_nothing_to_train_is_nothing_to_warn_of(tmp_path):

@@ -10,9 +10,11 @@ from consort import members
 from consort.errors import IntegrityError, MissingKey
 from consort.members.records import MemberRecord
 from consort.models.families import build
+from consort.run.member_state import stored_states
 from consort.run.overview import overviews
 from consort.run.plan import plan
 from consort.run.run import NOT_IMPORTED, Run, open_run
+from consort.store import keys
 from consort.store.folder import FolderStore
 from consort.study.file import parse_study
 
@@ -51,6 +53,16 @@ def test_members_are_done_failed_to_train_or_to_import(run: Run) -> None:
     assert run.unfinished() == {failed: "the loss became nan", evicted: "its pod was evicted",
                                 untouched: "not finished", imported: NOT_IMPORTED}
     assert run.unfinished({untouched: "killed"})[untouched] == "killed"
+
+
+def test_of_an_interrupted_member_it_is_said_how_far_its_saved_state_is(run: Run) -> None:
+    interrupted, other, *_ = run.ids
+    for step in (900, 1200):
+        run.store.write(keys.member_file(interrupted, f"resume/{step:08d}/state.safetensors"), b"")
+    run.store.write(keys.resume_pointer(interrupted), b"{}")
+    states = {state.member: state for state in stored_states(run)}
+    assert (states[interrupted].state, states[interrupted].detail) == ("to train", "its state at step 1,200 is saved")
+    assert states[other].detail == ""
 
 
 def test_its_files_lie_below_its_name(run: Run) -> None:

@@ -11,7 +11,7 @@ from consort.answer import stored
 from consort.answer.choices import Candidate, Choices
 from consort.answer.decision import choices
 from consort.report.page import page_html
-from consort.screen.answer import print_answer, print_choice
+from consort.screen.answer import _table, print_answer, print_choice
 from consort.store.folder import FolderStore
 from hand_candidates import about, candidate, costs, evidence, right
 from report_summary import SUMMARY
@@ -34,6 +34,13 @@ def printed(found: Choices) -> list[str]:
     out = io.StringIO()
     print_choice(Console(file=out, width=500), found, found.headline, found.notes)
     return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+def test_a_narrow_terminal_cuts_nothing_off_what_to_deploy(columns):
+    out = io.StringIO()
+    Console(file=out, width=columns).print(_table(answered([SMALL, LARGE])))
+    assert "\u2026" not in out.getvalue()
 
 
 @pytest.mark.parametrize("found,sign", [
