@@ -31,6 +31,8 @@ def test_the_examples_run_one_after_the_other_as_cells_of_a_notebook(
     assert candidate.costs.params <= 10e6 and set(candidate.members) <= set(names["run"].ids)
     assert names["page"] == Path("report/report.html") and "<html" in names["page"].read_text()
     assert "nothing fits" in printed[-1].out
+    with pytest.raises(consort.InputError, match=r'such as \{"macs": "100M", "ms": 5\}, got \'100M\''):
+        results.choose("100M")
 
     (tmp_path / "changed.toml").write_text(names["study"].to_toml().replace('"first"', '"second"'))
     again = consort.execute(consort.plan("changed.toml", store="my-store"))  # its members are there

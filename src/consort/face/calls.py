@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from consort.errors import IncompleteRun
+from consort.errors import IncompleteRun, InputError
 from consort.events import Event, unheard
 from consort.local.target import LocalTarget
 from consort.run import plan as plans
@@ -64,6 +64,8 @@ def execute(run: Run, *, workers: int | None = None, progress: bool = False,
     Raises IncompleteRun where members are missing in the end; `Results(run)` has what the others say. Raises
     KeyboardInterrupt where it was interrupted, after the members in training saved their state.
     """
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise InputError(f"workers is how many members train at a time, a whole number of 1 or more, got {workers!r}.")
     command = f'consort.execute(consort.open_run("{run.ref}", "{run.store.uri}"))'
     with Screen(Console()) as screen:
         def told(event: Event) -> None:

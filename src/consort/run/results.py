@@ -71,6 +71,8 @@ class Results:
 
         Raises InputError for a bound that there is not, and where no candidate is within the bounds.
         """
+        if not isinstance(budget, Mapping | None):
+            raise InputError(f'a budget is upper bounds on costs, such as {{"macs": "100M", "ms": 5}}, got {budget!r}.')
         try:
             (bounds,) = Answer.model_validate({"budgets": [dict(budget or {})]}).budgets
         except ValidationError as e:

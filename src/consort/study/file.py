@@ -166,8 +166,8 @@ def load_study(path: Path) -> Study:
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
     except FileNotFoundError as e:
-        near = near_names(path.name, (other.name for other in path.parent.glob("*.toml")))
-        meant = f"Did you mean {', '.join(str(path.with_name(name)) for name in near)}? " if near else ""
+        near = near_names(path.stem, (other.stem for other in path.parent.glob("*.toml")))
+        meant = f"Did you mean {', '.join(str(path.with_name(f'{name}.toml')) for name in near)}? " if near else ""
         raise InputError(f"the study file {path} cannot be read: there is none. {meant}`consort init` writes one to "
                          "start from; a run that is in the store is named NAME/RUN, as `consort list` shows it.") from e
     except IsADirectoryError as e:

@@ -50,6 +50,15 @@ def test_planning_and_reading_need_no_torch(tmp_path: Path):
     assert (tmp_path / "here/studies" / ref / "plan.json").is_file()
 
 
+@pytest.mark.parametrize("workers", [0, -1, "2", True])
+def test_a_number_of_workers_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: object):
+    monkeypatch.setenv("CONSORT_CACHE", str(tmp_path / "cache"))
+    study = consort.Study.of({"name": "a", "data": {"source": "digits"}, "architectures": {"wrn-10-1": 1}})
+    run = consort.plan(study, store=tmp_path / "store")
+    with pytest.raises(consort.InputError, match=f"workers is how many .* 1 or more, got {workers!r}"):
+        consort.execute(run, workers=workers)  # type: ignore[arg-type]
+
+
 def test_a_name_that_it_has_not():
     with pytest.raises(AttributeError, match=r"no attribute 'Plan'; it has Budget, .*plan"):
         _ = consort.Plan

@@ -306,6 +306,8 @@ def test_a_misspelt_file_is_told_of_the_near_one(tmp_path: Path):
     for name in ("photo.toml", "photos.tmol", "photos"):
         with pytest.raises(InputError, match=r"there is none\. Did you mean .*/photos\.toml\?"):
             load_study(tmp_path / name)
+    with pytest.raises(InputError, match=r"there is none\. `consort init`"):
+        load_study(tmp_path / "other.toml")
 
 
 def test_bytes_that_are_not_text(tmp_path: Path):
