@@ -46,8 +46,9 @@ def _kubeconfig() -> str:
 
 
 def _is_file(kubeconfig: str) -> bool:
-    """Whether one of the files of a kubeconfig's path exists."""
-    return any(Path(path).expanduser().exists() for path in kubeconfig.split(os.pathsep) if path)
+    """Whether one of the files of a kubeconfig's path exists; a user without a home has none there."""
+    written_out = os.path.expanduser  # Path.expanduser raises where there is no home
+    return any(Path(written_out(path)).exists() for path in kubeconfig.split(os.pathsep) if path)
 
 
 class KubernetesApi:

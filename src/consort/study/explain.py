@@ -33,7 +33,7 @@ RULES = {
     "string_type": "it should be a string in quotes",
     "string_pattern_mismatch": "it should be 1 to 40 lower-case letters, digits and, between them, hyphens",
 }
-"""Kinds of errors of pydantic, in the words of a study file."""
+"""Kinds of errors of pydantic, in the words of a study file. The one pattern in it is that of names."""
 
 
 def explain(error: Any, root: type[BaseModel]) -> str:
