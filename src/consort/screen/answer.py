@@ -18,7 +18,7 @@ from consort.answer.metric import NAMES, difference, number, signed
 from consort.documents import canonical_json
 from consort.store import Store, keys
 
-VALUE_WIDTH, DIFFERENCE_WIDTH = 15, 24
+VALUE_WIDTH, DIFFERENCE_WIDTH = 10, 24
 """Of the table of answers, in which names have room beside its numbers on a terminal of 80 columns."""
 
 
