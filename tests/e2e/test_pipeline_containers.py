@@ -108,7 +108,8 @@ def test_a_member_that_cannot_succeed_fails_its_step_alone_and_the_log_ends_with
     assert reason in failed.log.rstrip().splitlines()[-1]
     assert members.read_record(place.store, good) is not None and pods_of(place, doomed) == 1
     assert [s.step for s in walk.steps[-4:]] == ANSWER, "the answer comes after a failure too, and nothing after it"
-    assert json.loads(study_file(place, "summary.json"))["missing"] == {doomed: reason}
+    assert json.loads(study_file(place, "summary.json"))["missing"] == {
+        doomed: reason.removeprefix(f"member {doomed}: ")}
 
 
 def test_a_retried_step_adopts_and_clean_up_ends_only_what_nobody_wants(

@@ -163,7 +163,8 @@ def test_a_member_that_cannot_be_trained_stops_no_other_and_turns_the_run_red(
     assert ran.states() == {good: True, bad: False}
     assert "FAILURE" in ran.error
     reason = members.read_failure(ran.store, bad)
-    assert reason and json.loads(ran.study_file("summary.json"))["missing"] == {bad: reason}
+    assert reason
+    assert json.loads(ran.study_file("summary.json"))["missing"] == {bad: reason.removeprefix(f"member {bad}: ")}
     assert bad in ran.study_file("table.md").decode()
     assert reason in capfd.readouterr().out
 
