@@ -1,6 +1,7 @@
 """A network's forward pass by torch.compile, which is faster and never needed."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor
 
@@ -28,12 +29,25 @@ class Compiled:
         if self.called:
             return self.run(*inputs)
         try:
-            scores = self.run(*inputs)
+            with _backward_too():
+                scores = self.run(*inputs)
         except Exception as e:  # its parts raise errors of their own, down to those of a missing file
             if isinstance(e, RuntimeError) and is_out_of_memory(e):
                 raise
-            self.error = (str(e).strip().splitlines() or [type(e).__name__])[0]
+            lines = str(e).strip().splitlines()
+            self.error = next((line for line in lines if not line.endswith("raised:")), type(e).__name__)
             self.run = self.forward
             scores = self.forward(*inputs)
         self.called = True
         return scores
+
+
+def _backward_too() -> AbstractContextManager:
+    """While it lasts torch compiles a backward pass with its forward pass, where its version can: by itself it would
+    when the first gradients are asked for, and nobody there goes on without."""
+    import torch._functorch.config as functorch
+
+    if not hasattr(functorch, "force_non_lazy_backward_lowering"):
+        return nullcontext()
+    found: AbstractContextManager = functorch.patch(force_non_lazy_backward_lowering=True)
+    return found

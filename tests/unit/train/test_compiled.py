@@ -1,5 +1,8 @@
 """Compiling is never needed: a compiler that is there and fails costs its speed and a line, no training."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -21,6 +24,20 @@ def test_a_compiler_that_is_missing_after_all_leaves_the_network_as_it_is_writte
     x = torch.randn(8, 8)
     assert torch.equal(forward(x), 2 * x) and "/nowhere/c++" in forward.error
     assert torch.equal(forward(x), 2 * x)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_backward_pass_that_cannot_be_compiled_is_no_error_either(monkeypatch) -> None:
+    from torch._dynamo.backends.common import aot_autograd
+
+    def fails(graph: torch.fx.GraphModule, inputs: list) -> Callable:
+        raise RuntimeError("no backward pass today")
+
+    backend = aot_autograd(fw_compiler=lambda graph, inputs: graph.forward, bw_compiler=fails)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    forward, x = Compiled(doubled), torch.ones(3, requires_grad=True)
+    forward(x).sum().backward()
+    assert torch.equal(x.grad, torch.full((3,), 2.0)) and "no backward pass today" in forward.error
 
 
 def test_what_is_compiled_runs_and_is_compiled_once(monkeypatch) -> None:
