@@ -21,14 +21,16 @@ DEADLINE = 60
 async def answer(scope, receive, send) -> None:
     if scope["path"] == "/slow":
         await asyncio.sleep(1.5)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
+    body = b"x" * int(scope["query_string"] or 0) + b"ok"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
 
 
 @contextmanager
 def serving(seconds: int = 1, connections: int = 100) -> Iterator[int]:
     """The port of a server whose requests must begin within these seconds."""
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that the system keeps little of an answer
     server = uvicorn.Server(uvicorn.Config(answer, http=Connection, lifespan="off", log_level="error",
                                            timeout_keep_alive=seconds, limit_concurrency=connections + 1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -100,9 +102,24 @@ def test_connections_beyond_the_number_are_closed_and_the_others_answered():
             assert closed(third)
         assert asked(first)
         first.close()
-        ended = time.monotonic() + DEADLINE
-        while time.monotonic() < ended:  # until the server has seen that it is gone
-            with connected(port) as another:
-                if asked(another):
-                    return
-        pytest.fail("nobody was let in again")
+        assert let_in(port)
+
+
+@pytest.mark.parametrize("size", [40_000, 10_000_000], ids=["written", "being written"])
+def test_who_does_not_read_an_answer_is_let_go(size):
+    with serving(connections=1) as port, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        client.sendall(REQUEST.replace(b"/ ", b"/?%d " % size, 1))
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+        assert let_in(port)
+
+
+def let_in(port: int) -> bool:
+    """Whether another client is answered, when the server has seen that one is gone."""
+    ended = time.monotonic() + DEADLINE
+    while time.monotonic() < ended:
+        with connected(port) as another:
+            if asked(another):
+                return True
+    return False
