@@ -102,9 +102,10 @@ class Progress:
 
     def _about_all(self) -> str:
         """Their images per second and the time left, where there are several and it is known."""
-        if len(self.rows) == 1 or self.all.seconds is None:
+        seconds = self.all.seconds  # asked for once: it can become unknown in between
+        if len(self.rows) == 1 or seconds is None:
             return ""
-        return f"{self.all.images_per_second:,.0f} images/s, about {format_duration(self.all.seconds)} left"
+        return f"{self.all.images_per_second:,.0f} images/s, about {format_duration(seconds)} left"
 
     def _say_pod(self, event: PodSeen) -> None:
         if not self.live and event.phase in ("Pending", "Running"):

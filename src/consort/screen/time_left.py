@@ -124,8 +124,10 @@ class JobsTimeLeft(TimeLeft):
         elif isinstance(event, PodSeen) and event.member in self.places:
             self._pod_seen(self.places[event.member], bool(event.node))
         super().listen(event)
-        if isinstance(event, Done | Failed) and event.member in self.places:
-            self._vacate(self.places[event.member])
+        if isinstance(event, Done | Failed) and event.member in self.work:
+            self.left[event.member] = 0.0  # also of one that another run trained before it had a job here
+            if event.member in self.places:
+                self._vacate(self.places[event.member])
 
     def _begun(self, member: str, job: str) -> None:
         before = self.places.get(member)

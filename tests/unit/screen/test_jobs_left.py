@@ -150,3 +150,13 @@ def test_members_of_another_run_in_an_adopted_pack_are_not_counted() -> None:
     assert (of.seconds, of.images_per_second) == (pytest.approx(10), 200)
     of.listen(progressed("not of this run", 0.1, 1000.0))
     assert of.seconds == pytest.approx(10)
+
+
+def test_members_that_end_before_they_have_a_job_take_no_time() -> None:
+    of = JobsTimeLeft(dict.fromkeys("abc", 1.0), [(m,) for m in "abc"])
+    for event in (Started("a", "a"), pod("a"), progressed("a", 0.5, 10.0)):
+        of.listen(event)
+    assert of.seconds == pytest.approx(50)
+    of.listen(Done("b"))  # another run trained it
+    of.listen(Failed("c", "another run's job trains it into another store"))
+    assert of.seconds == pytest.approx(10)

@@ -23,6 +23,7 @@ from consort.events import (
 from consort.screen import members
 from consort.screen.live import Screen
 from consort.screen.members import Progress
+from consort.screen.time_left import TimeLeft
 
 
 def progress(member: str) -> Progressed:
@@ -117,3 +118,11 @@ def test_a_table_ends_with_the_screen_when_a_run_is_interrupted(out):
         screen.listen(MembersBegun(("a",), 0))
         raise KeyboardInterrupt
     assert screen.shown is None
+
+
+def test_the_time_left_of_all_may_become_unknown_at_any_time(out, monkeypatch):
+    seconds = iter([75.0])
+    monkeypatch.setattr(TimeLeft, "seconds", property(lambda of: next(seconds, None)))
+    with shown(out) as p:
+        p.listen(progress("a"))
+    assert "all members: 0 images/s, about 1 min 15 s left" in out.getvalue()
