@@ -16,6 +16,7 @@ from consort.answer.budgets import bound_words
 from consort.answer.choices import Choice, Choices
 from consort.answer.metric import NAMES, difference, number, signed
 from consort.documents import canonical_json
+from consort.report.units import milliseconds
 from consort.store import Store, keys
 
 VALUE_WIDTH, DIFFERENCE_WIDTH = 10, 24
@@ -98,9 +99,12 @@ def _table(found: Choices) -> Table:
     for choice in found.choices:
         one = found.candidate(choice.candidate)
         table.add_row(bound_words(choice.budget), one.label, number(metric, one.test.value),
-                      format_count(one.costs.macs),
-                      "" if one.costs.serial_ms is None else f"{one.costs.serial_ms:#.3g}", _against(found, choice))
+                      format_count(one.costs.macs), _ms(one.costs.serial_ms), _against(found, choice))
     return table
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else milliseconds(value).removesuffix(" ms")
 
 
 def _against(found: Choices, choice: Choice) -> Text:
@@ -126,8 +130,7 @@ def print_search_answer(console: Console, results: dict, store: Store) -> None:
         table.add_column(title, justify="left" if title == "winner" else "right", no_wrap=True)
     winners = ensembles(results)
     for kind, row in winners.items():
-        latency = "" if row[column] is None else f"{row[column]:#.3g}"
-        table.add_row(KINDS[kind], latency, f"{row['macs'] / 1e6:,.2f}",
+        table.add_row(KINDS[kind], _ms(row[column]), f"{row['macs'] / 1e6:,.2f}",
                       f"{100 * row['accuracy']:.2f}", f"{100 * row['low']:.2f} to {100 * row['high']:.2f}")
     console.print()
     if winners:

@@ -43,6 +43,13 @@ def test_a_narrow_terminal_cuts_nothing_off_what_to_deploy(columns):
     assert "\u2026" not in out.getvalue()
 
 
+@pytest.mark.parametrize("ms,shown", [(0.3, "0.300"), (123.4, "123"), (1234.0, "1,234")])
+def test_milliseconds_have_three_digits_and_whole_ones_no_point(ms, shown):
+    out = io.StringIO()
+    Console(file=out, width=100).print(_table(answered([candidate(0, "1 x a", 0.8, 0.79, costs(10e6, ms=ms))])))
+    assert f" {shown} " in out.getvalue()
+
+
 @pytest.mark.parametrize("found,sign", [
     (answered([SMALL], improving=("a",)), "a was still improving when training ended: it may be undertrained."),
     (answered([SMALL, LARGE]), "b is below the smaller a on validation (70.0 against 80.0 %): it may be undertrained. "
