@@ -3,9 +3,9 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from consort.settings import AsList, PositiveInt, Table
+from consort.settings import STORED, AsList, PositiveInt, Table
 
 MAX_SEEDS = 10_000
 MAX_NODES = 100
@@ -177,8 +177,9 @@ class Cluster(Table):
     data: Volume | None = None
 
     @model_validator(mode="after")
-    def _each_process_has_a_gpu(self) -> "Cluster":
-        if 0 < self.gpus < self.processes:
+    def _each_process_has_a_gpu(self, info: ValidationInfo) -> "Cluster":
+        """In study files: runs that were planned before there was this rule can still be read."""
+        if info.context != STORED and 0 < self.gpus < self.processes:
             raise ValueError(f"each process of a member needs a GPU of its own; got processes = {self.processes} with "
                              f"gpus = {self.gpus} per pod. Set processes to {self.gpus}, gpus to {self.processes}, or "
                              "gpus to 0")

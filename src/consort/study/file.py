@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from consort.documents import to_toml
 from consort.errors import InputError, near_names
-from consort.settings import AsList, Table
+from consort.settings import STORED, AsList, Table
 from consort.study.answer import Answer
 from consort.study.data import Data, Name
 from consort.study.evaluation import Evaluate, Latency
@@ -186,7 +186,7 @@ def stored_study(values: dict) -> Study:
     if values.get("search") is not None:
         final = {"retrain": 0, "singles": 0, **values["search"]["final"]}
         values = {**values, "search": {**values["search"], "final": final}}
-    return Study.model_validate({**values, "recipe": {"name": "wrn-reference", **recipe}})
+    return Study.model_validate({**values, "recipe": {"name": "wrn-reference", **recipe}}, context=STORED)
 
 
 def parse_study(text: str, where: str) -> Study:

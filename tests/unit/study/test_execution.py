@@ -13,7 +13,7 @@ from consort.members.spec import MemberSpec
 from consort.run.plan import run_name
 from consort.store import open_store
 from consort.study.execution import Cluster, Grow, bytes_of
-from consort.study.file import Study, parse_study
+from consort.study.file import Study, parse_study, stored_study
 from study_tables import cluster_tables, grow_tables
 
 MINIMAL = {"name": "tiny", "data": {"source": "digits"}, "architectures": {"wrn-10-1": 2}}
@@ -181,6 +181,12 @@ def test_images_as_registries_name_them(image):
 def test_imported_members_need_no_batches():
     imported = {"resnet18": {"weights": "IMAGENET1K_V1"}}
     assert study(architectures=imported, cluster={"nodes": 3}).cluster.nodes == 3
+
+
+def test_a_run_that_was_planned_with_fewer_gpus_than_processes_can_be_read():
+    planned = study(cluster={"processes": 2, "gpus": 2}).model_dump(mode="json")
+    planned["cluster"]["gpus"] = 1
+    assert stored_study(planned).cluster.gpus == 1
 
 
 @untimed
