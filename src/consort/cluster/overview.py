@@ -13,7 +13,7 @@ from consort.events import Progressed, read_line
 from consort.kube import names
 from consort.kube.status import job_status, pod_status
 from consort.kube.training import KINDS, MEMBER_JOB
-from consort.run.member_state import MemberState
+from consort.run.member_state import MemberState, missing_detail
 from consort.store import Store
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ LINES_EACH = 12
 
 
 def member_states(api: "KubernetesApi", store: Store, wanted: Sequence[str]) -> list[MemberState]:
-    """The state of every member: from the store where it ended, from its job and pod where it has one."""
+    """The state of every member: from the store where it ended or has no job, else from its job and pod."""
     jobs = KnownJobs(store.uri)
     for job in api.list(MEMBER_JOB.kind, member_selector()):
         jobs.note(job)
@@ -35,8 +35,11 @@ def member_states(api: "KubernetesApi", store: Store, wanted: Sequence[str]) -> 
     running = [name for name in dict.fromkeys(names_of_jobs.values())
                if name in pods and pod_status(pods[name]).phase == "Running"]
     progress = {name: _progress(api, pods[name]) for name in running[:MAX_LOGS] if name is not None}
-    return [_state(store, member, jobs.by_name.get(name or ""), pods.get(name or ""),
-                   progress.get(name or "", {}).get(member)) for member, name in names_of_jobs.items()]
+    present = members.files(store, [member for member, name in names_of_jobs.items() if name is None])
+    states = [_state(store, member, jobs.by_name.get(name or ""), pods.get(name or ""),
+                     progress.get(name or "", {}).get(member)) for member, name in names_of_jobs.items()]
+    return [replace(one, detail=missing_detail(store, one.member, present[one.member]))
+            if one.state == "to train" and one.member in present else one for one in states]
 
 
 def _state(store: Store, member: str, job: dict | None, pod: dict | None, progress: Progressed | None) -> MemberState:

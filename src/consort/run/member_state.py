@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from consort import members
 from consort.run.run import Run
+from consort.store import Store
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,15 @@ def stored_states(run: Run) -> list[MemberState]:
     """The state of every member as the store has it."""
     present = members.files(run.store, run.ids)
     return [_done(run, member) if state == "done"
-            else MemberState(member, state, detail=members.why_missing(run.store, member) or _saved(present[member]))
+            else MemberState(member, state, detail=missing_detail(run.store, member, present[member]))
             for member, state in run.states().items()]
 
 
-def _saved(names: Set[str]) -> str:
-    """How far a member came whose training was interrupted, or goes on now, by the names of its files."""
+def missing_detail(store: Store, member: str, names: Set[str]) -> str:
+    """What the store knows of a member that is not done: why it is not, or how far it came whose training was
+    interrupted, or goes on now, by the names of its files."""
+    if (why := members.why_missing(store, member)) is not None:
+        return why
     steps = [int(found[1]) for name in names if (found := re.match(r"resume/(\d+)/", name))]
     return f"its state at step {max(steps):,} is saved" if steps else ""
 

@@ -10,7 +10,7 @@ from consort.cluster.overview import active_jobs, member_states
 from consort.events import Progressed, Saved, StepEnded, line
 from consort.kube import names
 from consort.kube.pytorch_job import JOB_LABEL, ROLE_LABEL
-from consort.store import Store
+from consort.store import Store, keys
 from consort.store.folder import FolderStore
 from fake_cluster import FakeCluster
 
@@ -55,6 +55,14 @@ def test_members_of_a_pack_have_a_state_each_and_one_log_is_read(store: Store) -
         ("waiting", 1.5), ("failed", None), ("waiting", 3.5), ("to train", None)]
     assert states[0].pod == states[2].pod == f"{names.members_job_name(MEMBERS)}-master-0"
     assert cluster.requests["log", "Pod"] == 1
+
+
+def test_of_members_without_a_job_the_store_tells_how_far_they_came_and_why_they_ended(store: Store) -> None:
+    store.write(keys.member_file(MEMBERS[0], "resume/1200/state.safetensors"), b"")
+    members.write_setback(store, MEMBERS[1], "OOMKilled")
+    states = member_states(FakeCluster(), store, MEMBERS)  # type: ignore[arg-type]
+    assert [(state.state, state.detail) for state in states] == [
+        ("to train", "its state at step 1,200 is saved"), ("to train", "OOMKilled"), ("to train", "")]
 
 
 def test_the_job_that_trains_a_member_goes_before_one_that_ended(store: Store) -> None:
