@@ -97,15 +97,16 @@ def of_recalls(right: np.ndarray, labels: np.ndarray, confidence: float = 0.95) 
 
     Normal, after 4 images more, half of them right, shared out among the K classes that are there (Price and Bonett
     2004, for linear functions of proportions): so recalls of 100 % leave more than nothing. That images of one class
-    count more is no variance.
+    count more is no variance. What was seen is inside, which below 95 % it might not be.
     """
     counts = np.bincount(labels)
     there = counts > 0
     num = int(there.sum())
-    images = counts[there] + 4 / num
-    recalls = (np.bincount(labels, weights=right)[there] + 2 / num) / images
+    images, rights = counts[there] + 4 / num, np.bincount(labels, weights=right)[there]
+    recalls = (rights + 2 / num) / images
     half = NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt((recalls * (1 - recalls) / images).sum())) / num
-    return Interval(float(recalls.mean()) - half, float(recalls.mean()) + half)
+    centre, seen = float(recalls.mean()), float((rights / counts[there]).mean())
+    return Interval(min(centre - half, seen), max(centre + half, seen))
 
 
 def simultaneous(gains: np.ndarray, resampled: np.ndarray, images: int, confidence: float = 0.95) -> list[Interval]:

@@ -44,13 +44,14 @@ def test_a_difference_of_many_images_has_the_percentiles_of_the_bootstrap():
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.05, 0.95])))
 
 
-@given(st.lists(st.tuples(st.sampled_from([0, 0, 0, 0, 2, 5]), st.booleans()), min_size=1, max_size=60))
-def test_a_balanced_accuracy_lies_within_its_interval_which_is_never_nothing(drawn):
+@given(st.lists(st.tuples(st.sampled_from([0, 0, 0, 0, 2, 5]), st.booleans()), min_size=1, max_size=60),
+       st.sampled_from([0.6, 0.8, 0.95, 0.99]))
+def test_a_balanced_accuracy_lies_within_its_interval_which_is_never_nothing(drawn, confidence):
     labels, right = (np.array(values) for values in zip(*drawn, strict=True))
-    found = intervals.of_recalls(right, labels)
+    found = intervals.of_recalls(right, labels, confidence)
     value = np.mean([right[labels == one].mean() for one in set(labels.tolist())])
     assert found.low - 1e-12 <= value <= found.high + 1e-12 and found.width > 0
-    renamed = intervals.of_recalls(right, labels + 3)
+    renamed = intervals.of_recalls(right, labels + 3, confidence)
     assert (renamed.low, renamed.high) == pytest.approx((found.low, found.high))
 
 
