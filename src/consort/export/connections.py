@@ -16,7 +16,7 @@ class Connection(H11Protocol):
 
     Closed as the one too many of `limit_concurrency`, from which on uvicorn would refuse the requests of all others
     too, or where the head of a request is not there within `timeout_keep_alive` seconds of the connection, or of the
-    first byte that comes after an answer, or where nobody takes an answer for as long.
+    first byte that comes after an answer, or where an answer is not taken within as many.
     """
 
     head_timer: asyncio.TimerHandle | None = None
