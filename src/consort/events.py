@@ -42,6 +42,12 @@ class MemberEvent(Event):
         return self.trial or self.member
 
 
+def without_name(member: str, text: str) -> str:
+    """What is said of a member, for a line that begins with its name: `member wrn-16-1-s1-...: no` is `no`."""
+    rest = text.removeprefix(f"member {member}")
+    return rest.removeprefix(":").lstrip() if rest[:1] in (":", " ") else text
+
+
 # What a step's process tells.
 
 @dataclass(frozen=True)

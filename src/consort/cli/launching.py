@@ -38,6 +38,7 @@ def launch(
     from consort.cli.planning import planned_study
     from consort.cluster.reap import release
     from consort.errors import IncompleteRun, MemberFailed, Terminated
+    from consort.events import without_name
     from consort.screen.live import Screen
 
     console, opened = Console(soft_wrap=True), open_store_at(store)
@@ -54,7 +55,7 @@ def launch(
         raise Terminated(f"the launcher of {', '.join(wanted)} was asked to stop.") from None
     if failed:
         known = all(members.read_failure(opened, one) is not None for one in failed)
-        text = "\n".join(f"{one}: {reason}" if len(wanted) > 1 else reason for one, reason in failed.items())
+        text = "\n".join(f"{one}: {without_name(one, reason)}" if len(wanted) > 1 else reason for one, reason in failed.items())
         raise (MemberFailed if known else IncompleteRun)(text)
 
 

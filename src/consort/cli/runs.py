@@ -92,10 +92,13 @@ def status(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
 
 
 def _state_line(state: "MemberState") -> str:
+    from consort.events import without_name
+
+    detail = without_name(state.member, state.detail)
     progress = f"epoch {state.epoch:.1f} / {state.epochs}  loss {state.loss:.3f}" if state.epoch is not None else ""
     restarts = f"{state.restarts} restarts" if state.restarts else ""
     place = f"{state.pod} on {state.node}" if state.node else state.pod
-    shown = "  ".join(part for part in (progress, place, restarts, state.detail) if part)
+    shown = "  ".join(part for part in (progress, place, restarts, detail) if part)
     return f"{state.member:48} {state.state:10} {shown}".rstrip()
 
 
@@ -135,6 +138,7 @@ def _history(store: "Store", member: str, tail: int | None) -> None:
     """What the store says of a member: its epochs where it is done, else why it is not."""
     from consort import members
     from consort.errors import MissingKey
+    from consort.events import without_name
     from consort.members.history import read_history
 
     record = members.read_record(store, member)
@@ -143,7 +147,7 @@ def _history(store: "Store", member: str, tail: int | None) -> None:
         if reason is None:
             raise MissingKey(f"member {member} is not done, and nothing of its training can be seen here: it has no "
                              "pod, and on one machine the run that trains it shows it.")
-        print(f"{member}: {reason}")
+        print(f"{member}: {without_name(member, reason)}")
         return
     for row in read_history(store, record)[-(tail or 0):]:
         accuracy = "" if row.val_accuracy is None else f"  {100 * row.val_accuracy:.2f} % on validation"

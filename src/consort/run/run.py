@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from consort import members
 from consort.errors import IntegrityError
+from consort.events import without_name
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
 from consort.run.plan import Plan, open_plan, replan
@@ -60,9 +61,8 @@ class Run:
 
     def unfinished(self, failed: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
         """Planned member -> why it is not there: what this process (`failed`) or the store knows, without its name."""
-        return {member: (failed.get(member) or members.why_missing(self.store, member)
-                         or (NOT_IMPORTED if member in self.plan.weights else "not finished")
-                         ).removeprefix(f"member {member}: ")
+        return {member: without_name(member, failed.get(member) or members.why_missing(self.store, member)
+                                     or (NOT_IMPORTED if member in self.plan.weights else "not finished"))
                 for member, state in self.states().items() if state != "done"}
 
     def import_members(self) -> None:

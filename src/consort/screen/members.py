@@ -23,6 +23,7 @@ from consort.events import (
     Retried,
     Started,
     Warned,
+    without_name,
 )
 from consort.screen.time_left import JobsTimeLeft, TimeLeft
 
@@ -89,7 +90,7 @@ class Progress:
             case Resumed():
                 self._say(event.member, f"resumed at step {event.step} of {event.steps}")
             case Failed() | Retried() | Warned():
-                self._say(event.member, f"{WORDS[type(event)]}: {event.text}")
+                self._say(event.member, f"{WORDS[type(event)]}: {without_name(event.member, event.text)}")
 
     @property
     def finished(self) -> int:

@@ -126,3 +126,13 @@ def test_the_time_left_of_all_may_become_unknown_at_any_time(out, monkeypatch):
     with shown(out) as p:
         p.listen(progress("a"))
     assert "all members: 0 images/s, about 1 min 15 s left" in out.getvalue()
+
+
+@pytest.mark.parametrize("text, said", [
+    ("member a: the loss became nan", "the loss became nan"), ("member a was asked to stop", "was asked to stop"),
+    ("member ab: is another", "member ab: is another"), ("its pod p ended", "its pod p ended")])
+def test_a_line_that_begins_with_a_members_name_does_not_repeat_it(out, text, said):
+    with shown(out) as p:
+        for event, word in ((Failed, "failed"), (Retried, "retry"), (Warned, "warning")):
+            p.listen(event("a", text))
+            assert out.getvalue().splitlines()[-1] == f"a  {word}: {said}"
