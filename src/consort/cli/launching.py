@@ -55,7 +55,8 @@ def launch(
         raise Terminated(f"the launcher of {', '.join(wanted)} was asked to stop.") from None
     if failed:
         known = all(members.read_failure(opened, one) is not None for one in failed)
-        text = "\n".join(f"{one}: {without_name(one, reason)}" if len(wanted) > 1 else reason for one, reason in failed.items())
+        text = "\n".join(f"{one}: {without_name(one, reason)}" if len(wanted) > 1 else reason
+                         for one, reason in failed.items())
         raise (MemberFailed if known else IncompleteRun)(text)
 
 

@@ -6,7 +6,7 @@ seeds or more. Formulas and what they cover: docs/definitions.md, docs/results/i
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -20,7 +20,8 @@ FEW = 10
 OWN_SEEDS = 5
 """From so many seeds on an architecture's own seed variance counts where it is larger than the pooled one."""
 
-ONE_SEED = "unknown, train a second seed"
+ONE_SEED = "unknown until some network is trained with two seeds"
+"""Also where all are imported, and have one seed each for good: any network that is trained with two seeds will do."""
 FEW_SEEDS = "unknown from so few seeds, train more of {architecture}"
 
 LEAST_FREEDOM = 1.0
@@ -145,9 +146,12 @@ class Seeds:
     """s^2, the pooled variance of the members' mean scores, which holds the images' part too."""
     freedom: int
     """Degrees of freedom: seeds beyond the first, summed over the architectures."""
+    imported: Sequence[str] = ()
+    """Architectures of which no further seed can be trained."""
 
 
-def pooled_seed_variance(scores: np.ndarray, architectures: Sequence[str]) -> Seeds | None:
+def pooled_seed_variance(scores: np.ndarray, architectures: Sequence[str],
+                         imported: Collection[str] = ()) -> Seeds | None:
     """From what each member scores on every image [members, images] (bool: whether it is right), and each member's
     architecture (its recipe included); None where every architecture has one seed.
 
@@ -168,7 +172,8 @@ def pooled_seed_variance(scores: np.ndarray, architectures: Sequence[str]) -> Se
     pooled = max(0.0, mean({name: lasting for name, (_, lasting) in found.items()}))
     lasting = {name: max(pooled, found[name][1]) if len(members) >= OWN_SEEDS else pooled
                for name, members in numbers.items()}
-    return Seeds(lasting, pooled, mean({name: observed for name, (observed, _) in found.items()}), freedom)
+    return Seeds(lasting, pooled, mean({name: observed for name, (observed, _) in found.items()}), freedom,
+                 sorted(imported))
 
 
 def _seed_variance(scores: np.ndarray) -> tuple[float, float]:
@@ -215,15 +220,17 @@ def trained_again(gain: float, image_variance: float, weights: np.ndarray, archi
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * float(np.sqrt(variance))
     low, high = max(-largest, gain - half), min(largest, gain + half)
     if freedom < LEAST_FREEDOM or (low, high) == (-largest, largest):
-        return Unknown(FEW_SEEDS.format(architecture=_weightiest(weights, architectures)))
+        return Unknown(FEW_SEEDS.format(architecture=_weightiest(weights, architectures, seeds)))
     return Interval(low, high)
 
 
-def _weightiest(weights: np.ndarray, architectures: Sequence[str]) -> str:
-    """The architecture whose seeds move a difference most: there another seed tells most."""
-    moved = dict.fromkeys(architectures, 0.0)
+def _weightiest(weights: np.ndarray, architectures: Sequence[str], seeds: Seeds) -> str:
+    """The architecture whose seeds move a difference most, of those that can be trained: there another seed tells most.
+    """
+    moved = {name: 0.0 for name in (*architectures, *seeds.lasting) if name not in seeds.imported}
     for weight, name in zip(weights, architectures, strict=True):
-        moved[name] += float(weight)**2
+        if name in moved:
+            moved[name] += float(weight)**2
     return max(moved, key=lambda name: moved[name])
 
 

@@ -24,7 +24,7 @@ from consort.costs.records import LatencyRecord
 from consort.data.prepared import Prepared
 from consort.ensembles.composition import combine, tempered
 from consort.ensembles.image_scores import image_scores
-from consort.ensembles.intervals import member_shares, pooled_seed_variance
+from consort.ensembles.intervals import Seeds, member_shares, pooled_seed_variance
 from consort.ensembles.metrics import (
     accuracy,
     bootstrap_means,
@@ -149,8 +149,12 @@ def _trainings(test_set: str, ensembles: Candidates, val: _Selection, log_probs:
     right = np.array([correct(member, labels) for member in log_probs])
     # Validation images are like those of the study's own test set, and may not be like those of others.
     seen = np.concatenate([val.right, right], axis=1) if test_set == "test" else right
-    architectures = [record.architecture for record in records]
-    return Trainings(shares, architectures, pooled_seed_variance(seen, architectures))
+    return Trainings(shares, [record.architecture for record in records], _seeds(seen, records))
+
+
+def _seeds(scores: np.ndarray, records: Sequence[MemberRecord]) -> Seeds | None:
+    return pooled_seed_variance(scores, [record.architecture for record in records],
+                                {record.architecture for record in records if record.imported})
 
 
 def _scores(metric: str, log_probs: np.ndarray, labels: np.ndarray, right: np.ndarray,
@@ -167,7 +171,7 @@ def _conclude(store: Store, study: Study, run: str, data: Prepared, val: _Select
     compared = val.proposals.confidences
     right = np.array([correct(member, labels) for member in log_probs])
     scores = _scores(val.members.metric, log_probs, labels, right, val.temperatures)
-    seeds = pooled_seed_variance(np.concatenate([val.scores, scores], axis=1), trainings.architectures)
+    seeds = _seeds(np.concatenate([val.scores, scores], axis=1), records)
     answered = conclude(store, study, run, data, records, seeds, val.proposals, measure_candidates(
         val.members, val.proposals.candidates, log_probs, labels, study.evaluate.confidence),
         None if compared is None else measure_confidences(compared, log_probs, labels))

@@ -46,7 +46,8 @@ def test_an_interval_that_contains_0_shows_no_difference(low, high):
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("why", ["unknown, train a second seed", "unknown from so few seeds, train more of net-a"])
+@pytest.mark.parametrize("why", ["unknown until some network is trained with two seeds",
+                                 "unknown from so few seeds, train more of net-a"])
 def test_too_few_seeds_give_no_verdict_on_architectures(sign, why):
     """However sure these very networks are."""
     results = copy.deepcopy(RESULTS)

@@ -153,6 +153,21 @@ def test_one_seed_of_everything_says_nothing_of_seeds():
     assert intervals.trained_again(0.01, 1e-4, np.ones(3), ["a", "b", "c"], seeds) == Unknown(intervals.ONE_SEED)
 
 
+def test_a_network_that_was_imported_is_not_named_to_be_trained():
+    """A second seed of it cannot be had: of the others the one that moves the difference most is named."""
+    def named(weights: list[float], architectures: str, imported: set[str]) -> Unknown | intervals.Interval:
+        seeds = intervals.pooled_seed_variance(lucky_members(3, 4, 100, 0.1), list("aabi"), imported)
+        return intervals.trained_again(0.01, 1e-9, np.array(weights), list(architectures), seeds)
+
+    def more_of(name: str) -> Unknown:
+        return Unknown(f"unknown from so few seeds, train more of {name}")
+
+    assert named([0.5, 0.5, -1.0], "aai", set()) == more_of("i")
+    assert named([0.5, 0.5, -1.0], "aai", {"i"}) == more_of("a")
+    assert named([1.0, -1.0], "bi", {"i"}) == more_of("b")
+    assert named([1.0, -1.0], "bi", {"b", "i"}) == more_of("a")
+
+
 def test_weights_are_a_members_share_in_the_one_minus_that_in_the_other():
     weights = intervals.member_weights([(0, 1), (0, 2)], [(2,), (3,)], 4)
     assert weights.tolist() == pytest.approx([0.5, 0.25, -0.25, -0.5])
