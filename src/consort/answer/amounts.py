@@ -50,6 +50,11 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def format_loss(loss: float) -> str:
+    """Four digits, such as "2.303", "14.70" or, of a member that diverges, "1.235e+14"; no more than three decimals."""
+    return f"{loss:.3f}" if abs(loss) < 9.9995 else f"{loss:#.4g}".rstrip(".")
+
+
 def format_share(share: float) -> str:
     """Two decimals, such as "0.84"; nearer to 0 or 1 as many as tell it from them: "0.0031", "0.9996"."""
     apart = min(abs(share), abs(1 - share))

@@ -92,10 +92,11 @@ def status(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
 
 
 def _state_line(state: "MemberState") -> str:
+    from consort.answer.amounts import format_loss
     from consort.events import without_name
 
     detail = without_name(state.member, state.detail)
-    progress = f"epoch {state.epoch:.1f} / {state.epochs}  loss {state.loss:.3f}" if state.epoch is not None else ""
+    progress = f"epoch {state.epoch:.1f} / {state.epochs}  loss {format_loss(state.loss)}" if state.epoch is not None else ""
     restarts = f"{state.restarts} restarts" if state.restarts else ""
     place = f"{state.pod} on {state.node}" if state.node else state.pod
     shown = "  ".join(part for part in (progress, place, restarts, detail) if part)
@@ -137,6 +138,7 @@ def _pod_logs(api: "KubernetesApi", member: str, follow: bool, tail: int | None)
 def _history(store: "Store", member: str, tail: int | None) -> None:
     """What the store says of a member: its epochs where it is done, else why it is not."""
     from consort import members
+    from consort.answer.amounts import format_loss
     from consort.errors import MissingKey
     from consort.events import without_name
     from consort.members.history import read_history
@@ -151,5 +153,5 @@ def _history(store: "Store", member: str, tail: int | None) -> None:
         return
     for row in read_history(store, record)[-(tail or 0):]:
         accuracy = "" if row.val_accuracy is None else f"  {100 * row.val_accuracy:.2f} % on validation"
-        print(f"epoch {row.epoch}  step {row.steps}  loss {row.loss:.4f}  rate {row.learning_rate:.4g}{accuracy}")
+        print(f"epoch {row.epoch}  step {row.steps}  loss {format_loss(row.loss)}  rate {row.learning_rate:.4g}{accuracy}")
     print(f"done {record.finished_at}, {record.train_seconds:.0f} s, {record.attempts} attempt(s)")

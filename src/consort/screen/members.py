@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from consort.answer.amounts import format_duration
+from consort.answer.amounts import format_duration, format_loss
 from consort.events import (
     Done,
     Elsewhere,
@@ -142,10 +142,10 @@ def _cells(row: Row) -> list[RenderableType]:
 
 def progress_cells(of: Progressed) -> list[str]:
     """Epoch, images/s, loss, what is left."""
-    return [f"{of.epoch:.1f} / {of.epochs}", f"{of.images_per_second:,.0f}", f"{of.loss:.3f}",
+    return [f"{of.epoch:.1f} / {of.epochs}", f"{of.images_per_second:,.0f}", format_loss(of.loss),
             format_duration(of.seconds_left)]
 
 
 def progress_line(of: Progressed) -> str:
     """How far a training is, in a line."""
-    return f"epoch {of.epoch:.1f} / {of.epochs}  {of.images_per_second:,.0f} images/s  loss {of.loss:.3f}"
+    return f"epoch {of.epoch:.1f} / {of.epochs}  {of.images_per_second:,.0f} images/s  loss {format_loss(of.loss)}"

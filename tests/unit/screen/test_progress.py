@@ -1,5 +1,6 @@
 """Progress without a terminal: plain lines, not too many."""
 
+import dataclasses
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from consort.events import (
 )
 from consort.screen import members
 from consort.screen.live import Screen
-from consort.screen.members import Progress
+from consort.screen.members import Progress, progress_cells
 from consort.screen.time_left import TimeLeft
 
 
@@ -56,6 +57,13 @@ def test_a_sentence_with_the_name_of_a_table_is_printed_as_it_is(out):
         screen.listen(Said("set [run] workers", warns=True))
         screen.listen(Quiet("a pod [main]", 10.0))
     assert out.getvalue() == "set [run] workers\nno news for 10 s: a pod [main]\n"
+
+
+def test_the_loss_of_a_member_that_diverges_has_four_digits(out):
+    with shown(out) as p:
+        p.listen(dataclasses.replace(progress("a"), loss=123456789012345.6))
+    assert out.getvalue() == "a  epoch 1.2 / 10  4,322 images/s  loss 1.235e+14  1 min 15 s left\n"
+    assert progress_cells(dataclasses.replace(progress("a"), loss=1234.5678))[2] == "1235"
 
 
 def test_a_member_speaks_only_now_and_then(out, monkeypatch):
