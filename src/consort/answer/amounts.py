@@ -23,8 +23,18 @@ def format_count(count: float) -> str:
     return f"{text} {unit}".rstrip()
 
 
+def format_nearest(count: float) -> str:
+    """Such as "26.8 M" or "1.55 G": three digits, rounded to the nearest, where nothing has to be "within"."""
+    for power, prefix in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if abs(count) >= 0.9995 * 10**power:
+            value = count / 10**power
+            digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+            return f"{value:.{digits}f} {prefix}"
+    return f"{count:g}"
+
+
 def format_round(count: float) -> str:
-    """The same without zeros behind the point, for bounds: "100 M", "20 k"."""
+    """As `format_count`, without zeros behind the point, for bounds: "100 M", "20 k"."""
     number, _, unit = format_count(count).partition(" ")
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}".rstrip()
 

@@ -7,7 +7,7 @@ reason to mix them.
 
 from dataclasses import dataclass
 
-from consort.answer.amounts import count_word, format_count, format_ms
+from consort.answer.amounts import count_word, format_nearest, format_ms
 from consort.answer.search_rows import (
     KINDS,
     LATENCIES,
@@ -98,11 +98,11 @@ def _effort(results: dict) -> list[str]:
     """How many trials each arm had, and what they cost: equal trials are not equal training."""
     parts = []
     for kind in kinds(results):
-        arms = [f"{arm['sampler']} {len(arm['trials'])}" + (f" ({format_count(cost)} MACs of training)" if (
+        arms = [f"{arm['sampler']} {len(arm['trials'])}" + (f" ({format_nearest(cost)} MACs of training)" if (
             cost := arm.get("train_macs")) else "") for arm in arms_of(results, kind)]
         seconds = sum(row["kind"] == kind and row["state"] is not None for row in second_trainings(results))
         cost = (results.get("train_macs") or {}).get(kind)
-        together = f", {format_count(cost)} with the second trainings" if seconds and cost else ""
+        together = f", {format_nearest(cost)} with the second trainings" if seconds and cost else ""
         parts.append(f"{KINDS[kind]}: {' and '.join(arms)}{together}")
     return [f"Trials: {'; '.join(parts)}."] if parts else []
 

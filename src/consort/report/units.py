@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from consort.answer.amounts import format_duration
+from consort.answer.amounts import format_duration, format_nearest
 
 UNKNOWN = "–"
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|[kMGT]|ms|k?B|[MG]B|nats?|points?)(?!\w))")
@@ -32,14 +32,7 @@ def interval(low: float | None, high: float | None, signed: bool = False, nats: 
 
 def scaled(count: float | None) -> str:
     """Three significant digits with k, M, G, T, P or E: 26800000 is `26.8 M`."""
-    if count is None:
-        return UNKNOWN
-    for power, prefix in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
-        if abs(count) >= 0.9995 * 10**power:
-            value = count / 10**power
-            digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
-            return f"{value:.{digits}f} {prefix}"
-    return f"{count:g}"
+    return UNKNOWN if count is None else format_nearest(count)
 
 
 def milliseconds(value: float | None) -> str:

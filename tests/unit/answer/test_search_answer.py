@@ -90,6 +90,13 @@ def test_it_says_how_many_trials_and_how_much_training_each_arm_had():
             "3.90 T with the second trainings; copies of one network: evolution 24") in text
 
 
+def test_training_is_rounded_as_in_the_reports_table():
+    results = copy.deepcopy(RESULTS)
+    for arm in results["arms"]:
+        arm["train_macs"] = 2.491e9
+    assert "24 (2.49 G MACs of training)" in " ".join(answer(results).sentences)
+
+
 def test_it_says_that_the_best_were_trained_twice_and_whom_that_changed():
     assert ("The best 2 candidates of each kind were trained a second time with new seeds; the winner has the best "
             "mean of both rewards. It named another for single network.") in answer(RESULTS).sentences
