@@ -7,7 +7,7 @@ reason to mix them.
 
 from dataclasses import dataclass
 
-from consort.answer.amounts import count_word, format_nearest, format_ms
+from consort.answer.amounts import count_word, format_ms, format_nearest
 from consort.answer.search_rows import (
     KINDS,
     LATENCIES,

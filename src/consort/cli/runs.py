@@ -96,7 +96,8 @@ def _state_line(state: "MemberState") -> str:
     from consort.events import without_name
 
     detail = without_name(state.member, state.detail)
-    progress = f"epoch {state.epoch:.1f} / {state.epochs}  loss {format_loss(state.loss)}" if state.epoch is not None else ""
+    progress = ("" if state.epoch is None or state.loss is None else
+                f"epoch {state.epoch:.1f} / {state.epochs}  loss {format_loss(state.loss)}")
     restarts = f"{state.restarts} restarts" if state.restarts else ""
     place = f"{state.pod} on {state.node}" if state.node else state.pod
     shown = "  ".join(part for part in (progress, place, restarts, detail) if part)
@@ -153,5 +154,6 @@ def _history(store: "Store", member: str, tail: int | None) -> None:
         return
     for row in read_history(store, record)[-(tail or 0):]:
         accuracy = "" if row.val_accuracy is None else f"  {100 * row.val_accuracy:.2f} % on validation"
-        print(f"epoch {row.epoch}  step {row.steps}  loss {format_loss(row.loss)}  rate {row.learning_rate:.4g}{accuracy}")
+        print(f"epoch {row.epoch}  step {row.steps}  loss {format_loss(row.loss)}  rate {row.learning_rate:.4g}"
+              + accuracy)
     print(f"done {record.finished_at}, {record.train_seconds:.0f} s, {record.attempts} attempt(s)")

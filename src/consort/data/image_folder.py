@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from consort.data.file_tree import File, FolderTree, ZipTree
-from consort.data.findings import HIDDEN, OTHER, Findings, printable
+from consort.data.findings import HIDDEN, OTHER, Findings, printable, some_of
 from consort.errors import InputError, near_names
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
@@ -69,7 +69,7 @@ class ImageFolder:
                   if (folders := self._named([f"{name}/{child}" for child in self.tree.folders(name)]))}
         if len(inside) > 1:
             raise InputError(f"{self.root} has several folders with a train/ or test/ of their own: "
-                             f"{_some(list(inside))}. Name one of them as the source.")
+                             f"{some_of(list(inside))}. Name one of them as the source.")
         return next(iter(inside.values()), {})
 
     def _named(self, folders: Sequence[str]) -> dict[str, str]:
@@ -126,12 +126,12 @@ class ImageFolder:
         beside = [name for name in self.tree.folders(top) if name not in used and not _hidden(name)]
         if beside and used:
             findings.notes.append(f"not looked at, beside {', '.join(f'{name}/' for name in sorted(used))}: "
-                                  f"{_some([f'{printable(name)}/' for name in beside])}.")
+                                  f"{some_of([f'{printable(name)}/' for name in beside])}.")
         if isinstance(self.tree, ZipTree):
             for names, what in ((self.tree.unsafe, "lead outside of the archive; they are not read"),
                                 (self.tree.repeated, "come again in the archive; the last of each is used")):
                 if names:
-                    findings.notes.append(f"{len(names):,} names {what}: {_some([printable(n) for n in names])}.")
+                    findings.notes.append(f"{len(names):,} names {what}: {some_of([printable(n) for n in names])}.")
 
     def train(self) -> list[Entry]:
         return self._required("train")
@@ -164,8 +164,9 @@ class ImageFolder:
             return entries
         self.refuse_empty()
         there = [f"{printable(name)}/" for name in self.tree.folders("") if not _hidden(name)]
-        raise InputError(f"{self.root} has no images in {split}/<class>/; " + (f"it has {_some(there)}. " if there else
-                         "it has no folders. ") + f"{RULE} Endings of images: {', '.join(SUFFIXES)}.")
+        has = f"it has {some_of(there)}." if there else "it has no folders."
+        raise InputError(f"{self.root} has no images in {split}/<class>/; {has}{self._packed_inside()} {RULE} Endings "
+                         f"of images: {', '.join(SUFFIXES)}.")
 
     def refuse_empty(self) -> None:
         """Raise InputError naming the classes that came with files and have no image that is used."""
@@ -225,7 +226,3 @@ def _why_not(file: File) -> str:
 def _hidden(path: str) -> bool:
     """What an editor or a shell hides, and what systems put beside files."""
     return any(part.startswith(".") or part in SYSTEM for part in path.split("/"))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -41,9 +41,14 @@ def labelled_images(folder: Path, bundle: Path, manifest: dict[str, Any]) -> Ima
     numbers = {label: number for number, label in enumerate(manifest["labels"])}
     unknown = sorted({path.parent.name for path in paths} - set(numbers))
     if unknown:
-        raise BundleError(f"{root} has folders of classes that the bundle does not know: {', '.join(unknown[:5])}. It "
-                          f"knows {', '.join(manifest['labels'][:5])}, ... (labels.txt).")
+        raise BundleError(f"{root} has folders of classes that the bundle does not know: {_some(unknown)}. It knows "
+                          f"{_some(manifest['labels'])} (labels.txt).")
     return Images(np.array([numbers[path.parent.name] for path in paths]), _files(paths, manifest["input"]))
+
+
+def _some(names: Sequence[Any]) -> str:
+    """The first five, and whether there are more."""
+    return ", ".join(map(str, names[:5])) + (", ..." if len(names) > 5 else "")
 
 
 def _files(paths: list[Path], rule: dict[str, Any]) -> ImageFiles:
@@ -81,8 +86,8 @@ def _check_classes(folder: Path, manifest: dict[str, Any]) -> None:
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BundleError(f"{folder}/manifest.json cannot be read: {e}. Prepare the data again.") from e
     if classes != manifest["labels"]:
-        raise BundleError(f"{folder} has the classes {', '.join(map(str, classes[:5]))}, ..., and the bundle "
-                          f"{', '.join(manifest['labels'][:5])}, ...: numbers of the one mean nothing to the other.")
+        raise BundleError(f"{folder} has the classes {_some(classes)}, and the bundle {_some(manifest['labels'])}: "
+                          f"numbers of the one mean nothing to the other.")
 
 
 def study_answers(bundle: Path) -> np.ndarray | None:

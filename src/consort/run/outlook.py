@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consort.data.findings import some_of
 from consort.data.prepared import Prepared
 from consort.members.spec import MemberSpec
 from consort.run.checks import count_of, disk_bytes
@@ -116,7 +117,7 @@ def _of_data(data: Prepared) -> Iterator[str]:
                f"Always answering {most} is right on {share:.1%} of the test images: hold accuracies against that.")
     for split, counts in (("validation", class_counts(data, "val")), ("test", test)):
         if empty := [name for name, count in counts.items() if not count]:
-            yield f"{len(empty)} classes have no {split} images: {', '.join(empty[:5])}."
+            yield f"{len(empty)} classes have no {split} images: {some_of(empty)}."
     alike = Counter(" ".join(name.casefold().split()) for name in data.classes)
     if twice := [name for name in data.classes if alike[" ".join(name.casefold().split())] > 1]:
         yield (f"classes whose names differ in case or spaces only: {', '.join(map(repr, twice[:6]))}. Are they the "
@@ -130,8 +131,8 @@ def _of_steps(run: Run, todo: dict[str, MemberSpec]) -> Iterator[str]:
             few.setdefault(steps, []).append(name)
     for steps, names in few.items():
         train = "trains" if len(names) == 1 else "train"
-        yield (f"{_listed(names)} {train} for {steps:,} steps only: networks are seldom near what they can be before "
-               f"some {FEW_STEPS}. Set [recipe] epochs higher or batch_size lower.")
+        yield (f"{some_of(names, 4)} {train} for {steps:,} steps only: networks are seldom near what they can be "
+               f"before some {FEW_STEPS}. Set [recipe] epochs higher or batch_size lower.")
 
 
 def _of_batches(data: Prepared, todo: dict[str, MemberSpec]) -> Iterator[str]:
@@ -141,9 +142,5 @@ def _of_batches(data: Prepared, todo: dict[str, MemberSpec]) -> Iterator[str]:
         if 2 * spec.recipe.batch_size > count:
             near.setdefault(spec.recipe.batch_size, []).append(name)
     for batch, names in near.items():
-        yield (f"{_listed(names)}: a batch of {batch:,} is near the {count:,} training images, so an epoch is one step "
-               f"and leaves out {count - batch:,} of them. Set [recipe] batch_size lower.")
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        yield (f"{some_of(names, 4)}: a batch of {batch:,} is near the {count:,} training images, so an epoch is one "
+               f"step and leaves out {count - batch:,} of them. Set [recipe] batch_size lower.")

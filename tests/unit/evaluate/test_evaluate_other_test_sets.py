@@ -52,5 +52,5 @@ class TestFurtherTestSets:
 
     def test_other_classes_are_refused(self, small):
         shifted = write_data(small.store, small.cache, classes=["cat", "dog", "emu"], test=[2, 1])
-        with pytest.raises(InputError, match=r"'fog' must be prepared with the classes .*got cat, dog, emu"):
+        with pytest.raises(InputError, match=r"'fog' must be prepared with the classes .*got cat, dog, emu\. Plan"):
             small.evaluate(also={"fog": shifted})

@@ -9,6 +9,7 @@ from PIL import Image
 
 import exported_members
 from bundle_checks import states
+from consort.export.labelled_images import labelled_images
 from consort.export.running import BundleError, read_image, read_manifest
 from consort.export.verify import verify
 from consort.store.folder import FolderStore
@@ -30,10 +31,18 @@ def test_images_in_folders_of_classes_are_measured_too(bundle, tmp_path):
     assert checks["study"].ok is None and "not checked" in checks["study"].text
     (tmp_path / "photos/zebra").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "photos/zebra/a.png")
-    with pytest.raises(BundleError, match="classes that the bundle does not know: zebra"):
+    with pytest.raises(BundleError, match=r"does not know: zebra\. It knows 0, 1, 2, 3, 4, \.\.\. \(labels"):
         verify(bundle, tmp_path / "photos")
     with pytest.raises(BundleError, match="has no images"):
         verify(bundle, tmp_path / "empty")
+
+
+def test_a_bundle_of_few_classes_names_them_all(bundle, tmp_path):
+    (tmp_path / "zebra").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "zebra/a.png")
+    few = read_manifest(bundle) | {"labels": ["cat", "dog"]}
+    with pytest.raises(BundleError, match=r"It knows cat, dog \(labels\.txt\)"):
+        labelled_images(tmp_path, bundle, few)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (7, 90), (300, 5)])
@@ -71,7 +80,7 @@ def test_prepared_images_of_other_classes_are_refused(world, bundle, tmp_path):
     np.save(tmp_path / "test-labels.npy", np.array([0, 1]))
     assert states(verify(bundle, tmp_path))["study"] is None, "other images, of which nothing more is said"
     (tmp_path / "manifest.json").write_text(json.dumps({"classes": ["cat", "dog"]}))
-    with pytest.raises(BundleError, match=r"has the classes cat, dog, \.\.\., and the bundle 0, 1, 2, 3, 4, \.\.\."):
+    with pytest.raises(BundleError, match=r"has the classes cat, dog, and the bundle 0, 1, 2, 3, 4, \.\.\."):
         verify(bundle, tmp_path)
 
 
