@@ -51,6 +51,14 @@ class FolderTree:
                 raise InputError(f"{self.root} cannot be read: {e.strerror or e}. Make it readable.") from e
             return []
 
+    def standing_in(self, path: str) -> list[str]:
+        """Names of the files in a folder itself, sorted; none where it cannot be read."""
+        try:
+            with os.scandir(self._full(path)) as entries:
+                return sorted(as_text(entry.name) for entry in entries if not _is_folder(entry))
+        except OSError:
+            return []
+
     def files(self, path: str) -> Iterator[File]:
         """Everything below a folder, in no order."""
         stack = [(path, frozenset(map(_identity, self.root.resolve().parents)) | {_identity(self.root)})]
@@ -106,6 +114,11 @@ class ZipTree:
         below = f"{path}/" if path else ""
         return sorted({rest.split("/")[0] for name in self._entries if name.startswith(below)
                        and "/" in (rest := name[len(below):])})
+
+    def standing_in(self, path: str) -> list[str]:
+        below = f"{path}/" if path else ""
+        return sorted(rest for name in self._entries
+                      if name.startswith(below) and "/" not in (rest := name[len(below):]))
 
     def files(self, path: str) -> Iterator[File]:
         return (File(name) for name in self._entries if name.startswith(f"{path}/"))

@@ -168,6 +168,18 @@ class ImageFolder:
         raise InputError(f"{self.root} has no images in {split}/<class>/; {has}{self._packed_inside()} {RULE} Endings "
                          f"of images: {', '.join(SUFFIXES)}.")
 
+    def _packed_inside(self) -> str:
+        """What to do where the images are in a further archive, in the root or in one of its folders; else empty."""
+        places = ["", *self.tree.folders("")]
+        packed = [printable(f"{place}/{name}".lstrip("/")) for place in places for name in self.tree.standing_in(place)
+                  if name.lower().endswith((".zip", *ARCHIVES)) and not _hidden(f"{place}/{name}".lstrip("/"))]
+        if not packed:
+            return ""
+        one = len(packed) == 1
+        return (f" Inside there {'is an archive' if one else 'are archives'}, {some_of(packed)}, which "
+                f"{'is' if one else 'are'} not looked into: unpack {'it' if one else 'them'}, and name the folder with "
+                "the images as the source.")
+
     def refuse_empty(self) -> None:
         """Raise InputError naming the classes that came with files and have no image that is used."""
         for split in self.findings.counts:

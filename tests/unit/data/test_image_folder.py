@@ -77,6 +77,19 @@ def test_what_is_there_is_named_where_a_split_is_missing(tmp_path, write):
         folder.train()
 
 
+@both
+def test_an_archive_inside_is_named_with_what_to_do(tmp_path, write):
+    inner = write_zip(tmp_path / "inner.zip", image_set(4, 2)).read_bytes()
+    alone = ImageFolder(write(tmp_path / "a", {"photos.zip": inner}))
+    with pytest.raises(InputError, match=r"it has no folders\. Inside there is an archive, photos\.zip, which is not "
+                                         r"looked into: unpack it, and name the folder with the images as the source"):
+        alone.train()
+    parts = ImageFolder(write(tmp_path / "b", {"all/test.tar.gz": b"", "all/train.zip": inner, "all/._train.zip": b""}))
+    with pytest.raises(InputError, match=r"it has all/\. Inside there are archives, all/test\.tar\.gz, all/train\.zip, "
+                                         "which are not looked into: unpack them"):
+        parts.train()
+
+
 # What is counted
 
 @both
