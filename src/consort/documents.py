@@ -34,7 +34,8 @@ def from_json(cls: type[Record], data: bytes, where: str) -> Record:
         known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         return cls(**{k: v for k, v in values.items() if k in known})
     except (ValueError, TypeError, AttributeError) as e:
-        remedy = "Remove it (`consort rm`)" if where.startswith("members/") else "Delete this file"
+        of_member = where.startswith("members/")
+        remedy = f"Remove it (`consort rm {where.split('/')[1]}`)" if of_member else "Delete this file"
         raise IntegrityError(f"{where} is not a readable {cls.__name__}: {e}. {remedy} and run again.") from e
 
 

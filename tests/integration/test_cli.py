@@ -178,6 +178,21 @@ def test_members_are_listed_shown_and_deleted(run: Callable[..., Done], new_worl
     assert [m["id"] for m in json.loads(run("members", *store, "--json").out)] == [begun.id]
 
 
+def test_a_damaged_member_is_named_and_the_others_are_listed(run: Callable[..., Done], new_world: Callable[..., World],
+                                                            trained: tuple[World, MemberSpec]) -> None:
+    """Of a planned study of two members one record is cut off: nothing is hidden, and the exit code says so."""
+    world, spec = new_world(trained[0]), trained[1]
+    other = world.spec(BASE, seed=1)
+    world.store.write(keys.member_record(other.id), b'{"id": "')
+    store = ("--store", world.store.uri)
+    listed = run("members", *store)
+    assert [line.split()[:2] for line in listed.out.splitlines()[::2]] == [[spec.id, "done"], [other.id, "damaged"]]
+    assert (listed.code, f"error: members/{other.id}/member.json" in listed.err) == (5, True)
+    assert f"`consort rm {other.id}`" in listed.err and "Traceback" not in listed.err
+    as_json = run("members", *store, "--json")
+    assert (as_json.code, json.loads(as_json.out)[1]) == (5, {"id": other.id, "state": "damaged"})
+
+
 def test_members_import(run: Callable[..., Done], world: World, trained: tuple[World, MemberSpec],
                         tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"

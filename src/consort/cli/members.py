@@ -1,17 +1,23 @@
 """consort members, show and rm: what the store holds."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, cache_folder, open_store_at
 
 if TYPE_CHECKING:
+    from consort.errors import IntegrityError
+    from consort.members.records import MemberRecord
     from consort.store import Store
     from consort.study.data import Data
     from consort.study.recipe import Recipe
 
+Found = TypeVar("Found")
+DAMAGED = "damaged"
 group = typer.Typer(help="List the members in the store, or import one.", invoke_without_command=True)
 
 
@@ -24,20 +30,43 @@ def members(context: typer.Context, store: StoreOption = DEFAULT_STORE, as_json:
     import json
 
     from consort import members as stored
-    from consort.run.overview import members_of_runs
 
     opened = open_store_at(store)
-    records = {m: stored.read_record(opened, m) for m in stored.begun(opened)}
+    faults: dict[str, IntegrityError] = {}
+    records = {m: _noted(faults, m, partial(stored.read_record, opened, m)) for m in stored.begun(opened)}
+    states = {m: "done" if record else _noted(faults, m, partial(_state, opened, m)) or DAMAGED
+              for m, record in records.items()} | dict.fromkeys(faults, DAMAGED)
     if as_json:
-        print(json.dumps([dataclasses.asdict(r) if r else {"id": m, "state": _state(opened, m)}
-                          for m, r in records.items()], indent=1))
-        return
-    runs = members_of_runs(opened)
+        print(json.dumps([dataclasses.asdict(r) if r else {"id": m, "state": states[m]} for m, r in records.items()],
+                         indent=1))
+    else:
+        _print_members(opened, records, states, faults)
+    if faults:
+        raise stored.all_damaged(faults)
+
+
+def _noted(faults: "dict[str, IntegrityError]", member: str, read: "Callable[[], Found]") -> "Found | None":
+    """What is read of a member; None where its files are damaged, which is noted."""
+    from consort.errors import IntegrityError
+
+    try:
+        return read()
+    except IntegrityError as e:
+        faults.setdefault(member, e)
+        return None
+
+
+def _print_members(store: "Store", records: "Mapping[str, MemberRecord | None]", states: "Mapping[str, str]",
+                   faults: "dict[str, IntegrityError]") -> None:
+    from consort.run.overview import members_of_runs
+
+    runs = members_of_runs(store)
     for member, record in records.items():
         accuracy = f"{100 * record.val_accuracy:6.2f} % val" if record and record.val_accuracy is not None else ""
         cost = f"{record.macs / 1e6:10,.2f} M MACs  {record.train_cpu_seconds:8,.0f} CPU s" if record else ""
-        print(f"{member:50} {'done' if record else _state(opened, member):8} {accuracy:14} {cost}".rstrip())
-        print(f"  {_origin(opened, member)}  of {', '.join(runs.get(member, [])) or 'no run that is planned here'}")
+        print(f"{member:50} {states[member]:8} {accuracy:14} {cost}".rstrip())
+        origin = _noted(faults, member, partial(_origin, store, member)) or "what it was made of cannot be read"
+        print(f"  {origin}  of {', '.join(runs.get(member, [])) or 'no run that is planned here'}")
 
 
 def _origin(store: "Store", member: str) -> str:

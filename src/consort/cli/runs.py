@@ -1,6 +1,7 @@
 """consort list, status and logs: what there is of runs and members, in the store and on the cluster."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,9 @@ from consort.cli.options import (
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
+    from consort.errors import IntegrityError
     from consort.run.member_state import MemberState
+    from consort.run.overview import RunOverview
     from consort.store import Store
 
 
@@ -28,19 +31,28 @@ def list_runs(store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = N
     The cluster is asked where the store is one that pods reach (s3://...) and a kubeconfig, or a pod, names one.
     """
     from consort.documents import canonical_json
+    from consort.members import all_damaged
     from consort.run.overview import overviews
 
     opened = open_store_at(store)
     jobs = _active_jobs(opened, namespace, context)
-    found = list(overviews(opened))
+    faults: dict[str, IntegrityError] = {}
+    found = list(overviews(opened, faults))
     if as_json:
         print(canonical_json([{**dataclasses.asdict(r), "answered": r.answer != "", "active_jobs": jobs.get(r.run, 0)}
                               for r in found]))
-        return
+    else:
+        _print_runs(opened, found, jobs)
+    if faults:
+        raise all_damaged(faults)
+
+
+def _print_runs(store: "Store", found: "Sequence[RunOverview]", jobs: "Mapping[str, int]") -> None:
     if not found:
-        print(f"no run was planned in {opened.uri} yet: `consort run STUDY` plans one")
+        print(f"no run was planned in {store.uri} yet: `consort run STUDY` plans one")
     for run in found:
         failed = f", {run.failed} failed" if run.failed else ""
+        failed += f", {run.damaged} damaged" if run.damaged else ""
         active = f", {jobs[run.run]} jobs on the cluster" if jobs.get(run.run) else ""
         print(f"{run.run}  {run.done} of {run.members} members{failed}{active}  {run.finished_at[:16]}".rstrip())
         if run.answer:
@@ -72,7 +84,8 @@ def status(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
     from consort.cli.connecting import connect_where_named
     from consort.cli.planning import planned_study
     from consort.documents import canonical_json
-    from consort.run.member_state import stored_states
+    from consort.errors import IntegrityError
+    from consort.run.member_state import DAMAGED, stored_states
 
     opened = open_store_at(store)
     run = planned_study(opened, study, Console(stderr=True)).run
@@ -84,18 +97,21 @@ def status(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
         states = stored_states(run)
     if as_json:
         print(canonical_json([dataclasses.asdict(s) for s in states]))
-        return
-    for state in states:
-        print(_state_line(state))
-    done = sum(s.state == "done" for s in states)
-    print(f"{done} of {len(states)} members of {run.ref} are done")
+    else:
+        for state in states:
+            print(_state_line(state))
+        done = sum(s.state == "done" for s in states)
+        print(f"{done} of {len(states)} members of {run.ref} are done")
+    if damaged := [s.detail for s in states if s.state == DAMAGED]:
+        raise IntegrityError("\n".join(damaged))
 
 
 def _state_line(state: "MemberState") -> str:
     from consort.answer.amounts import format_loss
     from consort.events import without_name
+    from consort.run.member_state import DAMAGED
 
-    detail = without_name(state.member, state.detail)
+    detail = "" if state.state == DAMAGED else without_name(state.member, state.detail)  # stands on stderr
     progress = ("" if state.epoch is None or state.loss is None else
                 f"epoch {state.epoch:.1f} / {state.epochs}  loss {format_loss(state.loss)}")
     restarts = f"{state.restarts} restarts" if state.restarts else ""

@@ -1,8 +1,9 @@
 """What a person asks of a cluster: how far a run is, and which runs there are."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from consort import members
@@ -13,7 +14,7 @@ from consort.events import Progressed, read_line
 from consort.kube import names
 from consort.kube.status import job_status, pod_status
 from consort.kube.training import KINDS, MEMBER_JOB
-from consort.run.member_state import MemberState, missing_detail
+from consort.run.member_state import MemberState, damaged_or, missing_detail
 from consort.store import Store
 
 if TYPE_CHECKING:
@@ -36,19 +37,20 @@ def member_states(api: "KubernetesApi", store: Store, wanted: Sequence[str]) -> 
                if name in pods and pod_status(pods[name]).phase == "Running"]
     progress = {name: _progress(api, pods[name]) for name in running[:MAX_LOGS] if name is not None}
     present = members.files(store, [member for member, name in names_of_jobs.items() if name is None])
-    states = [_state(store, member, jobs.by_name.get(name or ""), pods.get(name or ""),
-                     progress.get(name or "", {}).get(member)) for member, name in names_of_jobs.items()]
-    return [replace(one, detail=missing_detail(store, one.member, present[one.member]))
-            if one.state == "to train" and one.member in present else one for one in states]
+    return [damaged_or(member, partial(_state, store, member, jobs.by_name.get(name or ""), pods.get(name or ""),
+                                       progress.get(name or "", {}).get(member), present.get(member, set())))
+            for member, name in names_of_jobs.items()]
 
 
-def _state(store: Store, member: str, job: dict | None, pod: dict | None, progress: Progressed | None) -> MemberState:
+def _state(store: Store, member: str, job: dict | None, pod: dict | None, progress: Progressed | None,
+           present: Set[str]) -> MemberState:
+    """present: names of the files of a member without a job."""
     if members.read_record(store, member) is not None:
         return MemberState(member, "done")
     if (failure := members.read_failure(store, member)) is not None:
         return MemberState(member, "failed", detail=failure)
     if job is None:
-        return MemberState(member, "to train")
+        return MemberState(member, "to train", detail=missing_detail(store, member, present))
     status = MEMBER_JOB.status(job)
     if pod is None:
         return MemberState(member, status.state, detail=status.message)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from consort.documents import FileRecord, canonical_json, from_json, sha256, to_json
 from consort.errors import InputError, IntegrityError, MissingKey, unknown_name
@@ -140,9 +140,17 @@ def why_missing(store: Store, member_id: str) -> str | None:
 
 def _reason(store: Store, key: str) -> str | None:
     try:
-        return json.loads(store.read(key))["reason"]
+        return str(json.loads(store.read(key))["reason"])
     except MissingKey:
         return None
+    except (ValueError, KeyError, TypeError) as e:
+        raise IntegrityError(f"{key} does not say why the member is not there ({e!r}). Remove the member (`consort rm "
+                             f"{key.split('/')[1]}`) and run the study again.") from e
+
+
+def all_damaged(faults: Mapping[str, IntegrityError]) -> IntegrityError:
+    """Of a list that shows what can be read: what is damaged, each with its remedy."""
+    return IntegrityError("\n".join(dict.fromkeys(map(str, faults.values()))))
 
 
 def begun(store: Store) -> Iterator[str]:

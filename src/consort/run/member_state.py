@@ -1,13 +1,16 @@
 """How far a member is, as `consort status` shows it."""
 
 import re
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
+from functools import partial
 
 from consort import members
+from consort.errors import IntegrityError
 from consort.run.run import Run
 from consort.store import Store
 
+DAMAGED = "damaged"
 
 @dataclass(frozen=True)
 class MemberState:
@@ -15,7 +18,8 @@ class MemberState:
 
     member: str
     state: str
-    """done, failed, to import, to train, or what its job on a cluster does: waiting, running, restarting, suspended."""
+    """done, failed, damaged, to import, to train, or what its job on a cluster does: waiting, running, restarting,
+    suspended."""
     pod: str = ""
     node: str = ""
     restarts: int = 0
@@ -28,9 +32,22 @@ class MemberState:
 def stored_states(run: Run) -> list[MemberState]:
     """The state of every member as the store has it."""
     present = members.files(run.store, run.ids)
-    return [_done(run, member) if state == "done"
-            else MemberState(member, state, detail=missing_detail(run.store, member, present[member]))
+    return [damaged_or(member, partial(_stored, run, member, state, present[member]))
             for member, state in run.states().items()]
+
+
+def damaged_or(member: str, read: Callable[[], MemberState]) -> MemberState:
+    """The state of a member; where its files are damaged that, with the remedy."""
+    try:
+        return read()
+    except IntegrityError as e:
+        return MemberState(member, DAMAGED, detail=str(e))
+
+
+def _stored(run: Run, member: str, state: str, names: Set[str]) -> MemberState:
+    if state == "done":
+        return _done(run, member)
+    return MemberState(member, state, detail=missing_detail(run.store, member, names))
 
 
 def missing_detail(store: Store, member: str, names: Set[str]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from consort import members
+from consort.errors import IntegrityError
 from consort.store import Store, keys
 
 
@@ -25,18 +26,27 @@ class RunOverview:
     """The answer in a sentence; empty until it was evaluated."""
     report: str
     """The page's address in the store; empty until it was written."""
+    damaged: int = 0
+    """Members whose record cannot be read: neither done nor failed."""
 
 
-def overviews(store: Store) -> Iterator[RunOverview]:
-    """Every planned run of the store, by name; plans of other versions have no members that this one knows."""
+def overviews(store: Store, faults: dict[str, IntegrityError]) -> Iterator[RunOverview]:
+    """Every planned run of the store, by name; plans of other versions have no members that this one knows.
+
+    faults: takes the members whose record is damaged, with what is wrong with it.
+    """
     present = set(store.list(keys.STUDIES))
-    files = store.list(keys.MEMBERS)
+    files = list(store.list(keys.MEMBERS))
     done, failed = ({key.split("/")[1] for key in files if key.endswith(name)}
                     for name in ("/member.json", "/failed.json"))
 
     @cache  # the levels of a study that grows share their members
     def finished_at(member: str) -> str | None:
-        record = members.read_record(store, member)
+        try:
+            record = members.read_record(store, member)
+        except IntegrityError as e:
+            faults[member] = e
+            return None
         return record.finished_at if record else None
 
     for key in sorted(key for key in present if key.endswith("/plan.json")):
@@ -46,7 +56,8 @@ def overviews(store: Store) -> Iterator[RunOverview]:
         summary, page = keys.study_file(name, run, "summary.json"), keys.study_file(name, run, "report.html")
         answer = _answer(store.read(summary)) if summary in present else ""
         yield RunOverview(f"{name}/{run}", len(ids), len(finished), len(failed.intersection(ids)),
-                          max(finished, default=""), answer, f"{store.uri}/{page}" if page in present else "")
+                          max(finished, default=""), answer, f"{store.uri}/{page}" if page in present else "",
+                          len(faults.keys() & set(ids)))
 
 
 def _answer(summary: bytes) -> str:

@@ -78,8 +78,24 @@ def test_a_damaged_summary_is_named_and_its_run_is_listed_all_the_same(run: Run,
     run.write("summary.json", damaged)
     with pytest.raises(IntegrityError, match=f"summary.json is not readable.*consort evaluate {run.ref}"):
         run.summary()
-    (listed,) = overviews(run.store)
+    (listed,) = overviews(run.store, {})
     assert (listed.run, listed.answer) == (run.ref, "")
+
+
+@pytest.mark.parametrize("damaged", [b"", b'{"id": "x"}', b"7", b"\xff"])
+def test_beside_a_damaged_member_the_others_are_shown_and_it_is_named(run: Run, damaged: bytes) -> None:
+    done, altered, failed, *_ = run.ids
+    finish(run, done)
+    run.store.write(keys.member_record(altered), damaged)
+    run.store.write(keys.member_failure(failed), damaged)
+    states = {state.member: state for state in stored_states(run)}
+    assert [states[member].state for member in run.ids] == ["done", "damaged", "damaged", "to train", "to import"]
+    for member in (altered, failed):
+        assert f"`consort rm {member}`" in states[member].detail
+    faults: dict[str, IntegrityError] = {}
+    (listed,) = overviews(run.store, faults)
+    assert (listed.done, listed.failed, listed.damaged, list(faults)) == (1, 1, 1, [altered])
+    assert f"members/{altered}/member.json is not a readable" in str(members.all_damaged(faults))
 
 
 class Counted(FolderStore):
@@ -99,7 +115,7 @@ def test_of_runs_that_share_members_each_record_is_read_once(run: Run) -> None:
     run.replan(parse_study(more, "study.toml"), more)
     finish(run, run.ids[0])
     store = Counted(run.store.root)  # type: ignore[attr-defined]
-    assert sorted((listed.members, listed.done) for listed in overviews(store)) == [(5, 1), (6, 1)]
+    assert sorted((listed.members, listed.done) for listed in overviews(store, {})) == [(5, 1), (6, 1)]
     assert store.reads[f"members/{run.ids[0]}/member.json"] == 1
 
 
