@@ -11,6 +11,14 @@ from pathlib import Path
 from consort.errors import ConsortError, InputError, StoreUnavailable
 from consort.store.base import TEMPORARY_PREFIX
 
+LIMITS = {
+    errno.EFBIG: "A file may not become that large here: raise the limit (`ulimit -f unlimited`), or choose a file "
+                 "system that takes larger files.",
+    errno.EMFILE: "This process may not open more files: raise the limit (`ulimit -n 4096`).",
+    errno.ENFILE: "This machine has too many files open: end what holds them, and run the same command again.",
+}
+"""What to do where writing met a limit, which another folder has too."""
+
 
 def write_whole(target: Path, data: bytes) -> None:
     """Write a file so that readers see all of it or what was there before. Quick: plans write thousands."""
@@ -74,8 +82,10 @@ def as_text(name: str) -> str:
 
 
 def explain(error: OSError, place: str, what: str, remedy: str) -> ConsortError:
-    """StoreUnavailable where `place` is full (a retry can help), else InputError with the remedy."""
+    """StoreUnavailable where `place` is full (a retry can help), else InputError: with what lifts the limit
+    that was met, else with the remedy."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreUnavailable(f"{place} is full ({what}): {error.strerror}. Free some room and run the same command "
                                 "again; finished members are kept.")
+    remedy = LIMITS.get(error.errno or 0, remedy)
     return InputError(f"{place} cannot be used ({what}): {error.strerror or error}. {remedy}")
