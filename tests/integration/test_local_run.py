@@ -184,7 +184,7 @@ def test_a_member_that_cannot_be_trained_is_reported_missing(copy: Path, tmp_pat
     done = consort(*run)
     assert done.returncode == 4
     assert "Within " in done.stdout
-    assert done.stderr.startswith("error: 1 of 5 members are missing; what finished is kept:\n  wrn-16-1-s0-")
+    assert done.stderr.startswith("error: 1 of 5 members is missing; what finished is kept:\n  wrn-16-1-s0-")
     assert "the loss became" in done.stderr and "learning rate" in done.stderr and "Traceback" not in done.stderr
     files = study_files(copy, "tiny")
     ((member, reason),) = read_json(files["summary.json"])["missing"].items()

@@ -19,6 +19,7 @@ from consort.answer.search_rows import (
     kinds,
     second_trainings,
 )
+from consort.counts import counted, have
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ def answer(results: dict) -> Answer:
     if not results["final"]:
         trials = sum(len(arm["trials"]) for arm in results["arms"])
         return Answer("no-final", "Nothing is claimed yet: the winners have not been trained again.", (
-            f"{trials} trials have ended. Their accuracies are of short trainings, and the best of many is partly "
-            "luck: only winners that are trained again with new seeds count, and only on test images.", *effort))
+            f"{counted(trials, 'trial')} {have(trials)} ended. Their accuracies are of short trainings, and the best "
+            "of many is partly luck: only winners that are trained again with new seeds count, and only on test "
+            "images.",
+            *effort))
     found = ensembles(results)
     verdict, headline, further = _verdict(results, found)
     sentences = (*_against_single(found), *further, *_intervals(results["final"]["confidence"]), *_slow(results, found))
@@ -63,8 +66,8 @@ def _verdict(results: dict, found: dict[str, dict]) -> tuple[str, str, list[str]
     first, closest = mixing[0], min(mixing, key=lambda one: one["accuracy"])
     reach = f"{_size(joint)} networks chosen together reach {_percent(joint['accuracy'])} on test"
     against = f"Against {_copies(joint)} of one network: {_again(first)}."
-    further = [f"Those copies are {first['ensemble']}, the best on validation of {len(mixing)} kinds. Of these very "
-               f"networks, on other images like the test images, the difference is {_points(first)}."]
+    further = [f"Those copies are {first['ensemble']}, the best on validation of {counted(len(mixing), 'kind')}. Of "
+               f"these very networks, on other images like the test images, the difference is {_points(first)}."]
     if closest is not first:
         further.append(f"The copies that are best on test are {closest['ensemble']}: {_points(closest)}.")
     if all(one["anew"] and one["anew"][0] > 0 for one in mixing):
@@ -120,7 +123,8 @@ def _second_sentences(results: dict) -> list[str]:
     others = [KINDS[row["kind"]] for row in rows if row["winner"] and row is not first[row["kind"]]]
     most = max(sum(row["kind"] == kind for row in rows) for kind in first)
     named = f" It named another for {_listed(others)}." if others else " It named no other."
-    return [f"The best {most} candidates of each kind were trained a second time with new seeds; the winner has the "
+    best = "The best candidate of each kind was" if most == 1 else f"The best {most} candidates of each kind were"
+    return [f"{best} trained a second time with new seeds; the winner has the "
             f"best mean of both rewards.{named}"]
 
 
@@ -147,7 +151,7 @@ def _control_sentences(results: dict) -> list[str]:
         if searched is None or control is None:
             continue
         name = by_control[False]["sampler"]
-        text = f"{KINDS[kind]} (best reward {searched:.4f} against {control:.4f} after {count} trials)"
+        text = f"{KINDS[kind]} (best reward {searched:.4f} against {control:.4f} after {counted(count, 'trial')})"
         (ahead if searched > control else behind).append(text)
     sentences = []
     if ahead:

@@ -9,6 +9,7 @@ from consort.answer.amounts import count_word, format_bytes, format_count, forma
 from consort.answer.budgets import within_words
 from consort.answer.choices import Candidate, Choice, Choices, Costs, Gain
 from consort.answer.metric import MOST, as_good, gained, goodness, shown, signed, size, unit
+from consort.counts import counted
 from consort.ensembles.bounds import images_needed
 from consort.ensembles.metrics import temperature_note
 
@@ -46,7 +47,7 @@ def why(chosen: Candidate, best: Candidate, val_images: int, metric: str = "accu
     if lead <= 0:
         return f"On validation it is {as_good(metric)} {named(best)}, and {simpler}."
     return (f"{_capital(MOST[metric])}, {named(best)}, is only {size(metric, lead)} better on validation (too close to "
-            f"call on {val_images:,} images); this {simpler}.")
+            f"call on {counted(val_images, 'image')}); this {simpler}.")
 
 
 def notes(chosen: Candidate, versus_majority: Gain, found: Choices) -> list[str]:
@@ -54,7 +55,7 @@ def notes(chosen: Candidate, versus_majority: Gain, found: Choices) -> list[str]
     said, metric, images = [], found.metric, found.test_images
     if not _above_chance(chosen, found):
         chance = math.log(len(found.classes)) if metric == "nll" else 1 / len(found.classes)
-        said.append(f"This is chance level: guessing among {len(found.classes)} classes gives "
+        said.append(f"This is chance level: guessing among {counted(len(found.classes), 'class')} gives "
                     f"{shown(metric, chance, images)}.")
     if versus_majority.low <= 0:
         always = "the shares that the classes have of the validation images" if metric == "nll" else \
@@ -62,8 +63,8 @@ def notes(chosen: Candidate, versus_majority: Gain, found: Choices) -> list[str]
         said.append(f"Not better than always answering {always}: that alone has "
                     f"{shown(metric, found.majority.test_value, images)} on test.")
     if found.val_images < FEW_VALIDATION_IMAGES and len(found.candidates) != 1:
-        said.append(f"Chosen on {found.val_images} validation images only: another {found.val_images} could choose "
-                    f"another candidate. {FEW_VALIDATION_IMAGES} or more settle more.")
+        said.append(f"Chosen on {counted(found.val_images, 'validation image')} only: another {found.val_images} could "
+                    f"choose another candidate. {FEW_VALIDATION_IMAGES} or more settle more.")
     if bounds := [note for note in map(temperature_note, chosen.temperatures) if note is not None]:
         said.append(f"Calibration: {bounds[-1]}.")
     return said
@@ -199,7 +200,7 @@ def held_against(chosen: Candidate, other: Candidate | None, gain: Gain | None, 
     reached = shown(metric, other.test.value, images)
     against = gained(metric, gain, images, -1 if single else 1)
     if not gain.resolved:
-        close = f"with it (too close to call on {images:,} images: {against}{_equivalence(gain, found)})."
+        close = f"with it (too close to call on {counted(images, 'image')}: {against}{_equivalence(gain, found)})."
         return (f"{_capital(named(other))} {'ties' if one else 'tie'} {close}" if single else
                 f"The best single network that fits, {named(other)} ({reached}), ties {close}")
     if gain.value < 0:

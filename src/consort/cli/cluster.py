@@ -15,6 +15,7 @@ from consort.cli.options import (
     cache_folder,
     open_store_at,
 )
+from consort.counts import are, counted
 
 
 def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = None,
@@ -42,8 +43,8 @@ def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
     except MissingKey:
         missing = run.unfinished(failed)
         raise IncompleteRun(f"no job of {run.ref} runs any more, and it has no answer yet; "
-                            f"{len(missing)} of {len(run.ids)} members are missing. `consort run {study} --target "
-                            "cluster` goes on.") from None
+                            f"{len(missing)} of {counted(len(run.ids), 'member')} {are(len(missing))} missing. "
+                            f"`consort run {study} --target cluster` goes on.") from None
 
 
 def cancel(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, StudyArgument, open_store_at
+from consort.counts import counted
 
 if TYPE_CHECKING:
     from consort.costs.conditions import Asked
@@ -179,7 +180,7 @@ def latency_table(
     for piece, ms in table.pieces_ms.items():
         print(f"{piece:44} {ms:>10.4f} ms")
     error = table.error
-    print(f"{len(table.pieces_ms)} pieces in {table.seconds:.0f} s: batch {table.batch_size}, {table.threads} "
-          f"thread(s), {table.device}, {table.precision}, hardware {table.hardware_id}\n"
+    print(f"{counted(len(table.pieces_ms), 'piece')} in {table.seconds:.0f} s: batch {table.batch_size}, "
+          f"{counted(table.threads, 'thread')}, {table.device}, {table.precision}, hardware {table.hardware_id}\n"
           f"sums against {error['n']} networks measured whole: off by {error['mean_absolute_percent']:.1f} % in the "
           f"mean, {error['worst_percent']:+.1f} % at worst ({error['worst']})")

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, cache_folder, open_store_at
+from consort.counts import counted
 
 MIN_FREE_GIB = 2.0
 
@@ -63,7 +64,7 @@ def _processor() -> Check:
     described = hardware.describe()
     speed = ("bfloat16 in hardware: trained in bfloat16" if hardware.native_bfloat16()
              else "no bfloat16 in hardware: trained in float32, about half as fast")
-    return "processor", "ok", f"{described['cpu']}, {described['cores']} cores, {speed}"
+    return "processor", "ok", f"{described['cpu']}, {counted(described['cores'], 'core')}, {speed}"
 
 
 def _memory() -> Check:
@@ -71,7 +72,7 @@ def _memory() -> Check:
 
     gib, cores = hardware.describe()["memory_gib"], hardware.cores()
     if gib is not None and gib < cores:
-        return "memory", "note", f"{gib} GiB for {cores} cores: if members are killed, use fewer --workers"
+        return "memory", "note", f"{gib} GiB for {counted(cores, 'core')}: if members are killed, use fewer --workers"
     return "memory", "ok", f"{gib} GiB"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from consort.counts import are, counted
 from consort.errors import ConsortError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Told(ConsortError):
     """How several members ended, each of which was told."""
 
     def __init__(self, failures: Sequence[ConsortError]) -> None:
-        super().__init__(f"{len(failures)} members are not done; each was told above.")
+        super().__init__(f"{counted(len(failures), 'member')} {are(len(failures))} not done; each was told above.")
         self.exit_code = max(failure.exit_code for failure in failures)
 
 

@@ -21,6 +21,7 @@ from consort.cli.options import (
     open_store_at,
 )
 from consort.cli.signals import interrupt_on_sigterm
+from consort.counts import are, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +79,8 @@ def run(
     if summary:
         _tell(planned, summary, console, output, chosen)
     if missing:
-        raise incomplete(f"{len(missing)} of {len(planned.ids)} members are missing", missing)
+        all_of_them = counted(len(planned.ids), "member")
+        raise incomplete(f"{len(missing)} of {all_of_them} {are(len(missing))} missing", missing)
 
 
 def interrupted(console: "Console", target: "Target", by_sigterm: bool, left: str, what: str) -> typer.Exit:
@@ -144,7 +146,7 @@ def _print_search(search: "Search") -> None:
     samplers = dict.fromkeys([search.sampler, *(["random"] if search.control else [])])
     print(f"`consort search` tries, by {' and as many by '.join(samplers)}:")
     for kind in search.kinds:
-        print(f"  {kind:8} {search.trials:,} of {search.space(kind).size:,} candidates")
+        print(f"  {kind:8} {search.trials:,} of {counted(search.space(kind).size, 'candidate')}")
 
 
 def output_folder(output: Path | None, target: "Target", run: "Run") -> Path | None:

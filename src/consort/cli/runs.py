@@ -15,6 +15,7 @@ from consort.cli.options import (
     StudyArgument,
     open_store_at,
 )
+from consort.counts import are, counted
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
@@ -53,8 +54,9 @@ def _print_runs(store: "Store", found: "Sequence[RunOverview]", jobs: "Mapping[s
     for run in found:
         failed = f", {run.failed} failed" if run.failed else ""
         failed += f", {run.damaged} damaged" if run.damaged else ""
-        active = f", {jobs[run.run]} jobs on the cluster" if jobs.get(run.run) else ""
-        print(f"{run.run}  {run.done} of {run.members} members{failed}{active}  {run.finished_at[:16]}".rstrip())
+        active = f", {counted(jobs[run.run], 'job')} on the cluster" if jobs.get(run.run) else ""
+        done = f"{run.done} of {counted(run.members, 'member')}"
+        print(f"{run.run}  {done}{failed}{active}  {run.finished_at[:16]}".rstrip())
         if run.answer:
             print(f"  {run.answer}")
         if run.report:
@@ -101,7 +103,7 @@ def status(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: 
         for state in states:
             print(_state_line(state))
         done = sum(s.state == "done" for s in states)
-        print(f"{done} of {len(states)} members of {run.ref} are done")
+        print(f"{done} of {counted(len(states), 'member')} of {run.ref} {are(done)} done")
     if damaged := [s.detail for s in states if s.state == DAMAGED]:
         raise IntegrityError("\n".join(damaged))
 
@@ -114,7 +116,7 @@ def _state_line(state: "MemberState") -> str:
     detail = "" if state.state == DAMAGED else without_name(state.member, state.detail)  # stands on stderr
     progress = ("" if state.epoch is None or state.loss is None else
                 f"epoch {state.epoch:.1f} / {state.epochs}  loss {format_loss(state.loss)}")
-    restarts = f"{state.restarts} restarts" if state.restarts else ""
+    restarts = counted(state.restarts, "restart") if state.restarts else ""
     place = f"{state.pod} on {state.node}" if state.node else state.pod
     shown = "  ".join(part for part in (progress, place, restarts, detail) if part)
     return f"{state.member:48} {state.state:10} {shown}".rstrip()
@@ -172,4 +174,4 @@ def _history(store: "Store", member: str, tail: int | None) -> None:
         accuracy = "" if row.val_accuracy is None else f"  {100 * row.val_accuracy:.2f} % on validation"
         print(f"epoch {row.epoch}  step {row.steps}  loss {format_loss(row.loss)}  rate {row.learning_rate:.4g}"
               + accuracy)
-    print(f"done {record.finished_at}, {record.train_seconds:.0f} s, {record.attempts} attempt(s)")
+    print(f"done {record.finished_at}, {record.train_seconds:.0f} s, {counted(record.attempts, 'attempt')}")

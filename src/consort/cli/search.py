@@ -29,6 +29,7 @@ from consort.cli.options import (
 from consort.cli.reporting import failures_told, listener
 from consort.cli.run import incomplete, interrupted, output_folder
 from consort.cli.signals import interrupt_on_sigterm, stop_when_asked
+from consort.counts import are, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,7 +90,7 @@ def search(
         raise interrupted(console, chosen, asked(), left, "trials") from None
     _tell(run, console, output, chosen)
     if missing:
-        raise incomplete(f"{len(missing)} members of the winners are missing", missing)
+        raise incomplete(f"{counted(len(missing), 'member')} of the winners {are(len(missing))} missing", missing)
 
 
 def _tell(run: "Run", console: "Console", output: Path | None, target: "Target") -> None:

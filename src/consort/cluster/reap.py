@@ -9,6 +9,7 @@ from consort.cluster.api_errors import Refused
 from consort.cluster.follow import member_selector
 from consort.cluster.known_jobs import is_over
 from consort.cluster.owner import has_ended
+from consort.counts import are, counted
 from consort.errors import ClusterUnavailable
 from consort.kube import names, training
 from consort.kube.member_job import without_member
@@ -39,8 +40,9 @@ def cancel(api: "KubernetesApi", selector: str, wait_seconds: float = GONE_SECON
     deadline = time.monotonic() + wait_seconds
     while deleted and (left := api.list("Pod", selector)):
         if time.monotonic() > deadline:
-            raise ClusterUnavailable(f"{len(left)} pods are still there {wait_seconds:.0f} s after their jobs were "
-                                     f"deleted, {left[0]['metadata']['name']} first: does its node answer?")
+            raise ClusterUnavailable(f"{counted(len(left), 'pod')} {are(len(left))} still there "
+                                     f"{wait_seconds:.0f} s after their jobs were deleted, "
+                                     f"{left[0]['metadata']['name']} first: does its node answer?")
         time.sleep(1.0)
     return deleted
 

@@ -16,6 +16,7 @@ from consort.cluster.follow import Happening, feed
 from consort.cluster.jobs import run_job
 from consort.cluster.second_trainings import bring_second_trainings
 from consort.cluster.silence import Silence
+from consort.counts import counted, have
 from consort.errors import ClusterUnavailable, IncompleteRun, InputError
 from consort.events import Listener, Said, Started, unheard
 from consort.kube import names
@@ -155,8 +156,9 @@ class _ArmFollowed:
     def awaited(self) -> str:
         """What is waited for now."""
         running = [trial.name for trial in list(self.seen.values()) if trial.end == "running"]
-        return (f"of {self.arm.name}, {len(running)} trials run and {len(self.noted)} of {self.of.search.trials} have "
-                "ended" if self.seen else f"Katib has not begun a trial of {self.arm.name}")
+        return (f"of {self.arm.name}, {counted(len(running), 'trial')} {'runs' if len(running) == 1 else 'run'} and "
+                f"{len(self.noted)} of {self.of.search.trials} {have(len(self.noted))} ended"
+                if self.seen else f"Katib has not begun a trial of {self.arm.name}")
 
     @property
     def _quiet_seconds(self) -> float:

@@ -8,6 +8,7 @@ from consort.cluster.jobs import refuse_other_work, run_job
 from consort.cluster.member_jobs import MemberJobs
 from consort.cluster.search import ClusterSearch
 from consort.cluster.silence import Silence
+from consort.counts import counted
 from consort.errors import InputError, MissingKey
 from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.kube.images import Images
@@ -49,8 +50,8 @@ class ClusterTarget:
             return Outcome()
         at_a_time = self.at_a_time or run.study.cluster.members_at_a_time
         most = run.study.cluster.members_per_job
-        self.listen(Said(f"training {len(todo)} of {len(run.ids)} members in namespace {self.api.namespace}, "
-                         f"{min(max(at_a_time, most), len(todo))} at a time"
+        self.listen(Said(f"training {len(todo)} of {counted(len(run.ids), 'member')} in namespace "
+                         f"{self.api.namespace}, {min(max(at_a_time, most), len(todo))} at a time"
                          + (f", up to {most} in a job" if most > 1 else "")
                          + (", one after another" if most > 1 and not run.study.cluster.gpus else "")))
         for text in doubts(run.study):

@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
+from consort.counts import are, counted, have
 from consort.data.findings import EXAMPLES, Findings, printable
 from consort.data.image_folder import Entry
 from consort.errors import InputError
@@ -49,15 +50,18 @@ def tell(splits: Mapping[str, Sequence[Image]], findings: Findings, stop: bool) 
         pairs = [(first[split][i.digest], i.entry) for i in images
                  if first[split].setdefault(i.digest, i.entry) is not i.entry]
         if pairs:
-            findings.notes.append(f"{len(pairs):,} of {len(images):,} images in {split} are copies of others there: "
+            findings.notes.append(f"{len(pairs):,} of {counted(len(images), 'image')} in {split} "
+                                  f"{'is a copy of another' if len(pairs) == 1 else 'are copies of others'} there: "
                                   f"{_shown(pairs)}.")
     warnings = []
     for one, other in combinations(splits, 2):
         pairs = [(entry, first[one][digest]) for digest, entry in first[other].items() if digest in first[one]]
         if pairs:
-            warnings.append(f"{len(pairs):,} images of {other} are also in {one}: {_shown(pairs)}")
+            number = counted(len(pairs), "image")
+            warnings.append(f"{number} of {other} {are(len(pairs))} also in {one}: {_shown(pairs)}")
     if conflicts := _of_two_classes(splits):
-        warnings.append(f"{len(conflicts):,} images have two classes: {_shown(conflicts)}")
+        warnings.append(f"{counted(len(conflicts), 'image')} {have(len(conflicts))} two classes: "
+                        f"{_shown(conflicts)}")
     if warnings and stop:
         raise InputError(f"the same images come more than once, and [data] duplicates is \"stop\": "
                          f"{'; '.join(warnings)}. Remove them, or set duplicates = \"drop\" to keep one of each.")
@@ -76,8 +80,8 @@ def tell_of_known(images: Sequence[Image], known: Mapping[str, np.ndarray], find
         if not copies:
             continue
         named = ", ".join(printable(entry.path) for entry in copies[:EXAMPLES])
-        text = (f"{len(copies):,} of {len(images):,} images are also in {split} of the training data: {named}"
-                + (", ..." if len(copies) > EXAMPLES else ""))
+        text = (f"{len(copies):,} of {counted(len(images), 'image')} {are(len(copies))} also in {split} of the "
+                f"training data: {named}" + (", ..." if len(copies) > EXAMPLES else ""))
         if stop:
             raise InputError(f"{text}; and [data] duplicates is \"stop\". Remove them from this test set.")
         findings.warnings.append(f"{text}.")

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from consort.counts import counted
+
 EXAMPLES = 3
 """Paths that are kept for each reason to leave files out."""
 TAKEN = "taken"
@@ -70,8 +72,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         of_class_taken = {label: n for label, c in classes.items() if (n := c.get(TAKEN, 0))}
         per_class = f": {_listed(of_class_taken)}" if 0 < len(of_class_taken) <= CLASSES_SHOWN else (
             f": {min(of_class_taken.values())} to {max(of_class_taken.values())} each" if of_class_taken else "")
-        text.append(f"{split}/: {taken + sum(sums.values()):,} files found, {taken:,} taken of "
-                    f"{len(of_class_taken)} classes{per_class}"
+        text.append(f"{split}/: {counted(taken + sum(sums.values()), 'file')} found, {taken:,} taken of "
+                    f"{counted(len(of_class_taken), 'class')}{per_class}"
                     + (f"; not taken: {_listed(sums)}" if sums else "") + ".")
     text += [f"not taken, {reason}: {', '.join(paths)}" for reason, paths in found.get("examples", {}).items()]
     text += found.get("notes", [])

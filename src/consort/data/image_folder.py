@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from consort.counts import counted
 from consort.data.file_tree import File, FolderTree, ZipTree
 from consort.data.findings import HIDDEN, OTHER, Findings, printable, some_of
 from consort.errors import InputError, near_names
@@ -128,10 +129,14 @@ class ImageFolder:
             findings.notes.append(f"not looked at, beside {', '.join(f'{name}/' for name in sorted(used))}: "
                                   f"{some_of([f'{printable(name)}/' for name in beside])}.")
         if isinstance(self.tree, ZipTree):
-            for names, what in ((self.tree.unsafe, "lead outside of the archive; they are not read"),
-                                (self.tree.repeated, "come again in the archive; the last of each is used")):
+            for names, one, more in (
+                    (self.tree.unsafe, "leads outside of the archive; it is not read",
+                     "lead outside of the archive; they are not read"),
+                    (self.tree.repeated, "comes again in the archive; the last of them is used",
+                     "come again in the archive; the last of each is used")):
                 if names:
-                    findings.notes.append(f"{len(names):,} names {what}: {some_of([printable(n) for n in names])}.")
+                    findings.notes.append(f"{counted(len(names), 'name')} {one if len(names) == 1 else more}: "
+                                          f"{some_of([printable(n) for n in names])}.")
 
     def train(self) -> list[Entry]:
         return self._required("train")

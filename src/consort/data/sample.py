@@ -40,7 +40,7 @@ class Sample:
         highest = max(self.highest_levels, default=0)
         if not highest or highest.bit_length() > MOST_BITS_UNUSUAL:
             return None
-        return (f"the largest value of the {len(self.highest_levels)} images of 16-bit grey that were looked at is "
+        return (f"the largest value of the images of 16-bit grey ({len(self.highest_levels)}) that were looked at is "
                 f"{highest:,}, which needs {highest.bit_length()} bits of the 16. Their upper 8 bits are what is seen: "
                 f"the images are dark. Multiply their values by {2 ** (16 - highest.bit_length())} before.")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consort.counts import counted
 from consort.data import duplicates
 from consort.data.decode import Examined, Progress, decode_all, examine_all
 from consort.data.findings import DUPLICATE, UNREADABLE
@@ -131,7 +132,8 @@ def _say_what_is_missing(folder: ImageFolder, parts: Mapping[str, Part], classes
     findings = folder.findings
     for split in ("train", "test"):
         if missing := sorted(set(classes) - {e.label for e in parts[split].entries}):
-            text = f"no image in {split} of {len(missing):,} of {len(classes):,} classes: {', '.join(missing[:5])}"
+            of_all = f"{len(missing):,} of {counted(len(classes), 'class')}"
+            text = f"no image in {split} of {of_all}: {', '.join(missing[:5])}"
             findings.warnings.append(f"{text}{', ...' if len(missing) > 5 else ''}.")
     for name, of_split in findings.counts.items():
         if bare := [label for label, of_class in of_split.items() if label and not of_class]:

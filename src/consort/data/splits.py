@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from consort.counts import counted
 from consort.errors import InputError
 from consort.study.data import Data
 
@@ -15,10 +16,11 @@ def split_indices(labels: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarra
     num_val = data.val_images if data.val_images is not None else max(1, n // 10)
     num_train = data.train_images if data.train_images is not None else n - num_val
     if num_val >= n:
-        raise InputError(f"val_images must leave at least one of the {n} images in train/ to train on, got {num_val}.")
-    if num_val + num_train > n:
-        raise InputError(f"train_images + val_images must not exceed the {n} images in train/, got {num_train} + "
+        raise InputError(f"val_images must leave at least one of the {counted(n, 'image')} in train/ to train on, got "
                          f"{num_val}.")
+    if num_val + num_train > n:
+        raise InputError(f"train_images + val_images must not exceed the {counted(n, 'image')} in train/, got "
+                         f"{num_train} + {num_val}.")
     order = _stratified(labels, data.split_seed)
     return np.sort(order[num_val:num_val + num_train]), np.sort(order[:num_val])
 
@@ -28,7 +30,7 @@ def some_of(labels: np.ndarray, number: int | None, setting: str, folder: str, s
     if number is None:
         return np.arange(len(labels))
     if number > len(labels):
-        raise InputError(f"{setting} must not exceed the {len(labels)} images in {folder}/, got {number}.")
+        raise InputError(f"{setting} must not exceed the {counted(len(labels), 'image')} in {folder}/, got {number}.")
     return np.sort(_stratified(labels, split_seed)[:number])
 
 

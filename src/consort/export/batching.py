@@ -42,7 +42,8 @@ class Batcher:
     async def answer(self, images: np.ndarray, deadline_seconds: float) -> Answer:
         """The answer to uint8 [n, height, width, 3]; raises Full, and TimeoutError after the deadline."""
         if self.num_waiting + len(images) > self.most_waiting:
-            raise Full(f"{self.num_waiting} images wait already, and at most {self.most_waiting} may")
+            raise Full(f"{self.num_waiting} image{'s wait' if self.num_waiting != 1 else ' waits'} already, and at "
+                       f"most {self.most_waiting} may")
         request = Waiting(images, asyncio.get_running_loop().create_future())
         self.num_waiting += len(images)
         try:

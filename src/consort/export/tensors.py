@@ -68,7 +68,7 @@ def _read_tensor(body: dict[str, Any], image: list[int], most: int) -> np.ndarra
         raise HTTPException(400, f"shape must be [N, {', '.join(map(str, image))}] with N of 1 or more, got "
                                  f"{str(shape)[:80]}")
     if shape[0] > most:
-        raise HTTPException(413, f"a request may have {most} images, got {shape[0]}")
+        raise HTTPException(413, f"a request may have {most} image{'s' if most > 1 else ''}, got {shape[0]}")
     return _pixels(tensor.get("data"), shape)
 
 

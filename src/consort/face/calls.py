@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from consort.counts import are, counted
 from consort.errors import IncompleteRun, InputError
 from consort.events import Event, unheard
 from consort.local.target import LocalTarget
@@ -75,8 +76,9 @@ def execute(run: Run, *, workers: int | None = None, progress: bool = False,
 
         _, missing = stages.execute(run, LocalTarget(told, command, workers))
     if missing:
-        raise IncompleteRun(f"{len(missing)} of {len(run.ids)} members are missing; consort.Results(run) has what the "
-                            "others say:\n" + "\n".join(f"  {member}: {why}" for member, why in missing.items()))
+        raise IncompleteRun(f"{len(missing)} of {counted(len(run.ids), 'member')} {are(len(missing))} missing; "
+                            "consort.Results(run) has what the others say:\n"
+                            + "\n".join(f"  {member}: {why}" for member, why in missing.items()))
     return Results(run)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from consort.counts import counted
 from consort.errors import IncompleteRun
 from consort.events import Done, Event, Failed, Listener
 from consort.local.commands import places, trial_command
@@ -128,7 +129,7 @@ class LocalSearch:
     def _refuse_failures(self) -> None:
         if len(self.failures) >= self.search.max_failures:
             raise IncompleteRun(
-                f"{len(self.failures)} trials failed, and the search ends at max_failures = "
+                f"{counted(len(self.failures), 'trial')} failed, and the search ends at max_failures = "
                 f"{self.search.max_failures}; what was trained is kept:\n"
                 + "\n".join(f"  {trial}: {reason}" for trial, reason in self.failures.items())
                 + "\nRaise [search] max_failures to go on.")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from consort import hardware, members
+from consort.counts import counted
 from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.local.commands import member_jobs, places, side_by_side
 from consort.local.scheduler import Scheduler
@@ -35,7 +36,7 @@ class LocalTarget:
         slots = places(self.workers, run.study.run, for_members=True)[:len(todo)]
         work = work_of(run, todo, bool(hardware.gpus()))
         jobs = member_jobs(todo, work, run.store.uri, run.study.run, len(slots))
-        self.listen(Said(f"training {len(todo)} of {len(run.ids)} members, {side_by_side(slots)}"))
+        self.listen(Said(f"training {len(todo)} of {counted(len(run.ids), 'member')}, {side_by_side(slots)}"))
         self.listen(MembersBegun(tuple(m for job in jobs for m in job.members), len(run.ids) - len(todo), work,
                                  tuple(tuple(job.members) for job in jobs)))
         outcome = Scheduler(slots, self.listen,

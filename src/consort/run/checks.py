@@ -127,5 +127,6 @@ def _check_disk(store: Store, todo: Sequence[MemberSpec], data: Prepared, cache:
         params = {spec.architecture: found.params if (found := count_of(spec, data, cache)) else 0 for spec in todo}
         needed = sum(disk_bytes(spec, params[spec.architecture], data) for spec in todo)
     if needed > free:
-        raise InputError(f"the store {store.uri} has {format_bytes(free)} free, and the {len(todo):,} members to "
-                         f"come take {format_bytes(needed)}. Free some room, or name another store with --store.")
+        raise InputError(f"the store {store.uri} has {format_bytes(free)} free, and the members to come "
+                         f"({len(todo):,}) take {format_bytes(needed)}. Free some room, or name another store with "
+                         "--store.")

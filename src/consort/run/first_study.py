@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from consort.counts import counted
 from consort.data.builtin import BUILTIN
 from consort.data.image_folder import ImageFolder
 from consort.data.sample import Sample, look
@@ -116,7 +117,8 @@ def text(seen: Seen, chosen: Settings, source: str, gpu: bool) -> str:
     lines = [
         "# Written by `consort init --data`, which looked at the images. `consort plan` checks it, `consort run` runs "
         "it.",
-        f"# {len(seen.train)} classes with {counts} images each in train/; {seen.num_test:,} images in test/.",
+        f"# {counted(len(seen.train), 'class')} with {counts} image{'' if most == 1 else 's'} each in train/; "
+        f"{counted(seen.num_test, 'image')} in test/.",
         f'name = "{name}"',
         'question = "Do several small networks beat one larger network of the same cost on my images?"',
         "", "[data]",
@@ -151,7 +153,8 @@ def _size_lines(seen: Seen, chosen: Settings, gpu: bool) -> list[str]:
     sizes = sorted(seen.sample.sizes, key=min)
     (low_width, low_height), (high_width, high_height) = sizes[0], sizes[-1]
     looked = f"{low_width}x{low_height}" + ("" if sizes[0] == sizes[-1] else f" to {high_width}x{high_height}")
-    found = f"# {len(sizes)} images were looked at: {looked} pixels, shorter side typically {seen.sample.shorter_side}."
+    found = (f"# {counted(len(sizes), 'image')} looked at: {looked} pixels, shorter side typically "
+             f"{seen.sample.shorter_side}.")
     if chosen.streamed:
         return [found, f"# From {STREAMED} on they stay files, decoded while training at the size of each network.",
                 _line("# image_size = 64", "make them small once instead: much less work")]
@@ -163,7 +166,7 @@ def _size_lines(seen: Seen, chosen: Settings, gpu: bool) -> list[str]:
 
 def _val_line(seen: Seen, chosen: Settings) -> str:
     if chosen.val_images is None:
-        return f"# Ensembles are chosen by the validation set that is there: {seen.num_val:,} images."
+        return f"# Ensembles are chosen by the validation set that is there: {counted(seen.num_val, 'image')}."
     return _line(f"val_images = {chosen.val_images}",
                  "kept from train/ to choose ensembles by: a tenth, or up to a fifth to have 200")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consort.counts import counted, have
 from consort.data.findings import some_of
 from consort.data.prepared import Prepared
 from consort.members.spec import MemberSpec
@@ -107,17 +108,18 @@ def _of_data(data: Prepared) -> Iterator[str]:
     if n < FEW_VAL_IMAGES:
         remedy = (f"Set [data] val_images to {FEW_VAL_IMAGES} or more."
                   if n + data.counts["train"] >= 2 * FEW_VAL_IMAGES else "More images would settle more.")
-        yield (f"{n:,} validation images, by which ensembles are chosen: an accuracy measured on them is known to "
-               f"about {100 * 0.98 / n**0.5:.0f} points only. {remedy}")
+        yield (f"{counted(n, 'validation image')}, by which ensembles are chosen: an accuracy measured on them is "
+               f"known to about {100 * 0.98 / n**0.5:.0f} points only. {remedy}")
     train, test = class_counts(data, "train"), class_counts(data, "test")
     most, least = max(train, key=lambda c: train[c]), min(train, key=lambda c: train[c])
     if train[most] > UNEQUAL * train[least]:
         share = test[most] / max(1, sum(test.values()))
-        yield (f"classes are very unequal: {train[most]:,} training images of {most}, {train[least]:,} of {least}. "
-               f"Always answering {most} is right on {share:.1%} of the test images: hold accuracies against that.")
+        yield (f"classes are very unequal: {counted(train[most], 'training image')} of {most}, {train[least]:,} of "
+               f"{least}. Always answering {most} is right on {share:.1%} of the test images: hold accuracies against "
+               "that.")
     for split, counts in (("validation", class_counts(data, "val")), ("test", test)):
         if empty := [name for name, count in counts.items() if not count]:
-            yield f"{len(empty)} classes have no {split} images: {some_of(empty)}."
+            yield f"{counted(len(empty), 'class')} {have(len(empty))} no {split} images: {some_of(empty)}."
     alike = Counter(" ".join(name.casefold().split()) for name in data.classes)
     if twice := [name for name in data.classes if alike[" ".join(name.casefold().split())] > 1]:
         yield (f"classes whose names differ in case or spaces only: {', '.join(map(repr, twice[:6]))}. Are they the "
@@ -131,8 +133,8 @@ def _of_steps(run: Run, todo: dict[str, MemberSpec]) -> Iterator[str]:
             few.setdefault(steps, []).append(name)
     for steps, names in few.items():
         train = "trains" if len(names) == 1 else "train"
-        yield (f"{some_of(names, 4)} {train} for {steps:,} steps only: networks are seldom near what they can be "
-               f"before some {FEW_STEPS}. Set [recipe] epochs higher or batch_size lower.")
+        yield (f"{some_of(names, 4)} {train} for {counted(steps, 'step')} only: networks are seldom near what they "
+               f"can be before some {FEW_STEPS}. Set [recipe] epochs higher or batch_size lower.")
 
 
 def _of_batches(data: Prepared, todo: dict[str, MemberSpec]) -> Iterator[str]:

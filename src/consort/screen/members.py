@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consort.answer.amounts import format_duration, format_loss
+from consort.counts import counted
 from consort.events import (
     Done,
     Elsewhere,
@@ -128,7 +129,7 @@ class Progress:
             of_pod = (row.pod.node, str(row.pod.restarts)) if row.pod else ("", "")
             table.add_row(member, *_cells(row), *(of_pod if with_pods else ()))
         waiting = sum(row.state == "waiting" for row in self.rows.values())
-        told = [f"{self.finished} of {self.total} members done, {waiting} waiting", self._about_all()]
+        told = [f"{self.finished} of {counted(self.total, 'member')} done, {waiting} waiting", self._about_all()]
         return Group(table, Text("; ".join(text for text in told if text), style="dim"))
 
 

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from consort.counts import counted
 from consort.ensembles.metrics import pareto_front
 from consort.events import Elsewhere, Event, MemberEvent, Progressed, Retried, Started, WaitsForLock, Warned
 from consort.screen.members import PLAIN_SECONDS, WORDS, Row, progress_cells, progress_line
@@ -40,7 +41,8 @@ class SearchProgress:
         if self.live:
             self.live.start()
         else:
-            what = f"{len(self.arms)} arms of {self.trials} trials" if self.trials else "second trainings"
+            what = (f"{counted(len(self.arms), 'arm')} of {counted(self.trials, 'trial')}" if self.trials
+                    else "second trainings")
             self._say("", f"{what}: " + ", ".join(
                 f"{arm.name} {arm.finished(self.records)}" + ("" if self.trials else f"/{self._trials_of(arm)}")
                 for arm in self.arms))

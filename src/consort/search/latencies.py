@@ -12,6 +12,7 @@ from consort.costs import blocks
 from consort.costs.conditions import Asked, Conditions, Network
 from consort.costs.records import LatencyRecord, LatencyTable
 from consort.costs.stored import chosen
+from consort.counts import counted
 from consort.errors import InputError
 from consort.run.plan import Plan
 from consort.run.run import Run
@@ -115,8 +116,8 @@ def measure_against_target(run: Run) -> None:
         raise InputError(f"[search] objective.target_latency_ms is {target:g}, which no candidate of the space meets: "
                          f"the {'fastest' if source == 'table' else 'smallest'} network, {name}, takes "
                          f"{ms * copies:.3g} ms{of_all} (batch {run.study.latency.first_batch}, "
-                         f"{run.study.latency.threads} thread(s), hardware {hardware_of(run.study)}). Raise the "
-                         "target or put smaller choices into [search.space].")
+                         f"{counted(run.study.latency.threads, 'thread')}, hardware {hardware_of(run.study)}). Raise "
+                         "the target or put smaller choices into [search.space].")
 
 
 def _smallest(space: Space) -> str:

@@ -84,8 +84,8 @@ def _retrain(run: Run, searching: Searching, target: SearchTarget) -> None:
     if not todo:
         return
     most = max(map(len, found.values()))
-    target.listen(Said(f"training the best {most} candidates of {' and of '.join(found)} a second time, before winners "
-                       "are named"))
+    best = "candidate" if most == 1 else f"{most} candidates"
+    target.listen(Said(f"training the best {best} of {' and of '.join(found)} a second time, before winners are named"))
     try:
         searching.retrain(second_arms(found))
     finally:

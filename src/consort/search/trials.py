@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 from consort import hardware, members
+from consort.counts import counted
 from consort.data.prepared import Prepared
 from consort.documents import canonical_json, from_json, sha256, to_json
 from consort.ensembles.composition import combine
@@ -65,7 +66,7 @@ def candidate(plan: Plan, kind: str, networks: Sequence[str]) -> Candidate:
     if kind == "uniform" and len(set(networks)) != 1:
         raise InputError(f"a uniform candidate has copies of one network, got {', '.join(sorted(set(networks)))}.")
     if len(networks) not in (search.size(kind), 1 if kind == "uniform" else search.size(kind)):
-        raise InputError(f"a {kind} candidate of {plan.study.name} has {search.size(kind)} members, got "
+        raise InputError(f"a {kind} candidate of {plan.study.name} has {counted(search.size(kind), 'member')}, got "
                          f"{len(networks)}.")
     of_space = networks if kind == "joint" else networks[:1]
     return Candidate(kind, search.networks_of(kind, search.space(kind).encode(of_space)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement, product
 
+from consort.counts import counted
 from consort.errors import InputError, unknown_name
 from consort.space import networks
 from consort.space.networks import Stage
@@ -115,7 +116,7 @@ class Space:
             raise unknown_name("skeleton", self.skeleton, networks.SKELETONS)
         if not self.stages or self.members < 1:
             raise InputError("a search space has one stage or more and candidates of one member or more, got "
-                             f"{len(self.stages)} stages and {self.members} members.")
+                             f"{counted(len(self.stages), 'stage')} and {counted(self.members, 'member')}.")
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -146,7 +147,7 @@ class Space:
     def encode(self, names: Collection[str]) -> Encoding:
         """The canonical encoding of these networks; raises InputError where the space has not got one of them."""
         if len(names) != self.members:
-            raise InputError(f"a candidate of this space has {self.members} members, got {len(names)}.")
+            raise InputError(f"a candidate of this space has {counted(self.members, 'member')}, got {len(names)}.")
         return self.canonical(sum((self._encode_one(name) for name in names), ()))
 
     def encoding_of(self, assignments: Mapping[str, str]) -> Encoding:

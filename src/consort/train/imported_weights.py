@@ -11,6 +11,7 @@ from torch import Tensor
 
 from consort import hardware, members
 from consort.costs.macs import build_without_weights, count
+from consort.counts import counted
 from consort.data.prepared import Prepared
 from consort.errors import InputError
 from consort.members.records import MemberRecord
@@ -100,5 +101,6 @@ def _check_fit(architecture: str, source: str, wanted: dict[str, Tensor], got: d
                          f"{extra[:3] or 'nothing'} besides.{_wrapped(wanted.keys(), extra)}")
     for name, tensor in wanted.items():
         if tensor.shape != got[name].shape:
-            raise InputError(f"{source} does not fit {architecture} with the data's {classes} classes: {name} is "
+            raise InputError(f"{source} does not fit {architecture} with the data's {counted(classes, 'class')}: "
+                             f"{name} is "
                              f"{tuple(got[name].shape)}, expected {tuple(tensor.shape)}.")

@@ -50,7 +50,7 @@ def test_of_a_repeated_name_the_last_is_used_once(tmp_path):
         archive.writestr("train/cat/000.png", b"newer")
     folder = ImageFolder(tmp_path / "a.zip")
     assert len(folder.train()) == 4 and folder.read("train/cat/000.png") == b"newer"
-    assert "1 names come again in the archive; the last of each is used: train/cat/000.png." in folder.findings.notes
+    assert "1 name comes again in the archive; the last of them is used: train/cat/000.png." in folder.findings.notes
 
 
 @pytest.mark.parametrize("name", ["../train/cat/evil.png", "train/cat/../../../evil.png", "/train/cat/evil.png",
@@ -58,7 +58,7 @@ def test_of_a_repeated_name_the_last_is_used_once(tmp_path):
 def test_names_that_lead_outside_are_said_and_not_read(tmp_path, name):
     folder = ImageFolder(write_zip(tmp_path / "a.zip", image_set(2, 1) | {name: encoded(picture(0))}))
     assert len(folder.train()) == 4
-    assert any("lead outside of the archive" in note for note in folder.findings.notes)
+    assert any("outside of the archive" in note for note in folder.findings.notes)
 
 
 def test_a_zip_bomb_and_a_link_in_a_zip_are_not_unpacked(tmp_path, monkeypatch):

@@ -46,8 +46,8 @@ sizes = pytest.mark.parametrize("size", [{}, {"height": 230, "width": 240}], ids
 def test_copies_are_told_with_names(store, tmp_path, size):
     data = prepared(store, write_folder(tmp_path / "a", with_copies(**size)))
     told = warnings_of(data)
-    assert "1 images of test are also in train: test/dog/leak.png = train/dog/002.png" in told
-    assert "1 images have two classes: train/cat/000.png = train/dog/wrong.png" in told
+    assert "1 image of test is also in train: test/dog/leak.png = train/dog/002.png" in told
+    assert "1 image has two classes: train/cat/000.png = train/dog/wrong.png" in told
     assert '"drop" keeps one of each' in told
     assert sum(data.counts.values()) == len(with_copies())
     assert prepared(store, write_folder(tmp_path / "b", image_set(6, 3, **size))).manifest.found["warnings"] == []
@@ -81,7 +81,7 @@ def test_a_test_folder_that_is_the_train_folder_is_seen(store, tmp_path):
     write_folder(tmp_path / "a", image_set(6, 0))
     (tmp_path / "a/test").symlink_to("train", target_is_directory=True)
     told = warnings_of(prepared(store, tmp_path / "a"))
-    assert "11 images of test are also in train" in told and "1 images of test are also in val" in told
+    assert "11 images of test are also in train" in told and "1 image of test is also in val" in told
 
 
 def test_named_data_has_no_choice_about_duplicates(store, tmp_path):
@@ -155,7 +155,7 @@ def test_findings_of_a_further_test_set(store, tmp_path):
     files = {"test/dog/0.png": encoded(picture(77)), "test/dog/1.png": encoded(picture(77)), "test/dog/x.heic": b""}
     found = further(store, like, write_folder(tmp_path / "b", files)).manifest.found
     assert found["counts"] == {"test": {"dog": {"taken": 2, ".heic": 1}}}
-    assert "1 of 2 images in test are copies" in found["notes"][0]
+    assert "1 of 2 images in test is a copy" in found["notes"][0]
 
 
 # Stores that exist

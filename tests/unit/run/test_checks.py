@@ -67,14 +67,14 @@ def test_members_that_are_there_or_failed_before_are_left_alone(tmp_path):
 def test_a_full_disk_is_noticed(tmp_path, monkeypatch):
     Usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100, 99, 1))
-    with pytest.raises(InputError, match=r"has 1 B free, and the 3 members to come take [0-9.]+ kB\..*--store"):
+    with pytest.raises(InputError, match=r"has 1 B free, and the members to come \(3\) take [0-9.]+ kB\..*--store"):
         planned(tmp_path, '"wrn-10-1" = 3')
 
 
 def test_a_disk_that_has_room_for_the_logits_only_is_noticed(tmp_path, monkeypatch):
     Usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 10**9 - 10**6, 10**6))
-    with pytest.raises(InputError, match=r"has 1 MB free, and the 3 members to come take 3\.8 MB"):
+    with pytest.raises(InputError, match=r"has 1 MB free, and the members to come \(3\) take 3\.8 MB"):
         planned(tmp_path, '"wrn-10-2" = 3')
 
 

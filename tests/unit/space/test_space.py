@@ -162,7 +162,7 @@ SPACE = Space("small", (StageChoices(("wide", "mbconv"), (8, 16), (1,), (3,), (2
 
 
 @pytest.mark.parametrize(("names", "rule"), [
-    (["net-s-w8d1k3-w8d1k3-w8d1k3"] * 2, "has 1 members, got 2"),
+    (["net-s-w8d1k3-w8d1k3-w8d1k3"] * 2, "has 1 member, got 2"),
     (["net-s-w32d1k3-w8d1k3-w8d1k3"], "width of stage 1 is 32, the choices are 8, 16"),
     (["net-s-m8d1k3e4-w8d1k3-w8d1k3"], "expansion of stage 1 is 4, the choices are 2"),
     (["net-s-w8d1k3n-w8d1k3-w8d1k3"], "skip of stage 1 is no, the choices are yes"),
