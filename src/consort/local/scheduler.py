@@ -29,6 +29,10 @@ BUSY_PAUSE_SECONDS = 3.0
 """A member that another run trains is asked for again after this pause."""
 RETRIES = 3
 """A process that was killed, or could not reach the store, is started again this often."""
+LOOK_SECONDS = 10.0
+"""Once another run was met, the store is looked at this often for members that it has finished."""
+LOOKED_AT = 64
+"""So many of a process's next members at a time: each is a request to the store."""
 STOP_SECONDS = 60.0
 """What a member has to save its state when the run is stopped, before it is killed."""
 
@@ -113,6 +117,9 @@ class Scheduler:
         self.slots, self.listen, self.done = slots, listen, done
         self.running: list[_Running] = []
         self.outcome = Outcome()
+        self.shared = False
+        """Whether another run was met, which trains some of these members."""
+        self.looked = time.monotonic()
 
     def run(self, jobs: Iterable[Job], more: Callable[[int], Sequence[Job]] = lambda free: ()) -> Outcome:
         """Run all jobs to their end. Raises KeyboardInterrupt on SIGINT or SIGTERM, when the members have saved.
@@ -129,6 +136,7 @@ class Scheduler:
                         break
                     self._start(waiting)
                     self._listen(0.2)
+                    self._look_around(waiting)
                     for running in list(self.running):
                         ended = running.process.poll() is not None
                         if ended:
@@ -151,15 +159,30 @@ class Scheduler:
             if job is None:
                 return
             waiting.remove(job)
-            left = []
-            for member in job.members:
-                if self.done(member):  # trained meanwhile by another run
-                    self.listen(Done(member))
-                else:
-                    left.append(member)
-            if left:
+            if left := self._undone(job):
                 self.listen(Started(left[0]))
                 self.running.append(_Running(replace(job, members=left), slot, self.slots[slot]))
+
+    def _undone(self, job: Job) -> list[str]:
+        """The members of a job that does not run which are left to do; of the others, done by another run, it is told.
+        """
+        left = []
+        for member in job.members:
+            if self.done(member):
+                self.shared = True
+                self.listen(Done(member))
+            else:
+                left.append(member)
+        return left
+
+    def _look_around(self, waiting: list[Job]) -> None:
+        """Where another run was met, take note of members that it has finished before their turn comes here."""
+        if not self.shared or time.monotonic() - self.looked < LOOK_SECONDS:
+            return
+        for running in self.running:
+            running.ends |= {member: None for member in running.left[:LOOKED_AT] if self.done(member)}
+        waiting[:] = [replace(job, members=left) for job in waiting if (left := self._undone(job))]
+        self.looked = time.monotonic()
 
     def _listen(self, seconds: float) -> None:
         if not self.running:
@@ -204,6 +227,7 @@ class Scheduler:
             self.outcome.trained.append(member)
             self.listen(Done(member))
         elif failure.is_a(Busy):
+            self.shared = True
             waiting.append(job.of([member], BUSY_PAUSE_SECONDS))
             self.listen(Elsewhere(member))
         elif _retry_can_help(failure.exit_code) and job.failures < RETRIES:
