@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from consort.costs.conditions import Asked
     from consort.costs.records import LatencyRecord
     from consort.store import Store
+    from consort.study.evaluation import Latency
 
 Architectures = Annotated[list[str], typer.Argument(
     metavar="ARCH...", help="wrn-<depth>-<width>, torchvision's names, timm:<name>.", show_default=False)]
@@ -80,29 +81,27 @@ def latency(
     Median and spread after a warm-up, kept in the store per hardware and version of the runtime.
     """
     from consort import hardware
-    from consort.costs.conditions import Asked, Network, parse_size
-    from consort.errors import unknown_name
-    from consort.models.families import published
     from consort.study.evaluation import Latency
+
+    _refuse_unknown(runtime, precision)
+    _refuse_repeated(batch_size or [])
+    settings = Latency.model_validate({"batch_sizes": batch_size and tuple(batch_size), "threads": threads,
+                                       "repeats": repeats, "runtime": runtime})
+    asked = [_asked(name, settings, classes, input, precision) for name in dict.fromkeys(architectures)]
+    opened, gpu = open_store_at(store), bool(hardware.gpus())
+    records = _measured(opened, asked, gpu, again)
+    if together:
+        records.append(_measured_together(opened, asked, architectures, gpu, again))
+    _print_latencies(records, as_json)
+
+
+def _refuse_unknown(runtime: str | None, precision: str) -> None:
+    from consort.errors import unknown_name
 
     for what, value, known in (("runtime", runtime, ("torch", "graph", "onnxruntime")),
                                ("precision", precision, ("auto", "bfloat16", "float32"))):
         if value is not None and value not in known:
             raise unknown_name(what, value, known)
-    _refuse_repeated(batch_size or [])
-    settings = Latency.model_validate({"batch_sizes": batch_size and tuple(batch_size), "threads": threads,
-                                       "repeats": repeats, "runtime": runtime})
-    asked = []
-    for name in dict.fromkeys(architectures):
-        default = published(name)
-        size = (default.input_size, default.input_size) if input is None else parse_size(input, "--input")
-        asked.append(Asked(settings, classes or default.classes, {name: Network(size, precision)}))
-    opened = open_store_at(store)
-    gpu = bool(hardware.gpus())
-    records = _measured(opened, asked, gpu, again)
-    if together:
-        records.append(_measured_together(opened, asked, architectures, gpu, again))
-    _print_latencies(records, as_json)
 
 
 def _refuse_repeated(batch_sizes: list[int]) -> None:
@@ -110,6 +109,16 @@ def _refuse_repeated(batch_sizes: list[int]) -> None:
 
     if repeated := sorted({size for size in batch_sizes if batch_sizes.count(size) > 1}):
         raise InputError(f"--batch-size {repeated[0]} stands more than once: each batch size is measured once.")
+
+
+def _asked(name: str, settings: "Latency", classes: int | None, input: str | None, precision: str) -> "Asked":
+    """What is to be measured of a network; what was not said is as it was published with."""
+    from consort.costs.conditions import Asked, Network, parse_size
+    from consort.models.families import published
+
+    default = published(name)
+    size = (default.input_size, default.input_size) if input is None else parse_size(input, "--input")
+    return Asked(settings, classes or default.classes, {name: Network(size, precision)})
 
 
 def _measured(store: "Store", asked: list["Asked"], gpu: bool, again: bool) -> list["LatencyRecord"]:

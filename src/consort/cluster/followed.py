@@ -7,6 +7,10 @@ from consort.kube.status import PodStatus, pod_status
 
 HOPELESS_ENDS = ("OOMKilled", "StartError", "ContainerCannotRun")
 """The operator starts such a pod again and again, and each ends the same way."""
+STUCK_SECONDS = 120.0
+"""A pod that cannot start for this long (its image cannot be pulled, a Secret is missing) is given up."""
+SILENCE_SECONDS = 600.0
+"""After its deadline, a job that has not ended is given up when this has passed too."""
 
 
 @dataclass
@@ -66,6 +70,15 @@ class Followed:
     def lose_pod(self) -> None:
         """The pod that leads it is gone."""
         self.stuck, self.stuck_since, self.has_pod = "", None, False
+
+    def overdue(self, job: str, now: float, deadline_seconds: float) -> str:
+        """Why the job of this name is waited for no longer; empty while it is. now: of the monotonic clock."""
+        if self.stuck_since is not None and now - self.stuck_since > STUCK_SECONDS:
+            return f"its pod could not start: {self.stuck}"
+        if now - self.since > deadline_seconds + SILENCE_SECONDS:
+            return (f"its job {job} neither ended nor failed within its deadline of {deadline_seconds:.0f} s. "
+                    + (self.stuck or "Does the Training Operator run?"))
+        return ""
 
     def awaited(self) -> str:
         """What the job waits for, in words."""

@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi
 
 MAX_HOPELESS_ENDS = 3
-STUCK_SECONDS = 120.0
-"""A pod that cannot start for this long (its image cannot be pulled, a Secret is missing) is given up."""
-SILENCE_SECONDS = 600.0
-"""After its deadline, a job that has not ended is given up when this has passed too."""
 SYNC_SECONDS = 60.0
 
 
@@ -266,12 +262,8 @@ class MemberJobs:
         for name, followed in list(self.active.items()):
             if followed.suspended:
                 followed.since = now
-            if followed.stuck_since is not None and now - followed.stuck_since > STUCK_SECONDS:
-                self._give_up(name, f"its pod could not start: {followed.stuck}")
-            elif now - followed.since > self.deadline_seconds + SILENCE_SECONDS:
-                self._give_up(name, f"its job {name} neither ended nor failed within its deadline of "
-                                    f"{self.deadline_seconds:.0f} s. "
-                                    + (followed.stuck or "Does the Training Operator run?"))
+            if why := followed.overdue(name, now, self.deadline_seconds):
+                self._give_up(name, why)
 
     def _give_up(self, name: str, reason: str, apart: bool = False) -> None:
         """End a job that would not end by itself: Kubernetes counts no deadline of a pod that did not start."""

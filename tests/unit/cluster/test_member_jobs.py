@@ -205,7 +205,7 @@ def test_success_without_a_record_is_a_failure(world: World) -> None:
 
 
 def test_a_pod_that_cannot_start_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consort.cluster.member_jobs.STUCK_SECONDS", 0.2)
+    monkeypatch.setattr("consort.cluster.followed.STUCK_SECONDS", 0.2)
     world.operator.act[MEMBERS[0]] = world.operator.lack_image
     assert "ImagePullBackOff: no such image" in world.run([MEMBERS[0]]).failed[MEMBERS[0]]
     assert world.cluster.get("PyTorchJob", MEMBERS[0]) is None
@@ -226,16 +226,16 @@ def test_a_pod_that_waited_for_a_node_is_given_up_where_it_then_cannot_start(
         world.operator.lack_node(name)
         world.operator.lack_image(name)
 
-    monkeypatch.setattr("consort.cluster.member_jobs.STUCK_SECONDS", 0.2)
-    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 3.0)
+    monkeypatch.setattr("consort.cluster.followed.STUCK_SECONDS", 0.2)
+    monkeypatch.setattr("consort.cluster.followed.SILENCE_SECONDS", 3.0)
     world.operator.act[MEMBERS[0]] = find_a_node
     assert "ImagePullBackOff: no such image" in world.run([MEMBERS[0]], deadline_seconds=0.0).failed[MEMBERS[0]]
 
 
 def test_a_job_whose_pod_never_started_is_ended_after_its_deadline(
         world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consort.cluster.member_jobs.STUCK_SECONDS", 0.1)
-    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("consort.cluster.followed.STUCK_SECONDS", 0.1)
+    monkeypatch.setattr("consort.cluster.followed.SILENCE_SECONDS", 0.2)
     world.operator.act[MEMBERS[0]] = world.operator.lack_node
     reason = world.run([MEMBERS[0]], deadline_seconds=0.2).failed[MEMBERS[0]]
     assert "within its deadline" in reason and "Unschedulable: no room" in reason
@@ -248,7 +248,7 @@ def test_the_deadline_does_not_run_while_a_queue_holds_the_job_back(
     looked = threading.Semaphore(0)
     check_times = MemberJobs._check_times
     monkeypatch.setattr(MemberJobs, "_check_times", lambda jobs: (check_times(jobs), looked.release())[0])
-    monkeypatch.setattr("consort.cluster.member_jobs.SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr("consort.cluster.followed.SILENCE_SECONDS", 0.0)
     held = build(world.store)(MEMBERS[:1])
     world.operator.act[MEMBERS[0]] = lambda name: None
     world.cluster.create(held)
