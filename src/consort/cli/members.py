@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from consort.study.recipe import Recipe
 
 Found = TypeVar("Found")
-DAMAGED = "damaged"
 group = typer.Typer(help="List the members in the store, or import one.", invoke_without_command=True)
 
 
@@ -30,6 +29,7 @@ def members(context: typer.Context, store: StoreOption = DEFAULT_STORE, as_json:
     import json
 
     from consort import members as stored
+    from consort.run.member_state import DAMAGED
 
     opened = open_store_at(store)
     faults: dict[str, IntegrityError] = {}

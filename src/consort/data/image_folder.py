@@ -9,7 +9,7 @@ from pathlib import Path
 
 from consort.counts import counted
 from consort.data.file_tree import File, FolderTree, ZipTree
-from consort.data.findings import HIDDEN, OTHER, Findings, printable, some_of
+from consort.data.findings import HIDDEN, OTHER, Findings, printable, shortened
 from consort.errors import InputError, near_names
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
@@ -70,7 +70,7 @@ class ImageFolder:
                   if (folders := self._named([f"{name}/{child}" for child in self.tree.folders(name)]))}
         if len(inside) > 1:
             raise InputError(f"{self.root} has several folders with a train/ or test/ of their own: "
-                             f"{some_of(list(inside))}. Name one of them as the source.")
+                             f"{shortened(list(inside))}. Name one of them as the source.")
         return next(iter(inside.values()), {})
 
     def _named(self, folders: Sequence[str]) -> dict[str, str]:
@@ -127,7 +127,7 @@ class ImageFolder:
         beside = [name for name in self.tree.folders(top) if name not in used and not _hidden(name)]
         if beside and used:
             findings.notes.append(f"not looked at, beside {', '.join(f'{name}/' for name in sorted(used))}: "
-                                  f"{some_of([f'{printable(name)}/' for name in beside])}.")
+                                  f"{shortened([f'{printable(name)}/' for name in beside])}.")
         if isinstance(self.tree, ZipTree):
             for names, one, more in (
                     (self.tree.unsafe, "leads outside of the archive; it is not read",
@@ -136,7 +136,7 @@ class ImageFolder:
                      "come again in the archive; the last of each is used")):
                 if names:
                     findings.notes.append(f"{counted(len(names), 'name')} {one if len(names) == 1 else more}: "
-                                          f"{some_of([printable(n) for n in names])}.")
+                                          f"{shortened([printable(n) for n in names])}.")
 
     def train(self) -> list[Entry]:
         return self._required("train")
@@ -169,7 +169,7 @@ class ImageFolder:
             return entries
         self.refuse_empty()
         there = [f"{printable(name)}/" for name in self.tree.folders("") if not _hidden(name)]
-        has = f"it has {some_of(there)}." if there else "it has no folders."
+        has = f"it has {shortened(there)}." if there else "it has no folders."
         raise InputError(f"{self.root} has no images in {split}/<class>/; {has}{self._packed_inside()} {RULE} Endings "
                          f"of images: {', '.join(SUFFIXES)}.")
 
@@ -181,7 +181,7 @@ class ImageFolder:
         if not packed:
             return ""
         one = len(packed) == 1
-        return (f" Inside there {'is an archive' if one else 'are archives'}, {some_of(packed)}, which "
+        return (f" Inside there {'is an archive' if one else 'are archives'}, {shortened(packed)}, which "
                 f"{'is' if one else 'are'} not looked into: unpack {'it' if one else 'them'}, and name the folder with "
                 "the images as the source.")
 

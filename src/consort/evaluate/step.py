@@ -21,7 +21,7 @@ from consort.answer.batched import Beside
 from consort.answer.candidates import Ensemble, Members, Proposals, measure_candidates, propose
 from consort.answer.confidences import measure as measure_confidences
 from consort.costs.records import LatencyRecord
-from consort.data.findings import some_of
+from consort.data.findings import shortened
 from consort.data.prepared import Prepared
 from consort.ensembles.composition import combine, tempered
 from consort.ensembles.image_scores import image_scores
@@ -206,7 +206,7 @@ def _by_architecture(study: Study, records: Sequence[MemberRecord]) -> dict[str,
 def _test_labels(name: str, test_set: Prepared, data: Prepared) -> np.ndarray:
     if list(test_set.classes) != list(data.classes):
         raise InputError(f"the further test set '{name}' must be prepared with the classes of the study's data "
-                         f"({some_of(data.classes)}), got {some_of(test_set.classes)}. Plan the study again.")
+                         f"({shortened(data.classes)}), got {shortened(test_set.classes)}. Plan the study again.")
     return test_set.labels("test")
 
 
@@ -258,8 +258,7 @@ def _diversity(records: Sequence[MemberRecord], log_probs: np.ndarray, labels: n
             for i, j in pairs]
 
 
-def _members(store: Store, records: Sequence[MemberRecord], val: Sequence[float],
-             test: Sequence[float]) -> list[dict]:
+def _members(store: Store, records: Sequence[MemberRecord], val: Sequence[float], test: Sequence[float]) -> list[dict]:
     from consort.members.history import read_history  # imports pyarrow
 
     columns = ("id", "architecture", "seed", "macs", "params", "train_seconds", "train_cpu_seconds", "train_images",

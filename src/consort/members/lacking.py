@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence, Set
 
 from consort import members
-from consort.counts import counted, have
+from consort.counts import counted
 from consort.errors import InputError
 from consort.members.records import MemberRecord
 from consort.store import Store, keys
@@ -20,8 +20,9 @@ def missing_logits(store: Store, records: Sequence[MemberRecord], further: Mappi
 def no_torch(lacking: Mapping[str, Sequence[str]], ref: str) -> InputError:
     """These members' logits have to be predicted, and torch is not installed here."""
     shown = "".join(f"\n  {member}: {', '.join(names)}" for member, names in list(lacking.items())[:5])
-    return InputError(f"{counted(len(lacking), 'member')} {have(len(lacking))} no logits, and predicting needs torch, "
-                      f"which is not installed here. Run `consort predict {ref}` where it is:{shown}")
+    return InputError(f"{counted(len(lacking), 'member')} {'lacks' if len(lacking) == 1 else 'lack'} logits, and "
+                      f"predicting needs torch, which is not installed here. Run `consort predict {ref}` where it is:"
+                      f"{shown}")
 
 
 def _lacking(record: MemberRecord, present: Set[str], further: Mapping[str, str]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from consort.counts import counted, have
-from consort.data.findings import some_of
+from consort.data.findings import shortened
 from consort.data.prepared import Prepared
 from consort.members.spec import MemberSpec
 from consort.run.checks import count_of, disk_bytes
@@ -119,7 +119,7 @@ def _of_data(data: Prepared) -> Iterator[str]:
                "that.")
     for split, counts in (("validation", class_counts(data, "val")), ("test", test)):
         if empty := [name for name, count in counts.items() if not count]:
-            yield f"{counted(len(empty), 'class')} {have(len(empty))} no {split} images: {some_of(empty)}."
+            yield f"{counted(len(empty), 'class')} {have(len(empty))} no {split} images: {shortened(empty)}."
     alike = Counter(" ".join(name.casefold().split()) for name in data.classes)
     if twice := [name for name in data.classes if alike[" ".join(name.casefold().split())] > 1]:
         yield (f"classes whose names differ in case or spaces only: {', '.join(map(repr, twice[:6]))}. Are they the "
@@ -133,7 +133,7 @@ def _of_steps(run: Run, todo: dict[str, MemberSpec]) -> Iterator[str]:
             few.setdefault(steps, []).append(name)
     for steps, names in few.items():
         train = "trains" if len(names) == 1 else "train"
-        yield (f"{some_of(names, 4)} {train} for {counted(steps, 'step')} only: networks are seldom near what they "
+        yield (f"{shortened(names, 4)} {train} for {counted(steps, 'step')} only: networks are seldom near what they "
                f"can be before some {FEW_STEPS}. Set [recipe] epochs higher or batch_size lower.")
 
 
@@ -144,5 +144,5 @@ def _of_batches(data: Prepared, todo: dict[str, MemberSpec]) -> Iterator[str]:
         if 2 * spec.recipe.batch_size > count:
             near.setdefault(spec.recipe.batch_size, []).append(name)
     for batch, names in near.items():
-        yield (f"{some_of(names, 4)}: a batch of {batch:,} is near the {count:,} training images, so an epoch is one "
+        yield (f"{shortened(names, 4)}: a batch of {batch:,} is near the {count:,} training images, so an epoch is one "
                f"step and leaves out {count - batch:,} of them. Set [recipe] batch_size lower.")
