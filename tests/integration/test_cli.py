@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from small_members import BASE, DATA, World, after_steps, consort, train_quietly
 
-from consort import cli, hardware
+from consort import cli, hardware, members
 from consort.errors import Terminated
 from consort.members.spec import MemberSpec
 from consort.store import keys
@@ -191,6 +191,14 @@ def test_a_damaged_member_is_named_and_the_others_are_listed(run: Callable[..., 
     assert f"`consort rm {other.id}`" in listed.err and "Traceback" not in listed.err
     as_json = run("members", *store, "--json")
     assert (as_json.code, json.loads(as_json.out)[1]) == (5, {"id": other.id, "state": "damaged"})
+
+
+def test_why_a_member_failed_is_said_after_its_name_once(run: Callable[..., Done], new_world: Callable[..., World],
+                                                         trained: tuple[World, MemberSpec]) -> None:
+    world = new_world(trained[0])
+    failed = world.spec(BASE, seed=1)
+    members.write_failure(world.store, failed.id, f"member {failed.id}: the loss became nan")
+    assert run("logs", failed.id, "--store", world.store.uri).out == f"{failed.id}: the loss became nan\n"
 
 
 def test_members_import(run: Callable[..., Done], world: World, trained: tuple[World, MemberSpec],

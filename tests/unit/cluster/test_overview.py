@@ -99,3 +99,10 @@ def test_jobs_are_counted_by_run_until_they_end(store: Store) -> None:
         start_job(cluster, store, "Running", member)
     cluster.set_status("PyTorchJob", MEMBERS[0], {"conditions": [{"type": "Succeeded", "status": "True"}]})
     assert active_jobs(cluster) == {"s/r": 2}  # type: ignore[arg-type]
+
+
+def test_a_member_whose_record_is_damaged_is_said_to_be(store: Store) -> None:
+    store.write(keys.member_record(MEMBERS[1]), b'{"id": "')
+    states = member_states(FakeCluster(), store, MEMBERS)  # type: ignore[arg-type]
+    assert [state.state == "damaged" for state in states] == [member == MEMBERS[1] for member in MEMBERS]
+    assert f"`consort rm {MEMBERS[1]}`" in states[1].detail
