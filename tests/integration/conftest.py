@@ -1,16 +1,21 @@
-"""Prepared digits and trained members, made once for all tests that only read them."""
+"""Prepared digits and trained members, made once for all tests that only read them; a report in a real browser."""
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from small_members import BASE, DATA, LONG, World, train_quietly
 
+from budget_worlds import Answered
+from chromium import PROGRAM, Browser
+from consort.answer.search import answer
 from consort.data.prepare import prepare
 from consort.members.spec import MemberSpec
+from consort.report.page import page_html
+from consort.report.search_page import search_html
 from consort.store.folder import FolderStore
 
 
@@ -70,3 +75,38 @@ def trained_long(new_world: Callable[..., World]) -> tuple[World, MemberSpec]:
     spec = world.spec(LONG)
     train_quietly(world, spec)
     return world, spec
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if not PROGRAM.exists():
+        reason = f"no {PROGRAM}: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_report(browser: Browser, tmp_path: Path):
+    """Open a summary's page; afterwards nothing may have gone wrong in it."""
+    browser.events.clear()
+    browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
+    file = tmp_path / "report.html"
+    url = file.as_uri()
+
+    def open_(summary: dict, width: int = 1280, answered: Answered | None = None, **media: str) -> Browser:
+        html = search_html(summary, answer(summary), b"") if "arms" in summary else page_html(summary, b"", answered)
+        file.write_text(html, encoding="utf-8")
+        browser.open(url, width, **media)
+        return browser
+
+    yield open_
+    assert browser.evaluate("1 + 1") == 2
+    wrong = [event for event in browser.events
+             if event[0] in ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")]
+    assert wrong == []
+    requests = [event["request"]["url"] for method, event in browser.events if method == "Network.requestWillBeSent"]
+    assert url in requests  # the listener works
+    assert [request for request in requests if request != url and not request.startswith("data:")] == []

@@ -1,84 +1,19 @@
 """The report in a real browser: Debian's chromium, headless."""
 
 import dataclasses
-import json
-import os
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-from budget_worlds import Answered, world
-from chromium import PROGRAM, Browser
+from budget_worlds import world
 from consort.answer.choices import Confidence, Confidences
-from consort.answer.decision import decide
-from consort.answer.search import answer
-from consort.ensembles.intervals import Seeds
-from consort.errors import InputError
-from consort.report.page import page_html
-from consort.report.search_page import search_html
+from report_pages import FIRST_COLUMN, TOOLTIP, centre, choose, point, points_of
 from report_summary import SUMMARY, hostile, with_latency
-from search_results import RESULTS, changed
-from search_results import hostile as hostile_search
+from search_results import RESULTS
 
 pytestmark = pytest.mark.browser
 
 PLOTS = ("plot-macs", "plot-latency-parallel", "plot-latency-serial", "plot-train-macs", "plot-diversity")
-FIRST_COLUMN = "[...document.querySelectorAll('#table tbody td:first-child')].map(cell => cell.textContent)"
-TOOLTIP = "document.getElementById('tooltip').hidden ? null : document.getElementById('tooltip').innerText"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if not PROGRAM.exists():
-        reason = f"no {PROGRAM}: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with Browser(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def open_report(browser: Browser, tmp_path: Path):
-    """Open a summary's page; afterwards nothing may have gone wrong in it."""
-    browser.events.clear()
-    browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
-    file = tmp_path / "report.html"
-    url = file.as_uri()
-
-    def open_(summary: dict, width: int = 1280, answered: Answered | None = None, **media: str) -> Browser:
-        html = search_html(summary, answer(summary), b"") if "arms" in summary else page_html(summary, b"", answered)
-        file.write_text(html, encoding="utf-8")
-        browser.open(url, width, **media)
-        return browser
-
-    yield open_
-    assert browser.evaluate("1 + 1") == 2
-    wrong = [event for event in browser.events
-             if event[0] in ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")]
-    assert wrong == []
-    requests = [event["request"]["url"] for method, event in browser.events if method == "Network.requestWillBeSent"]
-    assert url in requests  # the listener works
-    assert [request for request in requests if request != url and not request.startswith("data:")] == []
-
-
-def centre(browser: Browser, selector: str) -> tuple[float, float]:
-    """Scroll an element to the middle of the window; where its centre is then."""
-    return tuple(browser.evaluate(
-        f"(async () => {{ const element = document.querySelector({json.dumps(selector)});"
-        " element.scrollIntoView({block: 'center', behavior: 'instant'});"
-        " await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));"
-        " const box = element.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"))
-
-
-def points_of(browser: Browser, plot: str) -> int:
-    return browser.evaluate(f"document.querySelectorAll('#{plot} .point').length")
-
-
-def point(label: str) -> str:
-    return f'#plot-macs .point[aria-label^="{label};"]'
 
 
 def test_every_plot_has_its_points(open_report):
@@ -154,11 +89,6 @@ def test_unknown_values_sort_last_both_ways(open_report):
     for _ in range(2):
         browser.evaluate("document.querySelector('th[title=gain_macs] button').click()")
         assert set(browser.evaluate(FIRST_COLUMN)[:2]) == {"2 x wrn-10-1", "3 x wrn-10-1"}
-
-
-def choose(browser: Browser, control: str, value: str) -> None:
-    browser.evaluate(f"(() => {{ const select = document.getElementById('{control}'); select.value = '{value}';"
-                     " select.dispatchEvent(new Event('change', {bubbles: true})); })()")
 
 
 def test_combine_method_and_test_set_filter_plots_and_table(open_report):
@@ -301,130 +231,3 @@ def test_it_prints(open_report):
     browser = open_report(with_latency(SUMMARY), prefers_color_scheme="dark")
     assert browser.pdf().startswith(b"%PDF")
     assert browser.evaluate("document.querySelector('#plot-macs .plot svg').viewBox.baseVal.width") > 700
-
-
-@pytest.mark.parametrize("seed,metric", [*((seed, "accuracy") for seed in range(6)), (1, "nll"), (4, "nll"),
-                                         (1, "balanced_accuracy"), (4, "balanced_accuracy")])
-def test_the_script_chooses_and_says_what_python_does_within_any_budget(open_report, seed, metric):
-    found, evidence = world(seed, metric=metric)
-    browser = open_report(SUMMARY, answered=(found, evidence))
-    steps = [1e6, 2e6, 3.3e6, 5e6, 8e6, 12.5e6]
-    budgets = [{}, *({"macs": macs} for macs in steps), *({"serial_ms": macs / 2e6} for macs in steps),
-               *({"macs": macs, "bytes": macs / 10} for macs in steps), {"macs": 9e6, "serial_ms": 2.5, "bytes": 1e6}]
-    script = f"""{json.dumps(budgets)}.map(budget => {{ const chosen = chooser.choose(budget);
-        return chosen && {{candidate: chooser.candidates[chosen.candidate].id, best: chooser.candidates[chosen.best].id,
-          alternative: chosen.alternative === null ? null : chooser.candidates[chosen.alternative].id,
-          ...chooser.say(chosen, budget)}}; }})"""
-    fits = 0
-    for budget, chosen in zip(budgets, browser.evaluate(script), strict=True):
-        try:
-            expected = decide(found, evidence, budget)
-        except InputError:
-            assert chosen is None, budget
-            continue
-        fits += 1
-        assert chosen == {name: getattr(expected, name) for name in ("candidate", "best", "alternative", "text", "why")}
-    assert fits > 8
-
-
-def slide(browser: Browser, cost: str, place: int) -> None:
-    browser.evaluate(f"(() => {{ const knob = document.getElementById('bound-{cost}'); knob.value = {place};"
-                     " knob.dispatchEvent(new Event('input', {bubbles: true})); })()")
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-def test_moving_the_budget_changes_the_choice_its_difference_and_what_to_export(open_report, width):
-    found, evidence = world(1)
-    browser = open_report(SUMMARY, width, answered=(found, evidence))
-    text = "document.querySelector('#chosen .decision').innerText.replaceAll('\\u00a0', ' ')"
-    assert browser.evaluate(text) == found.headline.text
-    command = browser.evaluate("document.querySelector('#chosen pre').innerText")
-    assert command == f"consort export owls/r1 {found.headline.candidate} -o bundle"
-    slide(browser, "macs", 0)
-    assert browser.evaluate(text).startswith("Within 1 M MACs: ") and browser.evaluate(text) != found.headline.text
-    slide(browser, "serial_ms", 0)
-    slide(browser, "macs", 1000)
-    assert browser.evaluate(text).startswith("Within 0.5 ms: ")
-    slide(browser, "serial_ms", 1000)
-    without = decide(found, evidence, {})
-    assert browser.evaluate(text) == without.text
-    assert without.gain is not None and without.gain.anew is not None
-    gain = without.gain
-    drawn = browser.evaluate("[...document.querySelectorAll('#chosen .difference .number')].map(n => n.textContent)")
-    assert [line.replace("\u00a0", " ") for line in drawn] == [
-        f"{100 * gain.value:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points (95 %)"
-        for low, high in ((gain.low, gain.high), (gain.anew.low, gain.anew.high))]
-    assert browser.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def test_what_is_unknown_of_recipes_trained_again_is_said_where_the_budget_is_moved(open_report):
-    """And the scale of what is known is not that of what is not."""
-    found, evidence = world(1)
-    found = dataclasses.replace(found, seeds=Seeds(dict.fromkeys("abc", 1e-6), 1e-6, 0.01, 1))
-    browser = open_report(SUMMARY, width=390, answered=(found, evidence))
-    lines = browser.evaluate("[...document.querySelectorAll('#chosen .difference')].map(line => line.innerText)")
-    assert lines[1].split("seeds", 1)[1].strip().startswith("unknown from so few seeds, train more of ")
-    drawn = browser.evaluate("document.querySelectorAll('#chosen .difference svg').length")
-    assert (drawn, browser.evaluate("document.documentElement.scrollWidth")) == (1, 390)
-    ends = [abs(end) for choice in found.choices if (gain := decide(found, evidence, choice.budget).gain)
-            for end in (gain.low, gain.high)]
-    assert max(ends) <= browser.evaluate("chooser.scale") < 0.3
-
-
-def test_a_gain_in_nats_is_drawn_in_nats(open_report):
-    found, evidence = world(1, metric="nll")
-    browser = open_report(SUMMARY | {"metric": "nll"}, answered=(found, evidence))
-    gain, text = found.headline.gain, browser.evaluate("document.querySelector('#chosen').innerText")
-    assert gain is not None and "Gain over " in text
-    number = browser.evaluate("document.querySelector('#chosen .difference .number').textContent")
-    assert number.replace("\u00a0", " ") == f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] nats (95 %)"
-    assert "What is chosen above is chosen by NLL." in browser.evaluate("document.querySelector('main').innerText")
-
-
-def test_a_run_of_before_there_were_choices_has_no_budget_to_move(open_report):
-    assert open_report(SUMMARY).evaluate("document.getElementById('budget')") is None
-
-
-def test_a_search_has_its_plots_drawings_and_table(open_report):
-    browser = open_report(RESULTS)
-    kinds = browser.evaluate("[...document.querySelectorAll('#rewards figure')].map(f => f.dataset.kind)")
-    assert kinds == ["single", "uniform", "joint"]
-    assert browser.evaluate("document.querySelectorAll('#rewards .line').length") == 6  # a sampler and its control
-    assert browser.evaluate("document.querySelectorAll('#rewards .line[stroke-dasharray]').length") == 3
-    done = sum(trial["reward"] is not None for arm in RESULTS["arms"] for trial in arm["trials"])
-    assert points_of(browser, "plot-front") == done
-    assert browser.evaluate("document.querySelectorAll('#plot-front .line').length") == 3
-    assert browser.evaluate("document.querySelectorAll('#plot-front .bar:not(.own)').length") > 3
-    assert points_of(browser, "plot-winners") == 4
-    assert browser.evaluate("document.querySelectorAll('svg.network').length") == 5
-    assert browser.evaluate("document.querySelectorAll('#table tbody tr').length") == 100
-    browser.evaluate("document.getElementById('more').click()")
-    assert browser.evaluate("document.querySelectorAll('#table tbody tr').length") == 144
-
-
-def test_a_search_s_latency_can_be_summed_and_its_trials_found(open_report):
-    browser = open_report(RESULTS)
-    at = "document.querySelector('#plot-winners .point').getAttribute('transform')"
-    before = browser.evaluate(at)
-    choose(browser, "latency", "serial_latency_ms")
-    assert browser.evaluate(at) != before
-    name = RESULTS["arms"][0]["trials"][0]["networks"][0]
-    browser.evaluate(f"(() => {{ const find = document.getElementById('find'); find.value = '{name}';"
-                     " find.dispatchEvent(new Event('input')); })()")
-    assert set(browser.evaluate(FIRST_COLUMN)) >= {f"1 x {name}"}
-    x, y = centre(browser, "#plot-winners .point")
-    browser.mouse("mouseMoved", x, y)
-    assert "accuracy" in browser.evaluate(TOOLTIP)
-
-
-@pytest.mark.parametrize("results", [changed(final=None), changed(final=None, arms=[]), hostile_search()])
-def test_a_search_with_little_or_hostile_text_opens_too(open_report, results):
-    browser = open_report(results, width=360)
-    assert browser.evaluate("document.getElementById('broken-out')") is None
-    assert browser.evaluate("document.documentElement.scrollWidth") == 360
-    assert browser.evaluate("document.querySelector('.answer').innerText")
-
-
-def test_a_search_prints(open_report):
-    browser = open_report(RESULTS)
-    assert browser.pdf().startswith(b"%PDF")

@@ -1,19 +1,12 @@
 """What is said of a key that a table of a study file does not have."""
 
 import pytest
+from test_study import MINIMAL
 
 from consort.errors import InputError
 from consort.study.execution import Toleration
 from consort.study.explain import keys_of
 from consort.study.file import Study, parse_study
-
-MINIMAL = """
-name = "tiny"
-[data]
-source = "digits"
-[architectures]
-"wrn-10-1" = 2
-"""
 
 
 @pytest.mark.parametrize(("line", "instead"), [
