@@ -89,6 +89,5 @@ def convolutions_step(architecture: str, batch: int, place: Compute) -> Step:
 
 def as_graph(step: Step, device: torch.device) -> Step:
     """The step as one CUDA graph, which reads what the step holds: keep the step while it is replayed."""
-    for _ in range(3):
-        cuda_graphs.side_by_side([step], device)
+    cuda_graphs.warm_up(step, device)
     return cuda_graphs.capture([step], device).replay

@@ -19,9 +19,6 @@ from consort.models.families import build
 from consort.models.onnx_export import to_onnx
 from consort.models.onnx_session import open_graph
 
-WARM_UP_PASSES = 3
-"""Before a capture: libraries choose their algorithms, the allocator gets what they keep."""
-
 
 def place_of(conditions: Conditions) -> compute.Compute:
     """Where networks are timed under these conditions, with torch's threads set; InputError where not here."""
@@ -80,14 +77,11 @@ def _in_graph(parts: Sequence[Part]) -> Ready:
 
 def _captured(work: Sequence[cuda_graphs.Work], device: torch.device) -> cuda_graphs.Work | None:
     """What replays a graph of these passes, or None."""
-    try:
-        with torch.inference_mode():
-            for _ in range(WARM_UP_PASSES):
-                cuda_graphs.side_by_side(work, device)
-            graph = cuda_graphs.capture(work, device)
-    except RuntimeError as e:
-        if compute.is_out_of_memory(e):
-            raise
+    with torch.inference_mode():
+        for number, one in enumerate(work):
+            cuda_graphs.warm_up(one, device, number)
+        graph = cuda_graphs.captured(work, device)
+    if graph is None:
         return None
 
     def replay() -> object:

@@ -7,7 +7,11 @@ from functools import cache
 
 import torch
 
+from consort.models import compute
+
 Work = Callable[[], object]
+WARM_UP = 3
+"""Times that work is done before its capture."""
 
 
 @cache
@@ -36,6 +40,25 @@ def side_by_side(work: Sequence[Work], device: torch.device, first: int = 0) -> 
             _join(current, forked)
         raise
     _join(current, forked)
+
+
+def warm_up(work: Work, device: torch.device, number: int = 0) -> bool:
+    """Do it on stream `number`, as a capture of it needs: libraries choose their algorithms, the optimiser and the
+    allocator get what they keep. Whether it drew random numbers, which would be the same in every replay."""
+    drawn = torch.cuda.get_rng_state(device)
+    for _ in range(WARM_UP):
+        side_by_side([work], device, number)
+    return not torch.equal(drawn, torch.cuda.get_rng_state(device))
+
+
+def captured(work: Sequence[Work], device: torch.device) -> torch.cuda.CUDAGraph | None:
+    """As `capture`; None for what CUDA refuses, but not for memory that is full."""
+    try:
+        return capture(work, device)
+    except RuntimeError as e:
+        if compute.is_out_of_memory(e):
+            raise
+        return None
 
 
 def capture(work: Sequence[Work], device: torch.device) -> torch.cuda.CUDAGraph:

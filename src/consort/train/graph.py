@@ -6,11 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from consort.models import compute, cuda_graphs
-from consort.models.cuda_graphs import side_by_side
 from consort.train.lane import Lane
-
-WARM_UP_STEPS = 3
-"""Before a capture: libraries choose their algorithms, the optimiser and the allocator get what they keep."""
 
 
 class NotCapturable(Exception):
@@ -45,12 +41,6 @@ def capture(lanes: Sequence[Lane]) -> torch.cuda.CUDAGraph:
 
 
 def _warm_up(lanes: Sequence[Lane]) -> None:
-    drawing = []
-    for number, lane in enumerate(lanes):
-        drawn = torch.cuda.get_rng_state(lane.device)
-        for _ in range(WARM_UP_STEPS):
-            side_by_side([lane.step], lane.device, number)
-        if not torch.equal(drawn, torch.cuda.get_rng_state(lane.device)):
-            drawing.append(lane)
+    drawing = [lane for number, lane in enumerate(lanes) if cuda_graphs.warm_up(lane.step, lane.device, number)]
     if drawing:
         raise NotCapturable(drawing, "it draws random numbers in its step (dropout, stochastic depth)")

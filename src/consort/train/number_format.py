@@ -157,14 +157,4 @@ def _step(spec: MemberSpec, size: Size, classes: int, batch: int, precision: str
 def _graph(launch: cuda_graphs.Work, device: torch.device) -> torch.cuda.CUDAGraph | None:
     """The step as a CUDA graph; None where members are launched from Python too: where it draws random numbers, and
     where CUDA refuses."""
-    drawn = torch.cuda.get_rng_state(device)
-    for _ in range(WARM_UP_STEPS["cuda"]):
-        cuda_graphs.side_by_side([launch], device)
-    if not torch.equal(drawn, torch.cuda.get_rng_state(device)):
-        return None
-    try:
-        return cuda_graphs.capture([launch], device)
-    except RuntimeError as e:
-        if compute.is_out_of_memory(e):
-            raise
-        return None
+    return None if cuda_graphs.warm_up(launch, device) else cuda_graphs.captured([launch], device)
