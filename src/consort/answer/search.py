@@ -19,7 +19,7 @@ from consort.answer.search_rows import (
     kinds,
     second_trainings,
 )
-from consort.counts import counted, have
+from consort.plurals import counted, have
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from consort.answer.amounts import count_word, format_bytes, format_count, forma
 from consort.answer.budgets import within_words
 from consort.answer.choices import Candidate, Choice, Choices, Costs, Gain
 from consort.answer.metric import MOST, as_good, gained, goodness, shown, signed, size, unit
-from consort.counts import counted
 from consort.ensembles.bounds import images_needed
 from consort.ensembles.metrics import temperature_note
+from consort.plurals import counted
 
 FEW_VALIDATION_IMAGES = 200
 

@@ -15,7 +15,7 @@ from consort.cli.options import (
     cache_folder,
     open_store_at,
 )
-from consort.counts import are, counted
+from consort.plurals import are, counted
 
 
 def attach(study: StudyArgument, store: StoreOption = DEFAULT_STORE, namespace: NamespaceOption = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, StudyArgument, open_store_at
-from consort.counts import counted
+from consort.plurals import counted
 
 if TYPE_CHECKING:
     from consort.costs.conditions import Asked

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from consort.cli.options import DEFAULT_STORE, JsonOption, StoreOption, cache_folder, open_store_at
-from consort.counts import counted
+from consort.plurals import counted
 
 MIN_FREE_GIB = 2.0
 

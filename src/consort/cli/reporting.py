@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from consort.counts import are, counted
 from consort.errors import ConsortError
+from consort.plurals import are, counted
 
 if TYPE_CHECKING:
     from consort.events import Event, Listener

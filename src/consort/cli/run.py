@@ -21,7 +21,7 @@ from consort.cli.options import (
     open_store_at,
 )
 from consort.cli.signals import interrupt_on_sigterm
-from consort.counts import are, counted
+from consort.plurals import are, counted
 
 if TYPE_CHECKING:
     from rich.console import Console

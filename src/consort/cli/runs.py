@@ -15,7 +15,7 @@ from consort.cli.options import (
     StudyArgument,
     open_store_at,
 )
-from consort.counts import are, counted
+from consort.plurals import are, counted
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi

@@ -29,7 +29,7 @@ from consort.cli.options import (
 from consort.cli.reporting import failures_told, listener
 from consort.cli.run import incomplete, interrupted, output_folder
 from consort.cli.signals import interrupt_on_sigterm, stop_when_asked
-from consort.counts import are, counted
+from consort.plurals import are, counted
 
 if TYPE_CHECKING:
     from rich.console import Console

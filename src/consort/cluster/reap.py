@@ -9,11 +9,11 @@ from consort.cluster.api_errors import Refused
 from consort.cluster.follow import member_selector
 from consort.cluster.known_jobs import is_over
 from consort.cluster.owner import has_ended
-from consort.counts import are, counted
 from consort.errors import ClusterUnavailable
 from consort.kube import names, training
 from consort.kube.member_job import without_member
 from consort.kube.status import job_status
+from consort.plurals import are, counted
 
 if TYPE_CHECKING:
     from consort.cluster.api import KubernetesApi

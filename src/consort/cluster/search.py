@@ -16,7 +16,6 @@ from consort.cluster.follow import Happening, feed
 from consort.cluster.jobs import run_job
 from consort.cluster.second_trainings import bring_second_trainings
 from consort.cluster.silence import Silence
-from consort.counts import counted, have
 from consort.errors import ClusterUnavailable, IncompleteRun, InputError
 from consort.events import Listener, Said, Started, unheard
 from consort.kube import names
@@ -26,6 +25,7 @@ from consort.kube.katib_status import KatibTrial, experiment_status, katib_trial
 from consort.kube.status import pod_status
 from consort.kube.step_jobs import latency_table_job
 from consort.kube.training import MEMBER_JOB
+from consort.plurals import counted, have
 from consort.run.run import Run
 from consort.search import trials
 from consort.search.arms import Arm, Proposal, add_proposal, arms_of, stored

@@ -8,12 +8,12 @@ from consort.cluster.jobs import refuse_other_work, run_job
 from consort.cluster.member_jobs import MemberJobs
 from consort.cluster.search import ClusterSearch
 from consort.cluster.silence import Silence
-from consort.counts import counted
 from consort.errors import InputError, MissingKey
 from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.kube.images import Images
 from consort.kube.member_job import member_job
 from consort.kube.step_jobs import answer_job, export_job
+from consort.plurals import counted
 from consort.run.answer import nothing_finished
 from consort.run.packs import doubts, job_packs
 from consort.run.run import Run

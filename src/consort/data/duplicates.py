@@ -10,10 +10,10 @@ from itertools import combinations
 
 import numpy as np
 
-from consort.counts import are, counted, have
 from consort.data.findings import EXAMPLES, Findings, printable
 from consort.data.image_folder import Entry
 from consort.errors import InputError
+from consort.plurals import are, counted, have
 
 
 @dataclass(frozen=True)

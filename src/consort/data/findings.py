@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from consort.counts import counted
+from consort.plurals import counted
 
 EXAMPLES = 3
 """Paths that are kept for each reason to leave files out."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from consort.counts import counted
 from consort.data.file_tree import File, FolderTree, ZipTree
 from consort.data.findings import HIDDEN, OTHER, Findings, printable, shortened
 from consort.errors import InputError, near_names
+from consort.plurals import counted
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
 """Split -> names of its folder, in capitals or not."""

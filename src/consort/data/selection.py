@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consort.counts import counted
 from consort.data import duplicates
 from consort.data.decode import Examined, Progress, decode_all, examine_all
 from consort.data.findings import DUPLICATE, UNREADABLE
 from consort.data.image_folder import Entry, ImageFolder, same_names
 from consort.data.splits import some_of, split_indices
 from consort.errors import InputError, unknown_name
+from consort.plurals import counted
 from consort.study.data import Data
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from consort.counts import counted
 from consort.errors import InputError
+from consort.plurals import counted
 from consort.study.data import Data
 
 

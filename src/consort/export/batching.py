@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from consort.plurals import are, counted
+
 Answer = tuple[np.ndarray, np.ndarray]
 """Probabilities [n, classes] and members_asked [n]."""
 
@@ -42,8 +44,8 @@ class Batcher:
     async def answer(self, images: np.ndarray, deadline_seconds: float) -> Answer:
         """The answer to uint8 [n, height, width, 3]; raises Full, and TimeoutError after the deadline."""
         if self.num_waiting + len(images) > self.most_waiting:
-            raise Full(f"{self.num_waiting} image{'s wait' if self.num_waiting != 1 else ' waits'} already, and at "
-                       f"most {self.most_waiting} may")
+            raise Full(f"{counted(self.num_waiting, 'image')} {are(self.num_waiting)} waiting already, and at most "
+                       f"{self.most_waiting} may")
         request = Waiting(images, asyncio.get_running_loop().create_future())
         self.num_waiting += len(images)
         try:

@@ -12,7 +12,7 @@ from consort.export.formats import FORMATS, format_of, stored_as
 from consort.store import keys
 
 _OF_ROOMS = {
-    "consort": ("cores.py",), "consort.data": ("pixels.py", "preprocessing.py"),
+    "consort": ("cores.py", "plurals.py"), "consort.data": ("pixels.py", "preprocessing.py"),
     "consort.models": ("onnx_session.py", "openvino_session.py", "torch_session.py"),
     "consort.export": ("running.py", "labelled_images.py", "verify.py", "batching.py", "counts.py", "tensors.py",
                        "connections.py", "serving.py", "page.html")}

@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from consort.plurals import counted
+
 OUTPUTS = ("probabilities", "members_asked")
 LONGEST_ID = 1000
 """Characters."""
@@ -68,7 +70,7 @@ def _read_tensor(body: dict[str, Any], image: list[int], most: int) -> np.ndarra
         raise HTTPException(400, f"shape must be [N, {', '.join(map(str, image))}] with N of 1 or more, got "
                                  f"{str(shape)[:80]}")
     if shape[0] > most:
-        raise HTTPException(413, f"a request may have {most} image{'s' if most > 1 else ''}, got {shape[0]}")
+        raise HTTPException(413, f"a request may have {counted(most, 'image')}, got {shape[0]}")
     return _pixels(tensor.get("data"), shape)
 
 

@@ -29,6 +29,7 @@ try:
         run,
         sha256,
     )
+    from consort.plurals import counted
 except ModuleNotFoundError as e:
     if __name__ != "__main__":
         raise
@@ -127,7 +128,7 @@ def examples_check(bundle: Path, manifest: dict[str, Any], session: Any) -> Chec
     difference = float(np.abs(probabilities - np.array([e["probabilities"] for e in examples])).max())
     other = int((asked != [e["members_asked"] for e in examples]).sum())
     ok = difference <= TOLERANCE and not other
-    text = f"{_counted(len(examples), 'example')}: probabilities differ by {difference:.1e} at most"
+    text = f"{counted(len(examples), 'example')}: probabilities differ by {difference:.1e} at most"
     return Check("examples", ok, text + (f", of {other} another number of members was asked" if other else ""),
                  {"largest_difference": difference, "other_members_asked": other})
 
@@ -143,7 +144,7 @@ def accuracy_checks(manifest: dict[str, Any], session: Any, images: Images) -> l
         inside = low <= promised["high"] and high >= promised["low"]
     classes, known = len(np.unique(images.labels)), len(manifest["labels"])
     shown = "" if classes == known else f" of {classes} of the {known} classes"
-    checks = [Check("accuracy", inside, f"{accuracy:.4f} on {_counted(count, 'image')}{shown}; promised "
+    checks = [Check("accuracy", inside, f"{accuracy:.4f} on {counted(count, 'image')}{shown}; promised "
                     f"{promised['accuracy']:.4f} ({promised['low']:.4f} to {promised['high']:.4f})",
                     {"accuracy": accuracy, "low": low, "high": high, "images": count, "classes": classes})]
     if images.answers is None:
@@ -157,10 +158,6 @@ def accuracy_checks(manifest: dict[str, Any], session: Any, images: Images) -> l
         checks.append(Check("asked again", None, f"{again:.1%} of the images; {before:.1%} at export",
                             {"share": again, "share_at_export": before}))
     return checks
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def study_check(manifest: dict[str, Any], probabilities: np.ndarray, asked: np.ndarray, answers: np.ndarray) -> Check:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from consort.counts import are, counted
 from consort.errors import IncompleteRun, InputError
 from consort.events import Event, unheard
 from consort.local.target import LocalTarget
+from consort.plurals import are, counted
 from consort.run import plan as plans
 from consort.run import run as runs
 from consort.run import stages

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from consort.counts import counted
 from consort.errors import IncompleteRun
 from consort.events import Done, Event, Failed, Listener
 from consort.local.commands import places, trial_command
 from consort.local.scheduler import Job, Scheduler
+from consort.plurals import counted
 from consort.run.run import Run
 from consort.search import arms, trials
 from consort.search.arms import Arm, Proposal

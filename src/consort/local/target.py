@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from consort import hardware, members
-from consort.counts import counted
 from consort.events import Listener, MembersBegun, MembersEnded, Outcome, Said
 from consort.local.commands import member_jobs, places, side_by_side
 from consort.local.scheduler import Scheduler
 from consort.local.search import LocalSearch
+from consort.plurals import counted
 from consort.report import write_report
 from consort.run.answer import evaluate
 from consort.run.run import Run

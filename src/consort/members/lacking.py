@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence, Set
 
 from consort import members
-from consort.counts import counted
 from consort.errors import InputError
 from consort.members.records import MemberRecord
+from consort.plurals import counted
 from consort.store import Store, keys
 
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from consort.counts import counted
 from consort.data.builtin import BUILTIN
 from consort.data.image_folder import ImageFolder
 from consort.data.sample import Sample, look
 from consort.data.selection import classes_of, known
 from consort.data.size_rule import WITHOUT_GPU, chosen_side
 from consort.errors import InputError
+from consort.plurals import counted
 from consort.store.files import as_text, expanded
 
 UPDATES, UPDATES_ON_GPU = 1000, 3000

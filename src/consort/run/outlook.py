@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consort.counts import counted, have
 from consort.data.findings import shortened
 from consort.data.prepared import Prepared
 from consort.members.spec import MemberSpec
+from consort.plurals import counted, have
 from consort.run.checks import count_of, disk_bytes
 from consort.run.run import Run
 

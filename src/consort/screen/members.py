@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from consort.answer.amounts import format_duration, format_loss
-from consort.counts import counted
 from consort.events import (
     Done,
     Elsewhere,
@@ -26,6 +25,7 @@ from consort.events import (
     Warned,
     without_name,
 )
+from consort.plurals import counted
 from consort.screen.time_left import JobsTimeLeft, TimeLeft
 
 PLAIN_SECONDS = 10.0

@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from consort.counts import counted
 from consort.ensembles.metrics import pareto_front
 from consort.events import Elsewhere, Event, MemberEvent, Progressed, Retried, Started, WaitsForLock, Warned
+from consort.plurals import counted
 from consort.screen.members import PLAIN_SECONDS, WORDS, Row, progress_cells, progress_line
 from consort.search.arms import Arm
 from consort.search.records import TrialRecord

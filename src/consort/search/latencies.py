@@ -12,8 +12,8 @@ from consort.costs import blocks
 from consort.costs.conditions import Asked, Conditions, Network
 from consort.costs.records import LatencyRecord, LatencyTable
 from consort.costs.stored import chosen
-from consort.counts import counted
 from consort.errors import InputError
+from consort.plurals import counted
 from consort.run.plan import Plan
 from consort.run.run import Run
 from consort.space.choices import Space

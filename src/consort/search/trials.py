@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from itertools import count
 
 from consort import hardware, members
-from consort.counts import counted
 from consort.data.prepared import Prepared
 from consort.documents import canonical_json, from_json, sha256, to_json
 from consort.ensembles.composition import combine
@@ -22,6 +21,7 @@ from consort.errors import InputError, MissingKey
 from consort.members.logits import log_probabilities
 from consort.members.records import MemberRecord
 from consort.members.spec import MemberSpec
+from consort.plurals import counted
 from consort.run.plan import Plan
 from consort.run.run import Run
 from consort.search.latencies import NetworkLatencies

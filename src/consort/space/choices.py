@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement, product
 
-from consort.counts import counted
 from consort.errors import InputError, unknown_name
+from consort.plurals import counted
 from consort.space import networks
 from consort.space.networks import Stage
 

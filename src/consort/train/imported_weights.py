@@ -11,7 +11,6 @@ from torch import Tensor
 
 from consort import hardware, members
 from consort.costs.macs import build_without_weights, count
-from consort.counts import counted
 from consort.data.prepared import Prepared
 from consort.errors import InputError
 from consort.members.records import MemberRecord
@@ -19,6 +18,7 @@ from consort.members.spec import MemberSpec
 from consort.models import compute
 from consort.models.input_size import network_input
 from consort.models.published import preprocessing_of
+from consort.plurals import counted
 from consort.store import Store
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consort.counts import are, counted, have
+from consort.plurals import are, counted, have
 
 
 @pytest.mark.parametrize("number, noun, text", [
